@@ -1,0 +1,184 @@
+/*
+ * hostmem.h - a lock-free memory manager for hosts: the public C interface.
+ *
+ * The virtual-memory calls take and return what the Win32 calls of the same name take and return, on Windows and on
+ * Linux; their semantics are those of the Windows SDK's memoryapi pages, and where hostmem differs the declaration below
+ * says so. They work on one process-wide address map, made at first use.
+ *
+ * Errors: a call that fails returns NULL, FALSE, 0 or a failure HRESULT, changes nothing, and sets the calling thread's
+ * last error, which HmGetLastError reads (on Windows it is the thread's ordinary last error). A call that succeeds leaves
+ * the last error alone.
+ *
+ * Threads: every function may be called from any thread at any time, from a signal handler that interrupted hostmem too,
+ * unless its declaration says otherwise. None takes a lock. One rule of order: two calls that change overlapping pages of
+ * one live allocation (commit, decommit, protect, reset, release) take effect one after the other, so the second may wait
+ * for the first; no other pair of calls waits for each other, and HmVirtualQuery never waits for anything.
+ */
+#ifndef HOSTMEM_H
+#define HOSTMEM_H
+
+#include "hostmem_clr.h"
+#include "hostmem_win32.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32) && defined(HM_BUILDING_DLL)
+#define HM_API __declspec(dllexport)
+#elif defined(__GNUC__)
+#define HM_API __attribute__((visibility("default")))
+#else
+#define HM_API
+#endif
+
+/* ---- Virtual memory ------------------------------------------------------------------------------------------- */
+
+/*
+ * Reserves, commits, reserves and commits, or resets pages.
+ *
+ * lpAddress         NULL, or the wanted start: rounded down to 64 KiB for MEM_RESERVE, to a page otherwise
+ * dwSize            bytes, not 0; the end is rounded up to a page
+ * flAllocationType  MEM_RESERVE, MEM_COMMIT or both (MEM_COMMIT of NULL means both), with MEM_TOP_DOWN, MEM_WRITE_WATCH,
+ *                   MEM_LARGE_PAGES or MEM_PHYSICAL where Win32 allows them; or MEM_RESET, or MEM_RESET_UNDO, alone
+ * flProtect         one PAGE_* base value with modifiers; committed pages get it, the allocation remembers it
+ *
+ * Returns the rounded start, or NULL. Errors: 87 for arguments that Win32 refuses, 487 for a range that is taken or not
+ * inside one allocation, 8 for no address space, 1455 for no memory to commit, 1450 for no large pages, 50 for what the
+ * system does not have (MEM_PHYSICAL on Linux).
+ *
+ * On Linux: MEM_WRITE_WATCH is accepted and remembered but nothing is watched, since there is no GetWriteWatch to ask;
+ * PAGE_NOCACHE and PAGE_WRITECOMBINE are remembered and reported but memory stays cached; PAGE_GUARD works together with
+ * HmGuardPageHit. A reservation may be 128 TiB less what is taken; one of up to 4 GiB is served from a region.
+ */
+HM_API LPVOID WINAPI HmVirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAllocationType, DWORD flProtect);
+
+/*
+ * Decommits pages or releases an allocation.
+ *
+ * dwFreeType  MEM_DECOMMIT: every page that holds a byte of the range loses its content and faults (dwSize 0 at an
+ *             allocation's start means all of it). MEM_RELEASE: the whole allocation, dwSize must be 0, lpAddress in its
+ *             first page.
+ *
+ * Errors: 87 for arguments that Win32 refuses or a decommit past the allocation's end; 487 for an address that is not an
+ * allocation of hostmem's, not its start, or already released.
+ */
+HM_API BOOL WINAPI HmVirtualFree(LPVOID lpAddress, SIZE_T dwSize, DWORD dwFreeType);
+
+/*
+ * Changes the protection of committed pages; *lpflOldProtect receives the first page's protection.
+ *
+ * Errors: 998 for a NULL lpflOldProtect; 487 for a range with a page that is not committed or over two allocations; 87 for
+ * a protection that private memory cannot have. Memory that hostmem did not give out (stacks, images) is passed to the
+ * system.
+ */
+HM_API BOOL WINAPI HmVirtualProtect(LPVOID lpAddress, SIZE_T dwSize, DWORD flNewProtect, PDWORD lpflOldProtect);
+
+/*
+ * Describes the pages from lpAddress's on that share its state. Returns sizeof *lpBuffer, or 0 with 24 for a dwLength that
+ * is too small, 87 for an address past user space, 998 for a NULL lpBuffer.
+ *
+ * Never waits, allocates or locks: it is safe while every other thread is suspended. A free range is reported up to the
+ * next allocation or the end of its region, whichever comes first. Memory that hostmem did not give out is described as
+ * the system sees it (on Linux by asking the kernel for the mapping).
+ */
+HM_API SIZE_T WINAPI HmVirtualQuery(LPCVOID lpAddress, PMEMORY_BASIC_INFORMATION lpBuffer, SIZE_T dwLength);
+
+/*
+ * On Linux, tells whether a fault hit a PAGE_GUARD page, and disarms the page if so: call it from the SIGSEGV handler with
+ * si_addr. TRUE means that the page has just lost its guard (Win32's STATUS_GUARD_PAGE_VIOLATION): handle it and return,
+ * the access will succeed. FALSE means another kind of fault. Async-signal-safe. On Windows the system itself disarms the
+ * page and raises the exception; there the function always returns FALSE.
+ */
+HM_API BOOL WINAPI HmGuardPageHit(LPVOID lpAddress);
+
+/* The calling thread's last error, as GetLastError. */
+HM_API DWORD WINAPI HmGetLastError(void);
+
+/* ---- Heaps ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * Makes a private heap.
+ *
+ * flOptions      HEAP_NO_SERIALIZE (callers serialise), HEAP_CREATE_ENABLE_EXECUTE (blocks can hold code); others are 87
+ * dwInitialSize  bytes to expect; a hint
+ * dwMaximumSize  the most bytes that the heap may take from the system, 0 for no bound
+ *
+ * Returns a handle for HmHeapDestroy, or NULL with 8 or 87.
+ */
+HM_API HANDLE WINAPI HmHeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaximumSize);
+
+/* Frees the heap and every block in it. No other thread may be using it. Errors: 6 for what is not a heap. */
+HM_API BOOL WINAPI HmHeapDestroy(HANDLE hHeap);
+
+/*
+ * dwBytes bytes aligned to 16; with HEAP_ZERO_MEMORY in dwFlags they are zero. A size of 0 gives a block that can be freed.
+ * hHeap NULL is the default heap of the process. Errors: 8 for no memory, 6 for what is not a heap.
+ */
+HM_API LPVOID WINAPI HmHeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes);
+
+/*
+ * Frees a block of this heap; NULL is fine. An address that is not a live block of hHeap (foreign, interior, freed already,
+ * of another heap) is refused with 87 and nothing changes.
+ */
+HM_API BOOL WINAPI HmHeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem);
+
+/* The size in bytes that was asked for, rounded up to the block's size class; (SIZE_T)-1 with 87 for what is not a block. */
+HM_API SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
+
+/* ---- Managers for a CLR --------------------------------------------------------------------------------------- */
+
+/* How a manager is made. Set cbSize to sizeof(HM_OPTIONS) and the rest to 0 for the defaults. */
+typedef struct HM_OPTIONS {
+    SIZE_T cbSize;
+    /*
+     * The most bytes of address space that the process's regions may take in all; 0 for no bound. The tightest value that any
+     * manager was made with holds for the process. Environment: HOSTMEM_MAX_ADDRESS_SPACE, in bytes.
+     */
+    SIZE_T cbMaxAddressSpace;
+} HM_OPTIONS;
+
+/*
+ * Makes a memory manager; *out gets it with one reference. options may be NULL.
+ * E_POINTER for a NULL out, E_INVALIDARG for a cbSize that no version had, E_OUTOFMEMORY.
+ */
+HM_API HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManager **out);
+
+/*
+ * Makes the IHostControl to pass to ICLRRuntimeHost::SetHostControl. It answers IID_IHostMemoryManager with manager (one
+ * more reference for the caller, as COM has it) and passes every other interface, and SetAppDomainManager, to next. next may
+ * be NULL: then there are no other managers. Holds a reference on both until its own last Release.
+ * E_POINTER for a NULL out or manager, E_OUTOFMEMORY.
+ */
+HM_API HRESULT WINAPI HmCreateHostControl(IHostMemoryManager *manager, IHostControl *next, IHostControl **out);
+
+/* ---- Seeing and trimming -------------------------------------------------------------------------------------- */
+
+/* What the engine holds, counted from its tables when asked. Set cbSize to sizeof(HM_STATS). */
+typedef struct HM_STATS {
+    SIZE_T cbSize;
+    SIZE_T cRegions;          /* regions made, for life */
+    SIZE_T cbRegions;         /* their address space */
+    SIZE_T cbReserved;        /* allocations: bytes of address space, committed or not */
+    SIZE_T cbCommitted;       /* allocations: bytes of committed pages */
+    SIZE_T cAllocations;      /* live VirtualAlloc allocations */
+    SIZE_T cSystemAllocations;/* those of them that a region could not serve */
+    SIZE_T cbHeapReserved;    /* address space of heaps' slabs and large blocks */
+    SIZE_T cHeapSpans;        /* how many slabs and large blocks */
+    SIZE_T cGranulesTaken;    /* 64 KiB granules that the regions' bitmaps count as taken */
+    SIZE_T cViews;            /* mapped views that CLRs reported by AcquiredVirtualAddressSpace */
+    SIZE_T cbViews;
+    SIZE_T cCallbacks;        /* registered notification callbacks */
+    SIZE_T cAddressSpacePleas;/* calls of NeedsVirtualAddressSpace so far */
+} HM_STATS;
+
+/* Fills *stats. FALSE with 24 for a cbSize that is too small, 998 for NULL. Other threads may go on meanwhile. */
+HM_API BOOL WINAPI HmGetStats(HM_STATS *stats);
+
+/* Gives memory that nothing uses back to the system at once. Returns the bytes given back. */
+HM_API SIZE_T WINAPI HmTrim(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

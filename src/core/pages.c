@@ -1,0 +1,151 @@
+/*
+ * pages.c - page bytes in runs, and the busy bits that order calls on the same pages.
+ *
+ * A range may cross slots (an allocation larger than a region does), so every function walks stretches: the part of the
+ * range that lies in one slot. Bytes are atomic because a query reads them while a commit writes them; whole words of eight are written
+ * and compared at once.
+ *
+ * Busy bits. pages_lock takes the bits of a range from the lowest word up, each word's part by one CAS, and holds what it
+ * has while it waits for the next. A waiter holds only bits below the one that it waits for, and so does everybody else,
+ * so the waiter for the highest bit waits for a thread that waits for nothing: no deadlock. Calls on disjoint ranges share words
+ * but never bits, and a failed CAS that was caused by a neighbour is simply repeated.
+ */
+#include "core/pages.h"
+
+#include "core/space.h"
+#include "os/os.h"
+
+/* The part of a range that lies in one slot. */
+struct stretch {
+    struct slot *slot;
+    size_t first; /* page within the slot */
+    size_t count;
+};
+
+static struct stretch stretch_at(struct page first, uint64_t count) {
+    size_t within = first.n % PAGES_PER_SLOT;
+    uint64_t room = PAGES_PER_SLOT - within;
+    struct slot *slot = space_slot(page_address(first));
+    HM_ASSERT(slot);
+    return (struct stretch){slot, within, (size_t)(count < room ? count : room)};
+}
+
+uint8_t pages_state(struct page page) {
+    struct stretch s = stretch_at(page, 1);
+    return atom_load_acq_u8(&s.slot->state[s.first]); /* acq: pairs with pages_fill */
+}
+
+static uint64_t byte_repeated(uint8_t byte) { return (uint64_t)byte * 0x0101010101010101u; }
+
+/* The eight bytes from page i on (i divisible by 8) as one word. The table is 8-byte aligned and only used through atom.h. */
+static uint64_t *bytes_word(struct slot *slot, size_t i) { return (uint64_t *)(void *)&slot->state[i]; }
+
+static void stretch_fill(struct stretch s, uint8_t state) {
+    uint64_t eight = byte_repeated(state);
+    size_t end = s.first + s.count;
+    for (size_t i = s.first; i < end;) {
+        if (i % 8 == 0 && end - i >= 8) {
+            atom_store_rel_u64(bytes_word(s.slot, i), eight); /* rel: pairs with pages_state and pages_run */
+            i += 8;
+        } else {
+            atom_store_rel_u8(&s.slot->state[i], state); /* rel: the same */
+            i++;
+        }
+    }
+}
+
+void pages_fill(struct page first, uint64_t count, uint8_t state) {
+    while (count > 0) {
+        struct stretch s = stretch_at(first, count);
+        stretch_fill(s, state);
+        first.n += s.count;
+        count -= s.count;
+    }
+}
+
+/* How many pages from the stretch's start on have `state` under `mask`. */
+static size_t stretch_run(struct stretch s, uint8_t state, uint8_t mask) {
+    uint64_t eight = byte_repeated(state), mask_eight = byte_repeated(mask);
+    size_t end = s.first + s.count;
+    for (size_t i = s.first; i < end;) {
+        if (i % 8 == 0 && end - i >= 8) {
+            /* acq: pairs with stretch_fill. */
+            if (((atom_load_acq_u64(bytes_word(s.slot, i)) ^ eight) & mask_eight) == 0) {
+                i += 8;
+                continue;
+            }
+        }
+        if ((atom_load_acq_u8(&s.slot->state[i]) ^ state) & mask) return i - s.first; /* acq: the same */
+        i++;
+    }
+    return s.count;
+}
+
+uint64_t pages_run(struct page first, uint64_t limit, uint8_t mask) {
+    uint8_t state = pages_state(first);
+    uint64_t run = 0;
+    while (run < limit) {
+        struct stretch s = stretch_at((struct page){first.n + run}, limit - run);
+        size_t part = stretch_run(s, state, mask);
+        run += part;
+        if (part < s.count) break;
+    }
+    return run > 0 ? run : 1;
+}
+
+uint64_t pages_count_committed(struct page first, uint64_t count) {
+    uint64_t committed = 0;
+    for (uint64_t done = 0; done < count;) {
+        struct page p = {first.n + done};
+        uint64_t run = pages_run(p, count - done, PG_STATE_MASK);
+        if (prot_committed(pages_state(p))) committed += run;
+        done += run;
+    }
+    return committed;
+}
+
+bool pages_all_committed(struct page first, uint64_t count) {
+    for (uint64_t done = 0; done < count;) {
+        struct page p = {first.n + done};
+        if (!prot_committed(pages_state(p))) return false;
+        done += pages_run(p, count - done, PG_STATE_MASK);
+    }
+    return true;
+}
+
+static uint64_t bits_from(size_t first, size_t count) { return (count >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1) << first; }
+
+/* Takes the bits of one word, all at once. */
+static void busy_take(uint64_t *word, uint64_t bits) {
+    uint64_t seen = atom_load_rlx_u64(word); /* rlx: the CAS decides */
+    for (unsigned attempt = 0;;) {
+        if (seen & bits) {
+            os_yield(attempt++);
+            seen = atom_load_rlx_u64(word);
+            continue;
+        }
+        /* acq: pairs with busy_give; the holder before has finished with these pages. */
+        if (atom_cas_acqrel_u64(word, &seen, seen | bits)) return;
+    }
+}
+
+static void busy_give(uint64_t *word, uint64_t bits) {
+    uint64_t seen = atom_load_rlx_u64(word); /* rlx: the CAS decides */
+    while (!atom_cas_acqrel_u64(word, &seen, seen & ~bits)) continue; /* rel: pairs with busy_take */
+}
+
+/* Applies `change` to the busy bits of the range, word by word from the lowest up. */
+static void busy_each(struct page first, uint64_t count, void (*change)(uint64_t *word, uint64_t bits)) {
+    while (count > 0) {
+        struct stretch s = stretch_at(first, count);
+        size_t bit = s.first % 64;
+        size_t part = 64 - bit < s.count ? 64 - bit : s.count;
+        change(&s.slot->busy[s.first / 64], bits_from(bit, part));
+        first.n += part;
+        count -= part;
+    }
+}
+
+void pages_lock(struct page first, uint64_t count) { busy_each(first, count, busy_take); }
+
+void pages_unlock(struct page first, uint64_t count) { busy_each(first, count, busy_give); }

@@ -1,0 +1,217 @@
+/*
+ * region.c - claims of granule runs: from regions first, from the system where no region can.
+ *
+ * A region is made when no region has room: reserved, given its slot of tables, marked as a region there, and then listed.
+ * Two threads that run out at the same time make two regions; address space is plentiful and nobody waits for the other.
+ *
+ * Search order. Regions are tried in the order in which they were made, so the first ones fill up and the last ones stay empty. Within one,
+ * each thread starts at a home stretch of its own (as LLFree's per-core trees), so that threads do not fight for a word
+ * and need no scan from the start. A region remembers the shortest run that it could not serve, and is passed over for such
+ * runs until something in it is released; before a new region is made, all are tried once more without that memory.
+ *
+ * Invariants
+ *  1. The granules of a run are claimed in their slot's `taken` bitmap before anybody hears of the run, and released there last.
+ *  2. Outside regions the system hands out the addresses; the `taken` bit follows it: set after the system has given the
+ *     range, cleared before it is given back. So a set never meets a set bit.
+ */
+#include "core/region.h"
+
+#include "core/bitmap.h"
+#include "os/os.h"
+
+#define REGION_MAX SLOT_COUNT
+#define HOME_STRETCH_WORDS 32u
+
+static uint64_t region_base[REGION_MAX];   /* 0: not yet written */
+static uint32_t region_failed[REGION_MAX]; /* shortest run in granules that was not to be had, 0: none */
+static uint64_t region_count;
+static uint64_t region_limit_bytes;
+
+void region_limit_set(uint64_t limit_bytes) {
+    uint64_t seen = atom_load_rlx_u64(&region_limit_bytes); /* rlx: the CAS decides */
+    while (limit_bytes && (!seen || limit_bytes < seen)) {
+        if (atom_cas_acqrel_u64(&region_limit_bytes, &seen, limit_bytes)) return;
+    }
+}
+
+struct slot *region_slot(size_t n, uintptr_t *base) {
+    /* acq: pairs with region_make; a region whose base is not written yet is passed over. */
+    if (n >= REGION_MAX || n >= atom_load_acq_u64(&region_count)) return NULL;
+    *base = (uintptr_t)atom_load_acq_u64(&region_base[n]);
+    return *base ? space_slot(*base) : NULL;
+}
+
+/* Where this thread starts in a region: one of its stretches. */
+static size_t region_home(void) {
+    uint32_t mixed = os_thread_id() * 2654435761u; /* Knuth's multiplier spreads neighbouring numbers */
+    return (mixed >> 16) % (BITMAP_WORDS(GRANULES_PER_SLOT) / HOME_STRETCH_WORDS) * HOME_STRETCH_WORDS;
+}
+
+static bool region_promises(size_t n, size_t count) {
+    /* rlx: a hint; wrong in one direction it costs a scan, in the other the second pass finds the room. */
+    uint32_t failed = atom_load_rlx_u32(&region_failed[n]);
+    return failed == 0 || count < failed;
+}
+
+/* One region, one run. */
+static bool region_try(size_t n, size_t count, bool high, struct run *run) {
+    uintptr_t base;
+    struct slot *slot = region_slot(n, &base);
+    if (!slot) return false;
+    size_t first = high ? bitmap_claim_run_high(slot->taken, GRANULES_PER_SLOT, count)
+                        : bitmap_claim_run(slot->taken, GRANULES_PER_SLOT, count, region_home());
+    if (first == BITMAP_NONE) {
+        atom_store_rlx_u32(&region_failed[n], (uint32_t)count); /* rlx: a hint */
+        return false;
+    }
+    run->first = granule_of(base + first * GRANULE_BYTES);
+    run->flags = 0;
+    return true;
+}
+
+static bool region_try_all(size_t count, bool high, bool trust_hints, struct run *run) {
+    uint64_t total = atom_load_acq_u64(&region_count); /* acq: pairs with region_make */
+    if (!high) {
+        for (size_t n = 0; n < total && n < REGION_MAX; n++) {
+            if ((!trust_hints || region_promises(n, count)) && region_try(n, count, false, run)) return true;
+        }
+        return false;
+    }
+    /* From the highest region down: pick the highest base below the last one tried. */
+    for (uintptr_t below = UINTPTR_MAX;;) {
+        uintptr_t best = 0, base;
+        size_t best_n = 0;
+        for (size_t n = 0; n < total && n < REGION_MAX; n++) {
+            if (region_slot(n, &base) && base < below && base > best) best = base, best_n = n;
+        }
+        if (!best) return false;
+        if (region_try(best_n, count, true, run)) return true;
+        below = best;
+    }
+}
+
+static enum status region_make(bool high) {
+    uint64_t limit = atom_load_rlx_u64(&region_limit_bytes); /* rlx: set before use, and tightened rarely */
+    uint64_t made = atom_load_acq_u64(&region_count);        /* acq: as in region_slot */
+    if (made >= REGION_MAX || (limit && (made + 1) * SLOT_BYTES > limit)) return ST_NO_ADDRESS_SPACE;
+    uintptr_t base;
+    enum status status = os_reserve(0, SLOT_BYTES, SLOT_BYTES, high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, &base);
+    if (status != ST_OK) return status;
+    struct slot *slot = space_slot_make(base);
+    if (!slot) {
+        os_release(base, SLOT_BYTES);
+        return ST_NO_MEMORY;
+    }
+    atom_store_rel_u64(&slot->region, 1); /* rel: pairs with space_in_region */
+    uint64_t n = atom_add_acqrel_u64(&region_count, 1);
+    HM_CHECK(n < REGION_MAX); /* there are as many slots, and each becomes a region once */
+    atom_store_rel_u64(&region_base[n], base); /* rel: pairs with region_slot */
+    return ST_OK;
+}
+
+enum status region_claim(uint64_t count_pages, bool high, struct run *run) {
+    size_t count = granules_for_pages(count_pages);
+    run->count_pages = count_pages;
+    if (count > GRANULES_PER_SLOT) return region_claim_system(0, count_pages, high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, run);
+    if (region_try_all(count, high, true, run) || region_try_all(count, high, false, run)) return ST_OK;
+    for (;;) {
+        enum status status = region_make(high);
+        if (status != ST_OK) {
+            uint64_t limit = atom_load_rlx_u64(&region_limit_bytes); /* rlx: as above */
+            if (limit) return status;
+            /* The system has no room for a whole region; it may have some for this run. */
+            return region_claim_system(0, count_pages, high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, run);
+        }
+        /* Others may have filled the new region before we look: then make another. */
+        if (region_try_all(count, high, false, run)) return ST_OK;
+    }
+}
+
+/* Sets or clears the bits of a run that came from the system, slot by slot. False: a slot could not be made. */
+static bool taken_claim(struct granule first, size_t count) {
+    for (size_t done = 0; done < count;) {
+        struct granule g = {first.n + (uint32_t)done};
+        size_t within = g.n % GRANULES_PER_SLOT;
+        size_t part = GRANULES_PER_SLOT - within < count - done ? GRANULES_PER_SLOT - within : count - done;
+        struct slot *slot = space_slot_make(granule_address(g));
+        if (!slot) return false;
+        HM_CHECK(bitmap_claim(slot->taken, within, part)); /* invariant 2 */
+        done += part;
+    }
+    return true;
+}
+
+static void taken_release(struct granule first, size_t count) {
+    for (size_t done = 0; done < count;) {
+        struct granule g = {first.n + (uint32_t)done};
+        size_t within = g.n % GRANULES_PER_SLOT;
+        size_t part = GRANULES_PER_SLOT - within < count - done ? GRANULES_PER_SLOT - within : count - done;
+        HM_CHECK(bitmap_release(space_slot(granule_address(g))->taken, within, part));
+        done += part;
+    }
+}
+
+enum status region_claim_system(uintptr_t address, uint64_t count_pages, unsigned needs, uint8_t state, struct run *run) {
+    size_t size = (size_t)count_pages << PAGE_SHIFT;
+    uintptr_t start;
+    enum status status = os_reserve(address, size, GRANULE_BYTES, needs, state, &start);
+    if (status != ST_OK) return status;
+    /* Tables first: afterwards nothing can fail half-way. */
+    size_t count = granules_for_pages(count_pages);
+    struct granule first = granule_of(start);
+    for (uintptr_t at = start; at < start + size; at = align_down(at, SLOT_BYTES) + SLOT_BYTES) {
+        if (!space_slot_make(at)) {
+            os_release(start, size);
+            return ST_NO_MEMORY;
+        }
+    }
+    HM_CHECK(taken_claim(first, count));
+    *run = (struct run){first, count_pages, SPAN_SYSTEM};
+    return ST_OK;
+}
+
+enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run) {
+    if (!space_in_region(address)) return region_claim_system(address, count_pages, OS_PLAIN, PG_READWRITE, run);
+    size_t count = granules_for_pages(count_pages);
+    struct granule first = granule_of(address);
+    size_t within = first.n % GRANULES_PER_SLOT;
+    if (within + count > GRANULES_PER_SLOT) return ST_BAD_ADDRESS; /* nothing is known about what follows the region */
+    if (!bitmap_claim(space_slot(address)->taken, within, count)) return ST_BAD_ADDRESS;
+    *run = (struct run){first, count_pages, 0};
+    return ST_OK;
+}
+
+/* Forgets that runs of some length were not to be had in this region. */
+static void region_reconsider(uintptr_t address) {
+    uint64_t total = atom_load_acq_u64(&region_count); /* acq: as in region_slot */
+    for (size_t n = 0; n < total && n < REGION_MAX; n++) {
+        if (atom_load_rlx_u64(&region_base[n]) != align_down(address, SLOT_BYTES)) continue; /* rlx: written once */
+        /* rlx: a hint; written only where it changes, so that releases do not fight for the line. */
+        if (atom_load_rlx_u32(&region_failed[n])) atom_store_rlx_u32(&region_failed[n], 0);
+        return;
+    }
+}
+
+void region_release(const struct run *run) {
+    uintptr_t address = granule_address(run->first);
+    size_t count = granules_for_pages(run->count_pages);
+    if (run->flags & SPAN_SYSTEM) {
+        taken_release(run->first, count);
+        os_release(address, (size_t)run->count_pages << PAGE_SHIFT);
+        return;
+    }
+    HM_CHECK(bitmap_release(space_slot(address)->taken, run->first.n % GRANULES_PER_SLOT, count));
+    region_reconsider(address);
+}
+
+void region_totals(struct region_totals *totals) {
+    *totals = (struct region_totals){0};
+    uintptr_t base;
+    uint64_t total = atom_load_acq_u64(&region_count); /* acq: as in region_slot */
+    for (size_t n = 0; n < total; n++) {
+        struct slot *slot = region_slot(n, &base);
+        if (!slot) continue;
+        totals->count_regions++;
+        totals->granules_taken += bitmap_count(slot->taken, GRANULES_PER_SLOT);
+    }
+}

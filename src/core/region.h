@@ -1,0 +1,47 @@
+/*
+ * region.h - granules by the run, from regions that are reserved as needed. Layer: core.
+ *
+ * A region is a 4 GiB, 4 GiB-aligned reservation and so fills one slot of the address map; its granules are claimed in the
+ * slot's `taken` bitmap. Regions are never given back. A run that no region can serve (longer than a region, at an address
+ * outside them, or when no region can be made) is reserved from the system for itself.
+ */
+#ifndef HM_REGION_H
+#define HM_REGION_H
+
+#include "core/space.h"
+
+/* A run of granules that the caller owns and nobody else sees yet. */
+struct run {
+    struct granule first;
+    uint64_t count_pages; /* in use; the rest of the last granule is waste */
+    unsigned flags;       /* SPAN_SYSTEM where it came from the system */
+};
+
+/* Any place; high: the highest. ST_NO_ADDRESS_SPACE, ST_NO_MEMORY (for tables). */
+enum status region_claim(uint64_t count_pages, bool high, struct run *run);
+
+/* Exactly here (a granule's address). ST_BAD_ADDRESS if anything is in the way. */
+enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run);
+
+/* From the system for itself, with needs of enum os_need; address 0 for any place. */
+enum status region_claim_system(uintptr_t address, uint64_t count_pages, unsigned needs, uint8_t state, struct run *run);
+
+/*
+ * Gives a run back: its pages have been decommitted, its bytes are 0, its span is retracted. For one from the system it is enough that the
+ * span is retracted. Where the system refuses to take a reservation back (it is out of mappings), the run is lost to both.
+ */
+void region_release(const struct run *run);
+
+/* The bound on all regions' address space, 0 for none; the tightest ever set holds. */
+void region_limit_set(uint64_t limit_bytes);
+
+struct region_totals {
+    size_t count_regions;
+    size_t granules_taken;
+};
+void region_totals(struct region_totals *totals);
+
+/* The tables of the n-th region, NULL past the last. For tests and statistics. */
+struct slot *region_slot(size_t n, uintptr_t *base);
+
+#endif

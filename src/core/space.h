@@ -1,0 +1,95 @@
+/*
+ * space.h - the address map: from an address to what the engine knows about it. Layer: core.
+ *
+ * The 47-bit user space is cut into slots of 4 GiB. A slot in which the engine has given anything out has a struct slot of
+ * tables, made when first needed and kept for the life of the process; one load finds it. A span is a run of granules with
+ * one owner, written as one word at its first granule; every granule of it names that first granule. Pages have a byte each.
+ * Where the memory came from (a region, or the system for this one span) makes no difference to any of the tables.
+ *
+ * Readers take no lock: the tables are never unmapped, a span appears and disappears by one store, and a granule's `head`
+ * that is out of date names a span that does not cover it, which the reader checks.
+ */
+#ifndef HM_SPACE_H
+#define HM_SPACE_H
+
+#include "base/atom.h"
+#include "base/base.h"
+
+/* What a span is for. */
+enum span_kind { SPAN_FREE, SPAN_VM, SPAN_SLAB, SPAN_LARGE };
+
+/* How it came about and what it can do. */
+enum span_flag {
+    SPAN_SYSTEM = 1,      /* reserved for itself: goes back to the system, not to a region */
+    SPAN_WATCH = 2,       /* asked for with MEM_WRITE_WATCH */
+    SPAN_LARGE_PAGES = 4, /* committed as a whole, cannot be decommitted */
+    SPAN_PHYSICAL = 8     /* a window: cannot be committed */
+};
+
+/* A span as one 64-bit word: count_pages:36, state:8 (its allocation protection), kind:4, flags:4, owner:12. */
+struct span {
+    uint64_t count_pages;
+    uint8_t state; /* page byte of the AllocationProtect */
+    enum span_kind kind;
+    unsigned flags;
+    uint32_t owner; /* free use by the span's kind; a heap's number */
+};
+
+struct slot {
+    uint64_t taken[GRANULES_PER_SLOT / 64]; /* bit: the granule cannot be claimed (in a region: by anyone else) */
+    uint64_t busy[PAGES_PER_SLOT / 64];     /* bit: a call is changing the page */
+    uint64_t span[GRANULES_PER_SLOT];       /* the span that starts here, packed; 0 for none */
+    uint32_t head[GRANULES_PER_SLOT];       /* the first granule of the span that covers this one; may be out of date */
+    uint8_t state[PAGES_PER_SLOT];          /* page bytes */
+    uint64_t region;                        /* 1: the engine has reserved the whole slot */
+    uint64_t cover;                         /* head + 1 of the span that covers the whole slot, 0 for none */
+};
+
+extern uint64_t space_map[SLOT_COUNT]; /* struct slot *, 0 where there is none */
+
+static inline struct slot *space_slot(uintptr_t address) {
+    if (address >> ADDRESS_BITS) return NULL;
+    /* acq: pairs with the CAS in space_slot_make; a reader that sees the pointer sees the zeroed tables. */
+    return (struct slot *)(uintptr_t)atom_load_acq_u64(&space_map[address >> SLOT_SHIFT]);
+}
+
+/* The slot of this address, made if there is none. NULL if there is no memory for tables. */
+struct slot *space_slot_make(uintptr_t address);
+
+/* Whether the address lies in a region of the engine's. */
+bool space_in_region(uintptr_t address);
+
+/*
+ * Finds the span that covers the address. False if there is none. `word` is the packed span as read: handing it to
+ * space_unchanged later tells whether the same span is still there.
+ */
+struct found {
+    struct granule head;
+    struct span span;
+    uint64_t word;
+};
+bool space_find(uintptr_t address, struct found *found);
+bool space_unchanged(const struct found *found);
+
+/* The first page past the span's last, and its length in bytes. */
+static inline uint64_t span_end_page(const struct found *f) { return granule_page(f->head).n + f->span.count_pages; }
+
+/*
+ * Publishes a span at `head`. The caller owns its granules (claimed from a region, or just reserved from the system) and has
+ * called space_prepare for them, which writes the heads and makes the slots; that alone can fail (ST_NO_MEMORY).
+ */
+enum status space_prepare(struct granule head, uint64_t count_pages);
+void space_publish(struct granule head, struct span span);
+
+/* Takes the span away: false if it is not the one that `found` was read from. One caller wins. */
+bool space_retract(const struct found *found);
+
+/* The first granule at or after `from`, and below `limit`, at which a span starts or which is taken in a region; else limit. */
+uint32_t space_next_taken(uint32_t from, uint32_t limit);
+
+/*
+ * Calls visit for every live span, in address order, until it returns false. Spans made or retracted meanwhile may be missed.
+ */
+void space_each(bool (*visit)(const struct found *found, void *context), void *context);
+
+#endif

@@ -1,0 +1,369 @@
+/*
+ * linux.c - the contract of os.h on Linux.
+ *
+ * Reserved address space is a private, anonymous, PROT_NONE mapping without swap reservation (MAP_NORESERVE); commit and
+ * protect are mprotect; decommit is mprotect to PROT_NONE and MADV_DONTNEED, in that order: the first can fail (it may need to
+ * split a mapping, and a process has 65,530 of them) and then nothing has changed, the second cannot fail on such memory.
+ *
+ * Answers about foreign memory come from the kernel's map of the process: by the PROCMAP_QUERY request where the kernel has it
+ * (Linux 6.11), which costs one system call beyond opening the file, else by reading the map as text. Both use the stack only.
+ *
+ * Every function keeps errno: the caller may be in the middle of a call of its own.
+ */
+#define _GNU_SOURCE
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+#define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+/* Where /proc and /sys are; tests put a folder with made-up files in its place. */
+#ifdef HM_FAULT
+const char *os_linux_root = "";
+#else
+static const char *const os_linux_root = "";
+#endif
+
+/* ---- Reserving, committing, protecting ---------------------------------------------------------------------------- */
+
+static int protection_of(uint8_t state) {
+    if (state & PG_GUARD) return PROT_NONE; /* the first access must fault; vm_guard_hit gives it back */
+    switch (state & PG_BASE_MASK) {
+    case PG_READ: return PROT_READ;
+    case PG_READWRITE: return PROT_READ | PROT_WRITE;
+    case PG_EXECUTE: return PROT_EXEC;
+    case PG_EXECUTE_READ: return PROT_READ | PROT_EXEC;
+    case PG_EXECUTE_READWRITE: return PROT_READ | PROT_WRITE | PROT_EXEC;
+    default: return PROT_NONE;
+    }
+}
+
+static void *map(uintptr_t wanted, size_t size, int protection, int flags, int *error) {
+    int kept = errno;
+    void *p = mmap((void *)wanted, size, protection, flags, -1, 0);
+    *error = errno;
+    errno = kept;
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void unmap(uintptr_t start, size_t size) {
+    int kept = errno;
+    if (size) munmap((void *)start, size);
+    errno = kept;
+}
+
+static enum status reserve_at(uintptr_t wanted, size_t size, int protection, int flags) {
+    int error;
+    void *p = map(wanted, size, protection, flags | MAP_FIXED_NOREPLACE, &error);
+    if (!p) return error == ENOMEM ? ST_NO_ADDRESS_SPACE : ST_BAD_ADDRESS;
+    if ((uintptr_t)p == wanted) return ST_OK;
+    unmap((uintptr_t)p, size); /* a kernel that does not know the flag takes the address as a hint */
+    return ST_BAD_ADDRESS;
+}
+
+/* Anywhere, aligned: maps more than is needed and gives the ends back. */
+static enum status reserve_aligned(size_t size, size_t align, uintptr_t *start) {
+    int error;
+    size_t room = size + align - PAGE_BYTES;
+    if (room < size) return ST_NO_ADDRESS_SPACE;
+    void *p = map(0, room, PROT_NONE, RESERVE_FLAGS, &error);
+    if (!p) return ST_NO_ADDRESS_SPACE;
+    uintptr_t got = (uintptr_t)p;
+    uintptr_t aligned = align_up(got, align);
+    unmap(got, aligned - got);
+    unmap(aligned + size, got + room - (aligned + size));
+    *start = aligned;
+    return ST_OK;
+}
+
+static enum status reserve_large(uintptr_t wanted, size_t size, uint8_t state, uintptr_t *start) {
+    int error, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB;
+    if (wanted) {
+        *start = wanted;
+        enum status status = reserve_at(wanted, size, protection_of(state), flags);
+        return status == ST_NO_ADDRESS_SPACE ? ST_NO_RESOURCES : status;
+    }
+    void *p = map(0, size, protection_of(state), flags, &error);
+    *start = (uintptr_t)p;
+    if (p) return ST_OK;
+    return error == EPERM ? ST_NO_PRIVILEGE : ST_NO_RESOURCES;
+}
+
+enum status OS_FUNCTION(reserve)(uintptr_t wanted, size_t size, size_t align, unsigned needs, uint8_t state, uintptr_t *start) {
+    if (needs & OS_PHYSICAL) return ST_NOT_SUPPORTED;
+    if (needs & OS_LARGE) return reserve_large(wanted, size, state, start);
+    if (!wanted) return reserve_aligned(size, align, start);
+    *start = wanted;
+    return reserve_at(wanted, size, PROT_NONE, RESERVE_FLAGS);
+}
+
+enum status OS_FUNCTION(release)(uintptr_t start, size_t size) {
+    int kept = errno;
+    int failed = munmap((void *)start, size);
+    errno = kept;
+    return failed ? ST_NO_MEMORY : ST_OK;
+}
+
+static enum status protect_range(uintptr_t address, size_t size, int protection) {
+    int kept = errno;
+    enum status status = ST_OK;
+    if (mprotect((void *)address, size, protection)) status = errno == ENOMEM ? ST_COMMIT_LIMIT : ST_DENIED;
+    errno = kept;
+    return status;
+}
+
+enum status OS_FUNCTION(commit)(uintptr_t address, size_t size, uint8_t state) {
+    return protect_range(address, size, protection_of(state));
+}
+
+enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
+    enum status status = protect_range(address, size, PROT_NONE);
+    if (status != ST_OK) return ST_NO_MEMORY;
+    int kept = errno;
+    int failed = madvise((void *)address, size, MADV_DONTNEED);
+    errno = kept;
+    /* Refused for locked pages only. Nobody can reach these any more, but they must not come back with their content. */
+    if (failed) {
+        int error;
+        HM_CHECK(map(address, size, PROT_NONE, RESERVE_FLAGS | MAP_FIXED, &error) != NULL);
+    }
+    return ST_OK;
+}
+
+enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
+    return protect_range(address, size, protection_of(state));
+}
+
+/* ---- Giving content up, and taking that back ---------------------------------------------------------------------- */
+
+enum status OS_FUNCTION(reset)(uintptr_t address, size_t size, uint8_t *given_up) {
+    int kept = errno;
+    enum status status = ST_OK;
+    /* Resident pages are the ones with content; a page never touched is zero and stays so. */
+    if (mincore((void *)address, size, given_up) || madvise((void *)address, size, MADV_FREE)) status = ST_NOT_SUPPORTED;
+    for (size_t i = 0; i < size / PAGE_BYTES; i++) given_up[i] &= 1;
+    errno = kept;
+    return status;
+}
+
+/*
+ * Writing to a page takes it back, and whether it was still there is told by the thread's count of page faults: a page that
+ * MADV_FREE has not dropped yet is written without one. Adding 0 atomically disturbs nobody who writes at the same time.
+ * A fault for another reason is taken for a loss: the answer errs on the safe side.
+ */
+enum status OS_FUNCTION(reset_undo)(uintptr_t address, size_t size) {
+    int kept = errno;
+    struct rusage before, after;
+    getrusage(RUSAGE_THREAD, &before);
+    for (uintptr_t p = address; p < address + size; p += PAGE_BYTES) __sync_fetch_and_add((volatile uint8_t *)p, 0);
+    getrusage(RUSAGE_THREAD, &after);
+    errno = kept;
+    return before.ru_minflt == after.ru_minflt && before.ru_majflt == after.ru_majflt ? ST_OK : ST_BAD_ADDRESS;
+}
+
+bool OS_FUNCTION(guard_armed)(uintptr_t address) {
+    (void)address;
+    return true;
+}
+
+/* ---- Memory of others --------------------------------------------------------------------------------------------- */
+
+/* A mapping as the kernel describes it; flags are those of PROCMAP_QUERY. */
+struct mapping {
+    uint64_t start, end;
+    uint64_t flags;
+};
+enum { MAPPING_READ = 1, MAPPING_WRITE = 2, MAPPING_EXECUTE = 4, MAPPING_SHARED = 8, MAPPING_OR_NEXT = 16, MAPPING_FILE = 32 };
+
+/* The request's layout and number in the kernel's interface (linux/fs.h), which Debian 12's headers do not have yet. */
+struct procmap_request {
+    uint64_t size, query_flags, query_address;
+    uint64_t start, end, flags, page_size, offset, inode;
+    uint32_t device_major, device_minor, name_size, build_id_size;
+    uint64_t name_address, build_id_address;
+};
+#define PROCMAP_QUERY_REQUEST _IOWR('f', 17, struct procmap_request)
+
+static int open_file(const char *path) {
+    char full[512];
+    size_t root = strlen(os_linux_root), rest = strlen(path);
+    if (root + rest + 1 > sizeof full) return -1;
+    memcpy(full, os_linux_root, root);
+    memcpy(full + root, path, rest + 1);
+    return open(full, O_RDONLY | O_CLOEXEC);
+}
+
+/* One line of the map as text: "start-end rwxp offset device inode". */
+static bool mapping_parse(const char *line, struct mapping *m) {
+    char *rest;
+    m->start = strtoull(line, &rest, 16);
+    if (*rest != '-') return false;
+    m->end = strtoull(rest + 1, &rest, 16);
+    if (*rest != ' ' || strlen(rest) < 5) return false;
+    m->flags = (rest[1] == 'r' ? MAPPING_READ : 0u) | (rest[2] == 'w' ? MAPPING_WRITE : 0u) |
+               (rest[3] == 'x' ? MAPPING_EXECUTE : 0u) | (rest[4] == 's' ? MAPPING_SHARED : 0u);
+    const char *field = rest + 5;
+    for (int i = 0; i < 2 && field; i++) field = strchr(field + 1, ' ');
+    if (field && strtoull(field + 1, NULL, 10) != 0) m->flags |= MAPPING_FILE;
+    return true;
+}
+
+/* The first mapping that ends above the address, from the text. */
+static bool mapping_read(int fd, uintptr_t address, struct mapping *m) {
+    char text[4096];
+    size_t held = 0;
+    for (;;) {
+        ssize_t got = read(fd, text + held, sizeof text - 1 - held);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return false;
+        held += (size_t)got;
+        text[held] = 0;
+        char *line = text;
+        for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+            *end = 0;
+            if (mapping_parse(line, m) && m->end > address) return true;
+        }
+        held -= (size_t)(line - text);
+        memmove(text, line, held);
+        if (held == sizeof text - 1) held = 0; /* the tail of a long path: what mattered of the line was not wanted */
+    }
+}
+
+/* The mapping at the address or the next one above. False: there is none. */
+static bool mapping_find(uintptr_t address, struct mapping *m) {
+    int kept = errno;
+    int fd = open_file("/proc/self/maps");
+    bool found = false;
+    if (fd >= 0) {
+        struct procmap_request request = {.size = sizeof request, .query_flags = MAPPING_OR_NEXT, .query_address = address};
+        if (ioctl(fd, PROCMAP_QUERY_REQUEST, &request) == 0) {
+            *m = (struct mapping){request.start, request.end, request.flags & 15};
+            if (request.inode) m->flags |= MAPPING_FILE;
+            found = true;
+        } else if (errno != ENOENT) {
+            found = mapping_read(fd, address, m);
+        }
+        close(fd);
+    }
+    errno = kept;
+    return found;
+}
+
+static DWORD mapping_protect(const struct mapping *m) {
+    bool write = m->flags & MAPPING_WRITE, read = m->flags & MAPPING_READ;
+    if (m->flags & MAPPING_EXECUTE) return write ? PAGE_EXECUTE_READWRITE : read ? PAGE_EXECUTE_READ : PAGE_EXECUTE;
+    return write ? PAGE_READWRITE : read ? PAGE_READONLY : PAGE_NOACCESS;
+}
+
+/* Executable mappings of files are what Win32 calls images. */
+static DWORD mapping_type(const struct mapping *m) {
+    if (!(m->flags & (MAPPING_FILE | MAPPING_SHARED))) return MEM_PRIVATE;
+    return m->flags & MAPPING_SHARED || !(m->flags & MAPPING_FILE) ? MEM_MAPPED : MEM_IMAGE;
+}
+
+enum status OS_FUNCTION(query_foreign)(uintptr_t address, MEMORY_BASIC_INFORMATION *info) {
+    uintptr_t page = align_down(address, PAGE_BYTES);
+    struct mapping m;
+    bool any = mapping_find(page, &m);
+    memset(info, 0, sizeof *info);
+    info->BaseAddress = (void *)page;
+    if (!any || m.start > page) {
+        info->RegionSize = (any && m.start < ADDRESS_END ? m.start : ADDRESS_END) - page;
+        info->State = MEM_FREE;
+        info->Protect = PAGE_NOACCESS;
+        return ST_OK;
+    }
+    info->AllocationBase = (void *)(uintptr_t)m.start;
+    info->AllocationProtect = mapping_protect(&m);
+    info->RegionSize = m.end - page;
+    info->Type = mapping_type(&m);
+    bool reserved = info->Type == MEM_PRIVATE && info->AllocationProtect == PAGE_NOACCESS;
+    info->State = reserved ? MEM_RESERVE : MEM_COMMIT;
+    info->Protect = reserved ? 0 : info->AllocationProtect;
+    return ST_OK;
+}
+
+enum status OS_FUNCTION(protect_foreign)(uintptr_t address, size_t size, DWORD protect, DWORD *old_protect) {
+    uint8_t state;
+    struct mapping m;
+    enum status status = prot_from_win32(protect, &state);
+    if (status != ST_OK) return status;
+    uintptr_t first = align_down(address, PAGE_BYTES), end = align_up(address + size, PAGE_BYTES);
+    if (!mapping_find(first, &m) || m.start > first) return ST_BAD_ADDRESS;
+    status = protect_range(first, end - first, protection_of(state));
+    if (status == ST_OK) *old_protect = mapping_protect(&m);
+    return status == ST_COMMIT_LIMIT ? ST_BAD_ADDRESS : status; /* ENOMEM: part of the range is not mapped */
+}
+
+/* ---- The engine's own tables -------------------------------------------------------------------------------------- */
+
+enum status OS_FUNCTION(tables_reserve)(size_t size, void **start) {
+    int error;
+    size_t inner = align_up(size, PAGE_BYTES);
+    char *p = map(0, inner + 2 * PAGE_BYTES, PROT_NONE, RESERVE_FLAGS, &error);
+    if (!p) return ST_NO_MEMORY;
+    if (protect_range((uintptr_t)p + PAGE_BYTES, inner, PROT_READ | PROT_WRITE) != ST_OK) {
+        unmap((uintptr_t)p, inner + 2 * PAGE_BYTES);
+        return ST_NO_MEMORY;
+    }
+    *start = p + PAGE_BYTES;
+    return ST_OK;
+}
+
+enum status OS_FUNCTION(tables_commit)(void *start, size_t size) {
+    (void)start, (void)size; /* readable, writable and zero from the start; the kernel gives it pages as they are touched */
+    return ST_OK;
+}
+
+void OS_FUNCTION(tables_discard)(void *start, size_t size) {
+    unmap((uintptr_t)start - PAGE_BYTES, align_up(size, PAGE_BYTES) + 2 * PAGE_BYTES);
+}
+
+/* ---- Small things ------------------------------------------------------------------------------------------------- */
+
+bool OS_FUNCTION(watches_writes)(void) { return false; }
+
+size_t OS_FUNCTION(large_page_bytes)(void) { return (size_t)2 << 20; }
+
+uint32_t OS_FUNCTION(thread_id)(void) { return (uint32_t)((uintptr_t)__builtin_thread_pointer() >> PAGE_SHIFT); }
+
+void OS_FUNCTION(yield)(unsigned attempt) {
+    int kept = errno;
+    if (attempt < 8) {
+        for (unsigned i = 0; i < 16u << attempt; i++) __builtin_ia32_pause();
+    } else if (attempt < 64) {
+        sched_yield();
+    } else {
+        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    }
+    errno = kept;
+}
+
+static __thread uint32_t last_error __attribute__((tls_model("initial-exec")));
+
+void OS_FUNCTION(last_error_set)(uint32_t error) { last_error = error; }
+
+uint32_t OS_FUNCTION(last_error)(void) { return last_error; }
+
+uint64_t OS_FUNCTION(environment_bytes)(const char *name) {
+    const char *text = getenv(name);
+    if (!text || !*text) return 0;
+    int kept = errno;
+    char *end;
+    unsigned long long value = strtoull(text, &end, 0);
+    errno = kept;
+    return *end ? 0 : value;
+}

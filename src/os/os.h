@@ -1,0 +1,105 @@
+/*
+ * os.h - the contract with the system, stated once. linux.c and windows.c keep it, function by function in the same order;
+ * fault.c stands between the engine and either of them in test builds and makes chosen calls fail.
+ *
+ * Addresses and sizes are multiples of a page unless a line says otherwise. `state` is a page byte (base/prot.h). A call
+ * that fails has changed nothing, or the contract says what. Nothing here allocates from a heap or takes a lock of its own.
+ *
+ * Range functions work on memory from os_reserve: [address, address + size) lies inside one reservation.
+ */
+#ifndef HM_OS_H
+#define HM_OS_H
+
+#include "base/base.h"
+#include "base/prot.h"
+
+/* Test builds compile the system's file under other names and let fault.c answer to the ones below. */
+#ifdef HM_FAULT
+#define OS_FUNCTION(name) os_real_##name
+#else
+#define OS_FUNCTION(name) os_##name
+#endif
+
+/* What a reservation needs beyond address space. */
+enum os_need {
+    OS_PLAIN = 0,
+    OS_WATCH = 1,    /* write watch, where the system has it */
+    OS_LARGE = 2,    /* large pages, committed at once with the state given */
+    OS_PHYSICAL = 4, /* a window for physical pages */
+    OS_TOP_DOWN = 8
+};
+
+/*
+ * Reserves address space: nothing committed, every access faults (OS_LARGE: committed, zero-filled, with `state`).
+ * wanted: 0, or the exact start. align: a power of two, at least 64 KiB. state: for Windows' own bookkeeping.
+ * ST_NO_ADDRESS_SPACE, ST_BAD_ADDRESS (the wanted range is not free), ST_NO_RESOURCES, ST_NO_PRIVILEGE, ST_NOT_SUPPORTED.
+ */
+enum status os_reserve(uintptr_t wanted, size_t size, size_t align, unsigned needs, uint8_t state, uintptr_t *start);
+
+/* Gives a whole reservation back. size as it was reserved. */
+enum status os_release(uintptr_t start, size_t size);
+
+/*
+ * Commits pages with `state`. Pages not committed before read as zero; committed ones keep their content and get `state`.
+ * ST_COMMIT_LIMIT or ST_NO_MEMORY; then pages of the range may have got `state` already, and the caller puts them back.
+ */
+enum status os_commit(uintptr_t address, size_t size, uint8_t state);
+
+/* Drops content and access; pages may be committed or not. Later commits read as zero. */
+enum status os_decommit(uintptr_t address, size_t size);
+
+/* Gives committed pages another state. Fails as os_commit does. */
+enum status os_protect(uintptr_t address, size_t size, uint8_t state);
+
+/*
+ * Tells the system that the content of committed, writable pages is not needed: it may turn to zero until a page is next
+ * written. At most OS_RESET_PAGES pages; given_up[i] is 1 where page i had content to lose. os_reset_undo takes
+ * it back for pages that were all given up: ST_OK if none has lost its content, ST_BAD_ADDRESS if one may have.
+ */
+#define OS_RESET_PAGES 512
+enum status os_reset(uintptr_t address, size_t size, uint8_t *given_up);
+enum status os_reset_undo(uintptr_t address, size_t size);
+
+/* Of a page whose byte has PG_GUARD: is the guard still armed? Windows disarms it by itself; on Linux the byte is the truth. */
+bool os_guard_armed(uintptr_t address);
+
+/* Memory that the engine did not give out: the system's own view, with Win32's words and Win32's errors. Never waits. */
+enum status os_query_foreign(uintptr_t address, MEMORY_BASIC_INFORMATION *info);
+enum status os_protect_foreign(uintptr_t address, size_t size, DWORD protect, DWORD *old_protect);
+
+/*
+ * Tables of the engine itself: `size` bytes of zeroed memory, guard pages on both sides, never given back. os_tables_reserve
+ * gets address space; os_tables_commit makes a part usable (any bounds, as often as wanted, content kept).
+ */
+enum status os_tables_reserve(size_t size, void **start);
+enum status os_tables_commit(void *start, size_t size);
+/* For a table that lost the race to be installed, and has never been seen by another thread. */
+void os_tables_discard(void *start, size_t size);
+
+struct os_memory {
+    uint64_t total_bytes;     /* of the machine, or of the tightest control group around the process */
+    uint64_t available_bytes; /* without swapping */
+    unsigned load_percent;    /* 0 to 100 */
+};
+enum status os_memory_load(struct os_memory *memory);
+
+/* Whether the system can be asked which pages of an OS_WATCH reservation were written. */
+bool os_watches_writes(void);
+
+/* The lowest size and alignment of large pages, 0 where there are none. */
+size_t os_large_page_bytes(void);
+
+/* A number that tells running threads apart; cheap. */
+uint32_t os_thread_id(void);
+
+/* Lets other threads run: attempt counts the calls in one wait, and later ones wait longer. */
+void os_yield(unsigned attempt);
+
+/* The thread's last error. */
+void os_last_error_set(uint32_t error);
+uint32_t os_last_error(void);
+
+/* The value of an environment variable as a number of bytes, or 0 where it is missing or not a number. */
+uint64_t os_environment_bytes(const char *name);
+
+#endif

@@ -1,0 +1,248 @@
+/*
+ * windows.c - the system is 64-bit Windows (or Wine). Layer: os; the contract is os.h, linux.c is this file's mirror image,
+ * function by function in the same order. Only kernel32 is called.
+ *
+ * Win32 has nearly the states that the contract asks for, so most functions are one call and a translation of its error.
+ * What needs words:
+ *
+ *  - Alignment past 64 KiB is found by reserving more than is needed, giving that back and taking the aligned part of it.
+ *    Another thread may take the place in between, so this is tried a few times. (VirtualAlloc2 could do it in one call; it
+ *    is missing from systems that the engine runs on.)
+ *  - The protection that a reservation is made with does not bind the pages committed in it: a region is reserved with
+ *    PAGE_READWRITE and serves allocations of every protection. The engine answers queries of AllocationProtect itself.
+ *  - Guards are the system's own: it disarms a page when it is hit, so the page's byte may say more than the truth and
+ *    os_guard_armed asks the system.
+ *
+ * Invariant: no function but os_last_error_set changes the thread's last error, whether it succeeds or fails. The engine
+ * sets it once, when it knows the call's answer.
+ *
+ * Who may call: any layer above, from any thread.
+ */
+#include "os/os.h"
+
+#include <string.h>
+
+#include <windows.h>
+
+enum { RESERVE_TRIES = 16 };
+
+/* What the system has just refused with, in the engine's words. Called right after the call that failed. */
+static enum status status_of_last_error(void) {
+    switch (GetLastError()) {
+    case ERROR_ACCESS_DENIED: return ST_DENIED;
+    case ERROR_NOT_ENOUGH_MEMORY:
+    case ERROR_OUTOFMEMORY: return ST_NO_MEMORY;
+    case ERROR_BAD_LENGTH: return ST_BAD_LENGTH;
+    case ERROR_CALL_NOT_IMPLEMENTED:
+    case ERROR_NOT_SUPPORTED: return ST_NOT_SUPPORTED;
+    case ERROR_INVALID_PARAMETER: return ST_BAD_ARGUMENT;
+    case ERROR_NOACCESS: return ST_NOT_WRITABLE;
+    case ERROR_PRIVILEGE_NOT_HELD: return ST_NO_PRIVILEGE;
+    case ERROR_NO_SYSTEM_RESOURCES: return ST_NO_RESOURCES;
+    case ERROR_COMMITMENT_LIMIT: return ST_COMMIT_LIMIT;
+    case ERROR_NOT_ENOUGH_QUOTA: return ST_NO_QUOTA;
+    default: return ST_BAD_ADDRESS;
+    }
+}
+
+/* One VirtualAlloc that leaves the last error as it was. */
+static enum status allocate(uintptr_t address, size_t size, DWORD type, DWORD protect, uintptr_t *start) {
+    DWORD before = GetLastError();
+    void *got = VirtualAlloc((void *)address, size, type, protect);
+    enum status status = got ? ST_OK : status_of_last_error();
+    SetLastError(before);
+    *start = (uintptr_t)got;
+    return status;
+}
+
+/* One VirtualFree, likewise. */
+static enum status give_back(uintptr_t address, size_t size, DWORD type) {
+    DWORD before = GetLastError();
+    enum status status = VirtualFree((void *)address, size, type) ? ST_OK : status_of_last_error();
+    SetLastError(before);
+    return status;
+}
+
+/* Finds a free place of this alignment by taking more than enough, and takes the aligned part of it. */
+static enum status reserve_aligned(size_t size, size_t align, DWORD type, DWORD protect, uintptr_t *start) {
+    size_t total = size + (align - GRANULE_BYTES);
+    if (total < size) return ST_NO_ADDRESS_SPACE;
+    for (int i = 0; i < RESERVE_TRIES; i++) {
+        uintptr_t loose;
+        enum status status = allocate(0, total, MEM_RESERVE | (type & MEM_TOP_DOWN), PAGE_NOACCESS, &loose);
+        if (status != ST_OK) return status;
+        uintptr_t wanted = type & MEM_TOP_DOWN ? align_down(loose + total - size, align) : align_up(loose, align);
+        give_back(loose, 0, MEM_RELEASE);
+        status = allocate(wanted, size, type, protect, start);
+        if (status != ST_BAD_ADDRESS) return status;
+    }
+    return ST_NO_ADDRESS_SPACE;
+}
+
+enum status OS_FUNCTION(reserve)(uintptr_t wanted, size_t size, size_t align, unsigned needs, uint8_t state, uintptr_t *start) {
+    DWORD type = MEM_RESERVE;
+    DWORD protect = prot_committed(state) ? prot_to_win32(state) : PAGE_READWRITE;
+    if (needs & OS_WATCH) type |= MEM_WRITE_WATCH;
+    if (needs & OS_LARGE) type |= MEM_COMMIT | MEM_LARGE_PAGES;
+    if (needs & OS_PHYSICAL) type |= MEM_PHYSICAL;
+    if (needs & OS_TOP_DOWN) type |= MEM_TOP_DOWN;
+    enum status status;
+    if (wanted != 0 || align <= GRANULE_BYTES) {
+        status = allocate(wanted, size, type, protect, start);
+        if (status == ST_OK && wanted != 0 && *start != wanted) { /* wanted lay inside a 64 KiB unit: never taken as it is */
+            give_back(*start, 0, MEM_RELEASE);
+            status = ST_BAD_ADDRESS;
+        }
+    } else {
+        status = reserve_aligned(size, align, type, protect, start);
+    }
+    if (status == ST_NO_MEMORY && !(needs & OS_LARGE)) return ST_NO_ADDRESS_SPACE;
+    /* The caller has checked the arguments: a system that refuses them does not know the request at all. */
+    if (status == ST_BAD_ARGUMENT && (needs & (OS_LARGE | OS_PHYSICAL))) return ST_NOT_SUPPORTED;
+    return status;
+}
+
+enum status OS_FUNCTION(release)(uintptr_t start, size_t size) {
+    (void)size; /* the system knows it */
+    return give_back(start, 0, MEM_RELEASE);
+}
+
+enum status OS_FUNCTION(commit)(uintptr_t address, size_t size, uint8_t state) {
+    uintptr_t got;
+    return allocate(address, size, MEM_COMMIT, prot_to_win32(state), &got);
+}
+
+enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
+    return size == 0 ? ST_OK : give_back(address, size, MEM_DECOMMIT); /* size 0 would mean the whole region */
+}
+
+enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
+    DWORD before = GetLastError();
+    DWORD old;
+    enum status status = VirtualProtect((void *)address, size, prot_to_win32(state), &old) ? ST_OK : status_of_last_error();
+    SetLastError(before);
+    return status;
+}
+
+enum status OS_FUNCTION(reset)(uintptr_t address, size_t size, uint8_t *given_up) {
+    uintptr_t got;
+    memset(given_up, 1, size / PAGE_BYTES);
+    return allocate(address, size, MEM_RESET, PAGE_READWRITE, &got);
+}
+
+enum status OS_FUNCTION(reset_undo)(uintptr_t address, size_t size) {
+    uintptr_t got;
+    /* A system without MEM_RESET_UNDO refuses the flag; then nothing is known about the content either. */
+    return allocate(address, size, MEM_RESET_UNDO, PAGE_READWRITE, &got) == ST_OK ? ST_OK : ST_BAD_ADDRESS;
+}
+
+bool OS_FUNCTION(guard_armed)(uintptr_t address) {
+    MEMORY_BASIC_INFORMATION info;
+    return OS_FUNCTION(query_foreign)(address, &info) == ST_OK && (info.Protect & PAGE_GUARD);
+}
+
+enum status OS_FUNCTION(query_foreign)(uintptr_t address, MEMORY_BASIC_INFORMATION *info) {
+    DWORD before = GetLastError();
+    enum status status = VirtualQuery((const void *)address, info, sizeof *info) != 0 ? ST_OK : status_of_last_error();
+    SetLastError(before);
+    return status;
+}
+
+enum status OS_FUNCTION(protect_foreign)(uintptr_t address, size_t size, DWORD protect, DWORD *old_protect) {
+    DWORD before = GetLastError();
+    enum status status = VirtualProtect((void *)address, size, protect, old_protect) ? ST_OK : status_of_last_error();
+    SetLastError(before);
+    return status;
+}
+
+enum status OS_FUNCTION(tables_reserve)(size_t size, void **start) {
+    uintptr_t outer;
+    size_t inner_size = align_up(size, GRANULE_BYTES);
+    if (inner_size < size || inner_size + 2 * GRANULE_BYTES < inner_size) return ST_NO_ADDRESS_SPACE;
+    /* The granules before and after are never committed: an access that runs off the table faults there. */
+    enum status status = allocate(0, inner_size + 2 * GRANULE_BYTES, MEM_RESERVE, PAGE_NOACCESS, &outer);
+    if (status == ST_NO_MEMORY) return ST_NO_ADDRESS_SPACE;
+    if (status == ST_OK) *start = (void *)(outer + GRANULE_BYTES);
+    return status;
+}
+
+enum status OS_FUNCTION(tables_commit)(void *start, size_t size) {
+    uintptr_t got;
+    return size == 0 ? ST_OK : allocate((uintptr_t)start, size, MEM_COMMIT, PAGE_READWRITE, &got);
+}
+
+void OS_FUNCTION(tables_discard)(void *start, size_t size) {
+    (void)size;
+    give_back((uintptr_t)start - GRANULE_BYTES, 0, MEM_RELEASE);
+}
+
+/* JobObjectMemoryUsageInformation, which older headers lack: what the job has committed now. */
+struct job_usage {
+    uint64_t now_bytes;
+    uint64_t peak_bytes;
+};
+enum { JOB_MEMORY_USAGE = 28 };
+
+/* A job's limit on memory counts like a smaller machine. Systems that cannot say how much is used are left alone. */
+static void apply_job_limit(struct os_memory *memory) {
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits;
+    struct job_usage usage;
+    if (!QueryInformationJobObject(NULL, JobObjectExtendedLimitInformation, &limits, sizeof limits, NULL)) return;
+    if (!(limits.BasicLimitInformation.LimitFlags & JOB_OBJECT_LIMIT_JOB_MEMORY) || limits.JobMemoryLimit == 0) return;
+    if (!QueryInformationJobObject(NULL, (JOBOBJECTINFOCLASS)JOB_MEMORY_USAGE, &usage, sizeof usage, NULL)) return;
+    uint64_t limit = limits.JobMemoryLimit;
+    uint64_t used = usage.now_bytes < limit ? usage.now_bytes : limit;
+    unsigned load = (unsigned)(100.0 * (double)used / (double)limit);
+    if (limit < memory->total_bytes) memory->total_bytes = limit;
+    if (limit - used < memory->available_bytes) memory->available_bytes = limit - used;
+    if (load > memory->load_percent) memory->load_percent = load;
+}
+
+enum status OS_FUNCTION(memory_load)(struct os_memory *memory) {
+    DWORD before = GetLastError();
+    MEMORYSTATUSEX state = {.dwLength = sizeof state};
+    enum status status = ST_OK;
+    if (GlobalMemoryStatusEx(&state)) {
+        memory->total_bytes = state.ullTotalPhys;
+        memory->available_bytes = state.ullAvailPhys;
+        memory->load_percent = state.dwMemoryLoad > 100 ? 100 : state.dwMemoryLoad;
+        apply_job_limit(memory);
+    } else {
+        status = status_of_last_error();
+    }
+    SetLastError(before);
+    return status;
+}
+
+bool OS_FUNCTION(watches_writes)(void) { return true; }
+
+size_t OS_FUNCTION(large_page_bytes)(void) { return GetLargePageMinimum(); }
+
+uint32_t OS_FUNCTION(thread_id)(void) { return GetCurrentThreadId(); }
+
+void OS_FUNCTION(yield)(unsigned attempt) {
+    DWORD before = GetLastError();
+    if (attempt >= 32) Sleep(1);
+    else if (!SwitchToThread()) Sleep(0);
+    SetLastError(before);
+}
+
+void OS_FUNCTION(last_error_set)(uint32_t error) { SetLastError(error); }
+
+uint32_t OS_FUNCTION(last_error)(void) { return GetLastError(); }
+
+uint64_t OS_FUNCTION(environment_bytes)(const char *name) {
+    DWORD before = GetLastError();
+    char text[32];
+    DWORD length = GetEnvironmentVariableA(name, text, sizeof text);
+    SetLastError(before);
+    if (length == 0 || length >= sizeof text) return 0;
+    uint64_t value = 0;
+    for (DWORD i = 0; i < length; i++) {
+        if (text[i] < '0' || text[i] > '9') return 0;
+        uint64_t digit = (uint64_t)(text[i] - '0');
+        if (value > (UINT64_MAX - digit) / 10) return 0;
+        value = value * 10 + digit;
+    }
+    return value;
+}

@@ -1,0 +1,20 @@
+/*
+ * error.h - the one table from the engine's own error codes to Win32's and COM's. Layer: vm.
+ */
+#ifndef HM_ERROR_H
+#define HM_ERROR_H
+
+#include "base/base.h"
+#include "hostmem_clr.h"
+
+/* The Win32 error code; ERROR_SUCCESS for ST_OK. */
+DWORD error_win32(enum status status);
+
+/* What an interface method returns: S_OK, E_OUTOFMEMORY for every kind of shortage, HOST_E_INVALIDOPERATION for memory that is
+ * not ours, HRESULT_FROM_WIN32 for the rest. */
+HRESULT error_hresult(enum status status);
+
+/* Sets the thread's last error for a failure, leaves it alone for ST_OK. Returns whether the status was ST_OK. */
+bool error_report(enum status status);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * free.c - VirtualFree: decommit of pages, release of an allocation.
+ *
+ * Both hold their pages. A release holds all pages of the allocation, so every call that was at work on one of them has finished and
+ * every later one finds the span gone. The order of a release: content and access go (the only step that the system can
+ * refuse, and then nothing has changed), page bytes to 0, span retracted, pages let go, granules back to the region.
+ */
+#include "core/region.h"
+#include "os/os.h"
+#include "vm/range.h"
+#include "vm/vm.h"
+
+/* With the range locked: drops what is committed, if anything. */
+static enum status decommit_locked(const struct range *r) {
+    if (pages_run(r->first, r->count, PG_STATE_MASK) == r->count && !prot_committed(pages_state(r->first))) return ST_OK;
+    enum status status = os_decommit(range_address(r), range_bytes(r));
+    if (status == ST_OK) {
+        pages_fill(r->first, r->count, PG_NONE);
+    } else {
+        range_restore(r);
+    }
+    return status;
+}
+
+/* A reservation in large pages goes as a whole; everything else is emptied first. */
+static enum status release_locked(const struct range *r) {
+    if (r->owner.span.flags & (SPAN_LARGE_PAGES | SPAN_PHYSICAL)) {
+        pages_fill(r->first, r->count, PG_NONE);
+        return ST_OK;
+    }
+    return decommit_locked(r);
+}
+
+static enum status free_release(uintptr_t address) {
+    struct range r;
+    do {
+        if (!space_find(address, &r.owner) || r.owner.span.kind != SPAN_VM) return ST_NOT_OURS;
+        r.first = granule_page(r.owner.head);
+        r.count = r.owner.span.count_pages;
+        if (page_of(address).n != r.first.n) return ST_BAD_ADDRESS;
+    } while (!range_lock(&r));
+    enum status status = release_locked(&r);
+    if (status == ST_OK) HM_CHECK(space_retract(&r.owner)); /* nobody else can: the pages are held */
+    range_unlock(&r);
+    if (status != ST_OK) return status;
+    struct run run = {r.owner.head, r.count, r.owner.span.flags & SPAN_SYSTEM};
+    region_release(&run);
+    return ST_OK;
+}
+
+static enum status free_decommit(uintptr_t address, size_t size) {
+    struct range r;
+    do {
+        if (!space_find(address, &r.owner) || r.owner.span.kind != SPAN_VM) return ST_NOT_OURS;
+        if (size == 0) {
+            r.first = granule_page(r.owner.head);
+            r.count = r.owner.span.count_pages;
+            if (page_of(address).n != r.first.n) return ST_BAD_ADDRESS;
+        } else {
+            struct found owner = r.owner;
+            r = range_of(address, size);
+            r.owner = owner;
+            if (!range_inside(&r, &owner)) return ST_BAD_ARGUMENT;
+        }
+        if (r.owner.span.flags & (SPAN_LARGE_PAGES | SPAN_PHYSICAL)) return ST_BAD_ARGUMENT;
+    } while (!range_lock(&r));
+    enum status status = decommit_locked(&r);
+    range_unlock(&r);
+    return status;
+}
+
+enum status vm_free(uintptr_t address, size_t size, DWORD type) {
+    if (type != MEM_RELEASE && type != MEM_DECOMMIT) return ST_BAD_ARGUMENT;
+    if (type == MEM_RELEASE && size != 0) return ST_BAD_ARGUMENT;
+    if (!range_sane(address, size)) return ST_BAD_ARGUMENT;
+    return type == MEM_RELEASE ? free_release(address) : free_decommit(address, size);
+}

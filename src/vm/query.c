@@ -1,0 +1,79 @@
+/*
+ * query.c - VirtualQuery from the tables.
+ *
+ * Reads, and never writes, locks or allocates: it may run while every other thread is stopped in the middle of a call. What it
+ * answers about memory that other threads are changing is true of some moment during the query, page by page.
+ */
+#include "vm/query.h"
+
+#include <string.h>
+
+#include "core/space.h"
+#include "os/os.h"
+#include "vm/state.h"
+
+/* How many pages from `first` on look alike to a caller. Guards are looked at one by one, since the system may disarm them. */
+static uint64_t run_alike(struct page first, uint64_t limit) {
+    uint8_t state = state_now(first);
+    uint64_t run = 1;
+    while (run < limit) {
+        struct page next = {first.n + run};
+        if (state_now(next) != state) break;
+        bool guarded = pages_state(next) & PG_GUARD;
+        run += guarded ? 1 : pages_run(next, limit - run, PG_STATE_MASK);
+    }
+    return run;
+}
+
+static void describe_span(struct page page, const struct found *f, MEMORY_BASIC_INFORMATION *info) {
+    uint8_t state = state_now(page);
+    info->AllocationBase = (void *)granule_address(f->head);
+    info->AllocationProtect = prot_to_win32(f->span.state);
+    info->RegionSize = (size_t)run_alike(page, span_end_page(f) - page.n) << PAGE_SHIFT;
+    info->State = prot_committed(state) ? MEM_COMMIT : MEM_RESERVE;
+    info->Protect = prot_to_win32(state);
+    info->Type = MEM_PRIVATE;
+}
+
+/* A free page of a region: free up to the next granule that is taken, or to the region's end. */
+static void describe_free(uintptr_t page, MEMORY_BASIC_INFORMATION *info) {
+    uint32_t granule = granule_of(page).n;
+    uint32_t region_end = (uint32_t)((granule / GRANULES_PER_SLOT + 1) * GRANULES_PER_SLOT);
+    uint32_t end = space_next_taken(granule + 1, region_end);
+    info->RegionSize = granule_address((struct granule){end}) - page;
+    info->State = MEM_FREE;
+    info->Protect = PAGE_NOACCESS;
+}
+
+/* The kernel may see one mapping where a region begins or ends; the region's part of it is not the caller's. */
+static void clip_foreign(uintptr_t page, MEMORY_BASIC_INFORMATION *info) {
+    uintptr_t end = page + info->RegionSize;
+    for (uintptr_t at = align_down(page, SLOT_BYTES) + SLOT_BYTES; at < end; at += SLOT_BYTES) {
+        if (space_in_region(at)) {
+            info->RegionSize = at - page;
+            return;
+        }
+    }
+}
+
+enum status vm_query(uintptr_t address, MEMORY_BASIC_INFORMATION *info, size_t length, size_t *written) {
+    *written = 0;
+    if (length < sizeof *info) return ST_BAD_LENGTH;
+    if (address >= ADDRESS_END) return ST_BAD_ARGUMENT;
+    if (!info) return ST_NOT_WRITABLE;
+    uintptr_t page = align_down(address, PAGE_BYTES);
+    struct found found;
+    memset(info, 0, sizeof *info);
+    info->BaseAddress = (void *)page;
+    if (space_find(page, &found)) {
+        describe_span(page_of(page), &found, info);
+    } else if (space_in_region(page)) {
+        describe_free(page, info);
+    } else {
+        enum status status = os_query_foreign(page, info);
+        if (status != ST_OK) return status;
+        clip_foreign(page, info);
+    }
+    *written = sizeof *info;
+    return ST_OK;
+}

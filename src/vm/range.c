@@ -1,0 +1,33 @@
+/*
+ * range.c - putting a range of pages back, and writing its bytes.
+ *
+ * The page bytes are the truth: they are written after the system has done what they say, so when the system stops half-way through
+ * a range, the bytes still say how it was.
+ */
+#include "vm/range.h"
+
+#include "os/os.h"
+
+void range_restore(const struct range *r) {
+    for (uint64_t done = 0; done < r->count;) {
+        struct page p = {r->first.n + done};
+        uint64_t run = pages_run(p, r->count - done, PG_STATE_MASK);
+        uint8_t state = pages_state(p);
+        /* Best effort: where even this is refused, a page that should fault stays accessible until its next call. */
+        if (prot_committed(state)) {
+            os_protect(page_address(p), (size_t)run << PAGE_SHIFT, state & PG_STATE_MASK);
+        } else {
+            os_decommit(page_address(p), (size_t)run << PAGE_SHIFT);
+        }
+        done += run;
+    }
+}
+
+void range_fill(const struct range *r, uint8_t state) {
+    for (uint64_t done = 0; done < r->count;) {
+        struct page p = {r->first.n + done};
+        uint64_t run = pages_run(p, r->count - done, PG_RESET);
+        pages_fill(p, run, state | (pages_state(p) & PG_RESET));
+        done += run;
+    }
+}
