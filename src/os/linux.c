@@ -44,7 +44,7 @@ static int protection_of(uint8_t state) {
     switch (state & PG_BASE_MASK) {
     case PG_READ: return PROT_READ;
     case PG_READWRITE: return PROT_READ | PROT_WRITE;
-    case PG_EXECUTE: return PROT_EXEC;
+    case PG_EXECUTE: /* readable as well on Windows, where the processor has no other way */
     case PG_EXECUTE_READ: return PROT_READ | PROT_EXEC;
     case PG_EXECUTE_READWRITE: return PROT_READ | PROT_WRITE | PROT_EXEC;
     default: return PROT_NONE;
@@ -225,6 +225,7 @@ static bool mapping_parse(const char *line, struct mapping *m) {
 static bool mapping_read(int fd, uintptr_t address, struct mapping *m) {
     char text[4096];
     size_t held = 0;
+    bool tail = false; /* what is held begins in the middle of a line whose start has been looked at */
     for (;;) {
         ssize_t got = read(fd, text + held, sizeof text - 1 - held);
         if (got < 0 && errno == EINTR) continue;
@@ -232,13 +233,17 @@ static bool mapping_read(int fd, uintptr_t address, struct mapping *m) {
         held += (size_t)got;
         text[held] = 0;
         char *line = text;
-        for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1, tail = false) {
             *end = 0;
-            if (mapping_parse(line, m) && m->end > address) return true;
+            if (!tail && mapping_parse(line, m) && m->end > address) return true;
         }
         held -= (size_t)(line - text);
-        memmove(text, line, held);
-        if (held == sizeof text - 1) held = 0; /* the tail of a long path: what mattered of the line was not wanted */
+        memmove(text, line, held + 1);
+        if (held < sizeof text - 1) continue;
+        /* A path longer than the buffer: everything of interest stands at the start of its line. */
+        if (!tail && mapping_parse(text, m) && m->end > address) return true;
+        tail = true;
+        held = 0;
     }
 }
 

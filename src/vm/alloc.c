@@ -165,7 +165,6 @@ static enum status alloc_inside(uintptr_t address, size_t size, DWORD type, uint
 enum status vm_alloc(uintptr_t address, size_t size, DWORD type, DWORD protect, uintptr_t *result) {
     *result = 0;
     if (size == 0 || (address && address < ADDRESS_LOWEST)) return ST_BAD_ARGUMENT;
-    if (!address && size > ADDRESS_END) return ST_NO_ADDRESS_SPACE;
     if (!range_sane(address, size)) return ST_BAD_ARGUMENT;
     uint8_t state;
     enum status status = type_check(address, size, type, protect);

@@ -1,0 +1,275 @@
+# Builds hostmem for Linux and for 64-bit Windows (mingw-w64, run under Wine), and tests it. `make help` lists the targets.
+#
+#   OS       linux (default) or windows
+#   VARIANT  release (default), debug, asan, tsan, cov
+#   CC       gcc (default) or clang
+#
+# One call builds one combination, out of tree in build/<os>[-variant][-clang]. New source files are found by themselves.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+OS ?= linux
+VARIANT ?= release
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(filter $(OS),linux windows),)
+$(error OS=$(OS) is not a system that hostmem is built for: linux, windows)
+endif
+ifeq ($(filter $(VARIANT),release debug asan tsan cov),)
+$(error VARIANT=$(VARIANT) is not a variant: release, debug, asan, tsan, cov)
+endif
+ifeq ($(OS)-$(filter $(VARIANT),asan tsan cov),windows-$(VARIANT))
+$(error VARIANT=$(VARIANT) exists on Linux only)
+endif
+
+# All processors are used unless the caller's -j says how many.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+ifeq ($(V),)
+quiet = @printf '  %-5s %s\n' $(1) $(2);
+else
+quiet =
+endif
+
+# ---- What is built where ------------------------------------------------------------------------------------------
+
+clang := $(findstring clang,$(notdir $(firstword $(CC))))
+suffix := $(patsubst %,-%,$(filter-out release,$(VARIANT)))$(if $(clang),-clang)
+B := build/$(OS)$(suffix)
+cache := .cache
+mimalloc_source := $(cache)/mimalloc-2.0.9
+
+ifeq ($(OS),windows)
+triple := x86_64-w64-mingw32
+compile := $(if $(clang),$(CC) --target=$(triple),$(triple)-$(notdir $(CC)))
+ld := $(triple)-ld
+ar := $(triple)-ar
+objcopy := $(triple)-objcopy
+exe := .exe
+else
+compile := $(CC)
+ld := ld
+ar := ar
+objcopy := objcopy
+exe :=
+endif
+
+# ---- Flags --------------------------------------------------------------------------------------------------------
+
+variant_release := -O2
+variant_debug := -O1 -DHM_DEBUG -DHM_FAULT
+variant_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DHM_DEBUG -DHM_FAULT
+variant_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread -DHM_ATOM_BUILTIN -DHM_DEBUG -DHM_FAULT
+variant_cov := -O0 --coverage -DHM_DEBUG -DHM_FAULT
+
+warnings := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+# Third-party headers are system headers to the compiler, so that its warnings are about this project's code.
+includes := -Iinclude -Isrc -isystem $(mimalloc_source)/include
+common_flags := -std=gnu11 -g $(variant_$(VARIANT)) -fvisibility=hidden -MMD -MP
+link_flags := $(filter -fsanitize=% --coverage,$(variant_$(VARIANT)))
+ifeq ($(OS),windows)
+includes += -isystem build/ck-include
+common_flags += -DHM_BUILDING_DLL
+# Nothing of the compiler is needed beside the programs and the DLL.
+link_flags += -static -static-libgcc
+ifneq ($(clang),)
+# clang knows the cross compiler's libraries, but not the folder of its own.
+link_flags += -fuse-ld=lld -L$(dir $(shell $(triple)-gcc -print-libgcc-file-name))
+endif
+link_libs := -lbcrypt -lpsapi -lpthread
+else
+common_flags += -fPIC -pthread
+link_flags += -pthread
+link_libs := -lm
+endif
+CFLAGS ?=
+c_flags = $(common_flags) $(warnings) $(includes) $(CFLAGS)
+
+# ---- Sources ------------------------------------------------------------------------------------------------------
+
+layers := base core heap vm policy com api
+fault_file := $(if $(findstring HM_FAULT,$(variant_$(VARIANT))),src/os/fault.c)
+engine_sources := $(sort $(foreach layer,$(layers),$(wildcard src/$(layer)/*.c)) $(wildcard src/os/$(OS)*.c $(fault_file)))
+tools := $(patsubst src/tools/%/main.c,%,$(sort $(wildcard src/tools/*/main.c)))
+ifeq ($(OS),windows)
+# The CLR host changes the code of a Linux library: it is a Linux program.
+tools := $(filter-out clr,$(tools))
+endif
+tool_common_sources := $(sort $(wildcard src/tools/common/*.c))
+test_common_sources := $(sort $(wildcard tests/common/*.c))
+
+# A test program is one file; what several of a folder share goes to tests/common.
+unit_sources := $(sort $(wildcard tests/unit/*.c))
+stress_sources := $(sort $(wildcard tests/stress/*.c))
+model_sources := $(filter-out tests/model/explore.c,$(sort $(wildcard tests/model/*.c)))
+conform_sources := $(sort $(wildcard tests/conform/*.c))
+# The differential fuzzer compares with the system's own Win32; the other one compares with a model.
+fuzz_sources := $(sort $(if $(filter windows,$(OS)),$(wildcard tests/fuzz/*_diff.c),$(wildcard tests/fuzz/*_model.c)))
+
+objects_of = $(patsubst %.c,$(B)/obj/%.o,$(1))
+programs_of = $(patsubst %.c,$(B)/%$(exe),$(1))
+
+engine_objects := $(call objects_of,$(engine_sources))
+tool_common_objects := $(call objects_of,$(tool_common_sources))
+test_common_objects := $(call objects_of,$(test_common_sources))
+# mimalloc is built once for all variants, but ThreadSanitizer has to see its atomics too.
+tsan_part := $(filter tsan,$(VARIANT))
+mimalloc_object := build/third-party/mimalloc-$(OS)$(patsubst %,-%,$(tsan_part))$(if $(clang),-clang).o
+
+ifeq ($(OS),windows)
+libraries := $(B)/hostmem.dll $(B)/libhostmem.a
+else
+libraries := $(B)/libhostmem.so $(B)/libhostmem.a
+endif
+tool_programs := $(patsubst %,$(B)/hostmem-%$(exe),$(tools))
+unit_programs := $(call programs_of,$(unit_sources))
+stress_programs := $(call programs_of,$(stress_sources))
+fuzz_programs := $(call programs_of,$(fuzz_sources))
+model_programs := $(if $(filter linux,$(OS)),$(call programs_of,$(model_sources)))
+conform_programs := $(if $(conform_sources),$(B)/tests/conform/conform$(exe) \
+	$(if $(filter windows,$(OS)),$(B)/tests/conform/conform-raw$(exe)))
+
+# ---- Targets for people -------------------------------------------------------------------------------------------
+
+.PHONY: all libs tools unit stress fuzz model conform tests setup run test soak clean distclean help
+.DEFAULT_GOAL := all
+
+all: libs tools
+libs: $(libraries)
+tools: $(tool_programs)
+unit: $(unit_programs)
+stress: $(stress_programs)
+fuzz: $(fuzz_programs)
+model: $(model_programs)
+conform: $(conform_programs)
+tests: unit stress fuzz model conform
+
+help:
+	@echo 'make                 the libraries and tools for Linux, in build/linux'
+	@echo 'make OS=windows      the same for 64-bit Windows, in build/windows'
+	@echo 'make run             sets up, builds, and runs a .NET program on raw memory and on the engine'
+	@echo 'make test            sets up, builds everything, runs all tests; ONLY=regex picks suites by name'
+	@echo 'make soak            the stress tests and fuzzers, for a long time'
+	@echo 'make libs, tools     parts of make'
+	@echo 'make unit, stress, fuzz, model, conform, tests    builds test programs without running them'
+	@echo 'make setup           only installs and fetches what a build needs'
+	@echo 'make clean           deletes build; distclean deletes the cached downloads too'
+	@echo
+	@echo 'OS=linux|windows VARIANT=release|debug|asan|tsan|cov CC=gcc|clang V=1 CFLAGS=... with any of them'
+
+# Fast and silent when everything is there, so that every build can ask for it. HM_SETUP_DONE: the caller has.
+setup_parts := build $(filter windows,$(OS)) $(if $(clang),test) $(if $(filter run,$(MAKECMDGOALS)),clr)
+setup:
+ifeq ($(HM_SETUP_DONE),)
+	@bash src/setup/setup.sh $(setup_parts)
+endif
+
+ifeq ($(OS),windows)
+run:
+	@echo 'make run is for Linux: hostmem-clr hosts the CLR of Linux' >&2; exit 2
+else
+run: $(B)/hostmem-clr
+	@sh src/tools/clr/run.sh $(B) $(cache)
+endif
+
+test:
+	@bash src/setup/setup.sh build windows clr test
+	@bash tests/run.sh
+
+soak:
+	@bash src/setup/setup.sh build windows clr test
+	@bash tests/run.sh --soak
+
+clean:
+	rm -rf build
+
+distclean: clean
+	rm -rf $(cache)
+
+# ---- Objects ------------------------------------------------------------------------------------------------------
+
+$(B)/obj/%.o: %.c Makefile | setup
+	@mkdir -p $(@D)
+	$(call quiet,CC,$@)$(compile) $(c_flags) $(extra_flags) -c -o $@ $<
+
+# In test builds src/os/fault.c stands in front of the system's file, whose functions then have other names than in os.h.
+$(B)/obj/src/os/%.o: extra_flags = $(if $(fault_file),-Wno-missing-prototypes)
+$(B)/obj/src/tools/%.o: extra_flags = -Isrc/tools/common
+$(B)/obj/tests/%.o: extra_flags = -Itests/common -Isrc/tools/common
+
+# Not under this project's warnings, and without its own: the code is somebody else's.
+$(mimalloc_object): | setup
+	@mkdir -p $(@D)
+	$(call quiet,CC,$@)$(compile) -std=gnu11 -O2 -g -DNDEBUG -w -fvisibility=hidden -I$(mimalloc_source)/include \
+		$(if $(filter linux,$(OS)),-fPIC) $(if $(tsan_part),-fsanitize=thread -DMI_TSAN=1) \
+		-c -o $@.$$$$ $(mimalloc_source)/src/static.c && mv $@.$$$$ $@
+
+# ---- Libraries ----------------------------------------------------------------------------------------------------
+
+# One relocatable object of everything, in which only the public names stay global: a program that links the archive can have
+# a mimalloc, or a function called vm_query, of its own. (.drectve is the list of exports, which only the DLL wants.)
+$(B)/libhostmem.a: $(engine_objects) $(mimalloc_object)
+	$(call quiet,AR,$@)rm -f $@ && $(ld) -r -o $(B)/hostmem-all.o $^ && \
+		$(objcopy) --wildcard --keep-global-symbol='Hm*' $(if $(filter windows,$(OS)),-R .drectve) $(B)/hostmem-all.o && \
+		$(ar) rcs $@ $(B)/hostmem-all.o && rm $(B)/hostmem-all.o
+
+$(B)/libhostmem.so: $(engine_objects) $(mimalloc_object)
+	$(call quiet,LINK,$@)printf '{ global: Hm*; local: *; };\n' >$(B)/exports.map && \
+		$(compile) -shared -Wl,-soname,libhostmem.so -Wl,--version-script=$(B)/exports.map \
+		$(if $(filter asan tsan,$(VARIANT)),,-Wl,-z,defs) $(link_flags) -o $@ $^ $(link_libs)
+
+$(B)/hostmem.dll: $(engine_objects) $(mimalloc_object)
+	$(call quiet,LINK,$@)$(compile) -shared -Wl,--exclude-all-symbols -Wl,--out-implib,$(B)/libhostmem.dll.a \
+		$(link_flags) -o $@ $^ $(link_libs)
+
+$(B)/libhostmem.dll.a: $(B)/hostmem.dll ;
+
+# ---- Tools --------------------------------------------------------------------------------------------------------
+
+define tool_rule
+$(B)/hostmem-$(1)$(exe): $(call objects_of,$(sort $(wildcard src/tools/$(1)/*.c))) $(tool_common_objects) $(B)/libhostmem.a
+	$$(call quiet,LINK,$$@)$$(compile) $$(link_flags) -o $$@ $$^ $$(link_libs) $(if $(filter clr,$(1)),-ldl)
+endef
+$(foreach tool,$(tools),$(eval $(call tool_rule,$(tool))))
+
+# ---- Test programs ------------------------------------------------------------------------------------------------
+
+# An archive, so that a program takes from it only what it uses.
+$(B)/tests/common.a: $(test_common_objects)
+	@mkdir -p $(@D)
+	$(call quiet,AR,$@)rm -f $@ && $(ar) rcs $@ $^
+
+define run_link
+	@mkdir -p $(@D)
+	$(call quiet,LINK,$@)$(compile) $(link_flags) -o $@ $^ $(link_libs)
+endef
+
+# Unit tests and fuzzers reach into the engine: they are linked with its objects.
+$(unit_programs) $(fuzz_programs): $(B)/%$(exe): $(B)/obj/%.o $(B)/tests/common.a $(engine_objects) $(mimalloc_object)
+	$(run_link)
+
+# Stress tests take what a user gets.
+$(stress_programs): $(B)/%$(exe): $(B)/obj/%.o $(B)/tests/common.a $(B)/libhostmem.a
+	$(run_link)
+
+# A model test includes the production files that it explores; nothing of the engine is linked.
+$(B)/obj/tests/model/%.o: extra_flags = -O2 -DHM_ATOM_MODEL -Itests/common -Itests/model
+$(model_programs): $(B)/%: $(B)/obj/%.o $(B)/obj/tests/model/explore.o $(B)/tests/common.a
+	$(run_link)
+
+# The conformance program, against the engine and (Windows) against the system itself.
+conform_raw_objects := $(patsubst %.c,$(B)/obj-raw/%.o,$(conform_sources))
+$(B)/obj-raw/%.o: %.c Makefile | setup
+	@mkdir -p $(@D)
+	$(call quiet,CC,$@)$(compile) $(c_flags) -Itests/common -DCONFORM_RAW -c -o $@ $<
+$(B)/tests/conform/conform$(exe): $(call objects_of,$(conform_sources)) $(B)/tests/common.a $(B)/libhostmem.a
+	$(run_link)
+$(B)/tests/conform/conform-raw$(exe): $(conform_raw_objects) $(B)/tests/common.a
+	$(run_link)
+
+-include $(shell find $(B)/obj $(B)/obj-raw -name '*.d' 2>/dev/null)

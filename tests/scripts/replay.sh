@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# hostmem-replay must notice what it is there to notice: damaged files are refused with the line's number, and a trace
+# in which one recorded answer was changed does not pass. (The real traces are replayed by tests/run.sh.) Runs the programs of
+# both systems; HOSTMEM_REPLAY names another one to run instead.
+set -u
+cd "${0%/*}/../.." || exit 1
+
+passed=0
+failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+if [ -n "${HOSTMEM_REPLAY:-}" ]; then
+    runners=("$HOSTMEM_REPLAY")
+else
+    runners=("build/linux/hostmem-replay" "bash src/setup/wine.sh build/windows/hostmem-replay.exe")
+fi
+
+# expect NAME STATUS PATTERN ARGUMENT...: the exit status, and a pattern that the output must have.
+expect() {
+    local name=$1 status=$2 pattern=$3 got
+    shift 3
+    timeout 60 $runner "$@" >"$work/out" 2>&1 </dev/null
+    got=$?
+    if [ $got = "$status" ] && grep -qE -- "$pattern" "$work/out"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "$name ($runner): exit status $got, expected $status with /$pattern/"
+        head -n 12 "$work/out" | sed 's/^/    | /'
+    fi
+}
+
+# trace NAME: a trace from standard input, first line a comment.
+trace() {
+    { echo '# t_us tid op addr size type prot ret'; cat; } >"$work/$1"
+}
+
+# The calls from which the changed traces are made: all right as they stand.
+good() {
+    cat <<'END'
+1 1 VA 0 20000 2000 4 10000000
+2 1 VA 10000000 2000 1000 4 10000000
+3 2 VA 10001000 1000 1000 2 10001000
+4 2 VQ 10000800 1000 1000 4 30
+5 1 VA 1001f000 2000 1000 4 0
+6 1 VF 10000000 1000 4000 0 1
+7 1 VQ 10000000 1000 2000 0 30
+8 2 VA 10000000 1000 1000 4 10000000
+9 2 VP 10000000 2000 0 2 1
+a 2 VP 10000000 3000 0 4 0
+b 1 VF 10000000 1000 8000 0 0
+c 1 VF 10010000 0 8000 0 0
+d 1 VF 10000000 0 8000 0 1
+e 1 HC 1000 0 0 0 20000000
+f 2 HA 20000000 40 8 0 20000100
+10 1 HR 20000100 4000 0 0 20008000
+11 1 HF 20008000 0 0 0 1
+12 1 HF 0 0 0 0 1
+13 1 HD 20000000 0 0 0 1
+14 3 VA 0 10000 1000 4 10000000
+END
+}
+
+# changed NAME SED: the good calls with one answer changed.
+changed() {
+    good | sed "$2" | trace "$1"
+    cmp -s "$work/$1" "$work/good" && echo "$1: the edit changes nothing" && failed=$((failed + 1))
+    expect "$1" 1 "${3:-$1:[0-9]+: }" --memory "$memory" "$work/$1"
+}
+
+answers() {
+    expect "the good calls" 0 '^differences from the recording: 0' --memory "$memory" "$work/good"
+    expect "the good calls, unchecked" 0 '^differences from the recording: 0' --memory "$memory" --no-check "$work/good"
+    expect "the good calls as JSON" 0 '^\{.*"differences": ?0.*\}' --memory "$memory" --json "$work/good"
+    changed commit-past-end '/^5 /s/ 0$/ 1001f000/' 'commit-past-end:6: expected success'
+    changed protect-uncommitted '/^a /s/ 0$/ 1/' 'protect-uncommitted:11: expected success'
+    changed release-with-size '/^b /s/ 0$/ 1/' 'release-with-size:12: expected success'
+    changed release-inside '/^c /s/ 0$/ 1/' 'release-inside:13: expected success'
+    changed decommit-refused '/^6 /s/ 1$/ 0/' 'decommit-refused:7: expected failure'
+    changed protect-refused '/^9 /s/ 1$/ 0/' 'protect-refused:10: expected failure'
+    changed query-state '/^7 /s/ 2000 0 30$/ 1000 4 30/' 'query-state:8: expected the state 1000'
+    changed query-protection '/^4 /s/ 4 30$/ 2 30/' 'query-protection:5: expected the protection 2, got 4'
+    changed query-size '/^4 /s/ 1000 1000 4 30$/ 2000 1000 4 30/' 'query-size:5: expected the region size 2000'
+    changed heap-free-refused '/^11 /s/ 1$/ 0/' 'heap-free-refused:18: expected failure'
+}
+
+damaged() {
+    good | trace good
+    good | sed '4s/ 30$//' | trace columns
+    expect "a missing column" 2 'columns: line 5: 7 columns where 8 belong' "$work/columns"
+    good | sed '6s/VF/XX/' | trace operation
+    expect "an unknown operation" 2 "operation: line 7: unknown operation 'XX'" "$work/operation"
+    good | sed '8s/ 1000 4 / 10g0 4 /' | trace number
+    expect "no number" 2 "number: line 9: column 6 is not a hexadecimal number: '10g0'" "$work/number"
+    good | sed '2s/1000 4 10000000$/1000 4 11110000000000000/' | trace long
+    expect "a number too long" 2 'long: line 3: column 8' "$work/long"
+    head -c 150 "$work/good" >"$work/cut"
+    expect "a cut file" 2 'cut: line 5: ' "$work/cut"
+    { cat "$work/good"; printf '15 1 VA 0 1\0000 2000 4 0\n'; } >"$work/binary"
+    expect "a byte of no text" 2 'binary: line 22: ' "$work/binary"
+    : >"$work/empty"
+    expect "an empty file" 2 'empty: line 0: ' "$work/empty"
+    gzip -c "$work/good" >"$work/packed"
+    expect "a packed file" 0 'recording: 0' --memory raw "$work/packed"
+    head -c -20 "$work/packed" >"$work/packed-cut"
+    expect "a cut packed file" 2 'packed-cut: the gzip file is ' "$work/packed-cut"
+    { head -c 60 "$work/packed"; printf '\377\377'; tail -c +63 "$work/packed"; } >"$work/packed-bad"
+    expect "a damaged packed file" 2 'packed-bad: ' "$work/packed-bad"
+    expect "no such file" 2 'missing: ' "$work/missing"
+    expect "no file named" 2 'FILE is missing'
+    expect "two files" 2 "'two' is too many" one two
+    expect "an unknown memory" 2 'memory' --memory magic "$work/good"
+    expect "the help" 0 'Exit status' --help
+}
+
+for runner in "${runners[@]}"; do
+    damaged
+    for memory in raw engine; do
+        answers
+    done
+done
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ] && [ $passed != 0 ]

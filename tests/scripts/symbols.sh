@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# What the built libraries offer and ask for: exactly the functions that the public headers declare, nothing else global, and
+# no library beside them but the system's own.
+set -u
+cd "${0%/*}/../.." || exit 1
+
+passed=0
+failed=0
+
+# check WHAT FOUND WANTED: both are words, sorted and one a line.
+check() {
+    if [ "$2" = "$3" ]; then
+        passed=$((passed + 1))
+        return
+    fi
+    failed=$((failed + 1))
+    echo "$1:"
+    diff <(printf '%s\n' "$3") <(printf '%s\n' "$2") | sed -n 's/^</    missing:/p; s/^>/    not wanted:/p'
+}
+
+declared() {
+    cat include/*.h | tr '\n' ' ' | grep -oE 'HM_API [^;{]*;' | grep -oE 'Hm[A-Za-z0-9]+ *\(' | tr -d ' (' | sort -u
+}
+
+# The names in a DLL's export table.
+exports() {
+    x86_64-w64-mingw32-objdump -p "$1" |
+        awk '/^\[Ordinal\/Name Pointer\] Table/ { inside = 1; next }
+            inside && /^$/ { exit }
+            inside && /\[/ { print $NF }' | sort -u
+}
+
+globals() {
+    "$1" -g --defined-only "$2" | awk 'NF == 3 { print $3 }' | sort -u
+}
+
+missing=
+for library in build/linux/libhostmem.so build/linux/libhostmem.a build/windows/hostmem.dll build/windows/libhostmem.a; do
+    if [ ! -e $library ]; then
+        echo "$library was not built"
+        missing="$missing $library"
+    fi
+done
+if [ -n "$missing" ]; then
+    echo "0 passed, $(echo $missing | wc -w) failed"
+    exit 1
+fi
+
+names=$(declared)
+if [ -z "$names" ]; then
+    echo "the public headers declare nothing"
+    failed=$((failed + 1))
+fi
+found=$(nm -D --defined-only build/linux/libhostmem.so | awk '{ print $NF }' | sort -u)
+check "dynamic symbols of libhostmem.so" "$found" "$names"
+check "global symbols of libhostmem.a" "$(globals nm build/linux/libhostmem.a)" "$names"
+check "exports of hostmem.dll" "$(exports build/windows/hostmem.dll)" "$names"
+check "global symbols of the Windows libhostmem.a" "$(globals x86_64-w64-mingw32-nm build/windows/libhostmem.a)" "$names"
+
+needed=$(objdump -p build/linux/libhostmem.so | awk '$1 == "NEEDED" { print $2 }' |
+    grep -vE '^(libc|libpthread|ld-linux-x86-64)\.so')
+check "libraries that libhostmem.so needs" "$needed" ""
+needed=$(x86_64-w64-mingw32-objdump -p build/windows/hostmem.dll | awk '/DLL Name:/ { print tolower($3) }' |
+    grep -vxE '(kernel32|advapi32|msvcrt|bcrypt|psapi|ntdll)\.dll')
+check "libraries that hostmem.dll needs" "$needed" ""
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]

@@ -1,0 +1,62 @@
+/*
+ * classes.c - the size classes, checked at every size and every offset.
+ */
+#include "heap/classes.h"
+
+#include "check.h"
+
+/* Every request gets the smallest class that holds it, and wastes less than 16 bytes or an eighth. */
+static void test_sizes(void) {
+    bool smallest = true, waste = true, in_range = true;
+    for (size_t size = 0; size <= CLASS_LARGEST; size++) {
+        unsigned class_index = class_of(size);
+        if (class_index >= CLASS_COUNT || class_size(class_index) < size) {
+            in_range = false;
+            break;
+        }
+        if (class_index > 0 && class_size(class_index - 1) >= size) smallest = false;
+        size_t unused = class_size(class_index) - size;
+        if (size > 0 && size <= 128 && unused >= 16) waste = false;
+        if (size > 128 && unused * 8 > class_size(class_index)) waste = false;
+    }
+    CHECK(in_range);
+    CHECK(smallest);
+    CHECK(waste);
+    CHECK_EQ(class_of(0), 0);
+    CHECK_EQ(class_of(CLASS_LARGEST), CLASS_COUNT - 1);
+    CHECK_EQ(class_size(CLASS_COUNT - 1), CLASS_LARGEST);
+}
+
+static void test_rows(void) {
+    for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) {
+        size_t size = class_size(class_index);
+        size_t slab = class_slab_granules(class_index) * GRANULE_BYTES;
+        size_t objects = class_objects(class_index);
+        CHECK(size % 16 == 0);
+        CHECK(class_index == 0 || size > class_size(class_index - 1));
+        CHECK_EQ(class_of(size), class_index);
+        CHECK(class_slab_granules(class_index) >= 1 && class_slab_granules(class_index) <= 8);
+        CHECK(objects >= 8 && objects <= CLASS_MOST_OBJECTS);
+        CHECK_EQ(objects, slab / size);
+        CHECK((slab - objects * size) * 8 <= slab);
+    }
+}
+
+/* The reciprocal against a real division, at every byte of every slab. */
+static void test_division(void) {
+    for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) {
+        size_t slab = class_slab_granules(class_index) * GRANULE_BYTES;
+        size_t wrong = 0;
+        for (size_t offset = 0; offset < slab; offset++) {
+            if (class_index_at(class_index, offset) != offset / class_size(class_index)) wrong++;
+        }
+        CHECK_EQ(wrong, 0);
+    }
+}
+
+int main(void) {
+    test_sizes();
+    test_rows();
+    test_division();
+    return check_done();
+}

@@ -1,0 +1,84 @@
+/* Page bytes in runs, against an array; runs that cross slots; and the busy bits. */
+#include "core/pages.h"
+
+#include <string.h>
+
+#include "check.h"
+#include "core/space.h"
+#include "thread.h"
+
+#define BASE_PAGE ((uint64_t)0x234500000000 >> PAGE_SHIFT)
+#define COUNT 4096
+
+static uint8_t model[COUNT];
+
+/* The range lies half in one slot, half in the next. */
+static struct page page(size_t i) { return (struct page){BASE_PAGE + PAGES_PER_SLOT - COUNT / 2 + i}; }
+
+static uint64_t run_of_model(size_t first, size_t limit, uint8_t mask) {
+    size_t n = 1;
+    while (n < limit && ((model[first + n] ^ model[first]) & mask) == 0) n++;
+    return n;
+}
+
+static void against_model(void) {
+    static const uint8_t states[] = {PG_NONE, PG_READWRITE, PG_READ, PG_READWRITE | PG_RESET, PG_READWRITE | PG_GUARD};
+    uint64_t random = 42;
+    for (int round = 0; round < 20000; round++) {
+        size_t first = thread_random(&random) % COUNT;
+        size_t count = 1 + thread_random(&random) % (COUNT - first);
+        if (round % 2) count = 1 + count % 40 % (COUNT - first);
+        uint8_t state = states[thread_random(&random) % (sizeof states)];
+        pages_fill(page(first), count, state);
+        memset(model + first, state, count);
+        size_t from = thread_random(&random) % COUNT, limit = 1 + thread_random(&random) % (COUNT - from);
+        uint8_t mask = round % 3 ? PG_STATE_MASK : 0xff;
+        CHECK_EQ(pages_run(page(from), limit, mask), run_of_model(from, limit, mask));
+        CHECK_EQ(pages_state(page(from)), model[from]);
+        size_t committed = 0;
+        for (size_t i = 0; i < limit; i++) committed += prot_committed(model[from + i]);
+        CHECK_EQ(pages_count_committed(page(from), limit), committed);
+        CHECK_EQ(pages_all_committed(page(from), limit), committed == limit);
+    }
+}
+
+static uint64_t counters[COUNT];
+
+/* Adds to plain counters of the pages that it holds: two holders of one page at a time would lose an addition. */
+static void *hold_and_add(void *context) {
+    uint64_t random = (uint64_t)(uintptr_t)context, added = 0;
+    for (int i = 0; i < 20000; i++) {
+        size_t first = thread_random(&random) % 256 + COUNT / 2 - 128;
+        size_t count = 1 + thread_random(&random) % 150;
+        pages_lock(page(first), count);
+        for (size_t p = first; p < first + count; p++) counters[p]++;
+        pages_unlock(page(first), count);
+        added += count;
+    }
+    return (void *)(uintptr_t)added;
+}
+
+static void holding(void) {
+    pthread_t ids[3];
+    uint64_t added = 0, counted = 0;
+    for (uintptr_t i = 0; i < 3; i++) CHECK_EQ(pthread_create(&ids[i], NULL, hold_and_add, (void *)(i + 1)), 0);
+    for (int i = 0; i < 3; i++) {
+        void *result;
+        pthread_join(ids[i], &result);
+        added += (uint64_t)(uintptr_t)result;
+    }
+    for (size_t i = 0; i < COUNT; i++) counted += counters[i];
+    CHECK_EQ(counted, added);
+    struct slot *slot = space_slot(page_address(page(0)));
+    for (size_t i = 0; i < PAGES_PER_SLOT / 64; i++) {
+        if (slot->busy[i]) CHECK_EQ(slot->busy[i], 0);
+    }
+}
+
+int main(void) {
+    CHECK(space_slot_make(page_address(page(0))) != NULL);
+    CHECK(space_slot_make(page_address(page(COUNT - 1))) != NULL);
+    against_model();
+    holding();
+    return check_done();
+}

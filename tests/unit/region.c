@@ -1,0 +1,144 @@
+/* Regions: made as needed, to 64 GiB and more; runs at wanted places; what the system has to serve; limits and failures. */
+#include "core/region.h"
+
+#include "check.h"
+#include "core/bitmap.h"
+#include "os/fault.h"
+#include "os/os.h"
+
+static size_t taken(void) {
+    struct region_totals totals;
+    region_totals(&totals);
+    return totals.granules_taken;
+}
+
+static size_t regions(void) {
+    struct region_totals totals;
+    region_totals(&totals);
+    return totals.count_regions;
+}
+
+static void basics(void) {
+    struct run a, b, c;
+    CHECK_EQ(region_claim(1, false, &a), ST_OK);
+    CHECK_EQ(region_claim(17, false, &b), ST_OK);
+    CHECK_EQ(taken(), 3);
+    uintptr_t address = granule_address(a.first);
+    CHECK(space_in_region(address));
+    CHECK_EQ(a.flags, 0);
+    CHECK_EQ(region_claim_at(address, 1, &c), ST_BAD_ADDRESS);
+    region_release(&a);
+    CHECK_EQ(region_claim_at(address, 16, &c), ST_OK);
+    CHECK_EQ(granule_address(c.first), address);
+    region_release(&b);
+    region_release(&c);
+    CHECK_EQ(taken(), 0);
+}
+
+static void high(void) {
+    struct run low, top, next;
+    CHECK_EQ(region_claim(16, false, &low), ST_OK);
+    CHECK_EQ(region_claim(16, true, &top), ST_OK);
+    CHECK_EQ(region_claim(32, true, &next), ST_OK);
+    CHECK(top.first.n > low.first.n);
+    CHECK_EQ(top.first.n % GRANULES_PER_SLOT, GRANULES_PER_SLOT - 1);
+    CHECK_EQ(next.first.n + 2, top.first.n);
+    region_release(&low);
+    region_release(&top);
+    region_release(&next);
+}
+
+/* 72 GiB at once in runs of 1 GiB: regions appear as they are needed. */
+static void many(void) {
+    enum { RUNS = 72 };
+    static struct run runs[RUNS];
+    for (int i = 0; i < RUNS; i++) {
+        if (!CHECK_EQ(region_claim(PAGES_PER_SLOT / 4, false, &runs[i]), ST_OK)) return;
+        CHECK_EQ(runs[i].flags, 0);
+    }
+    CHECK(regions() >= RUNS / 4);
+    CHECK_EQ(taken(), RUNS * GRANULES_PER_SLOT / 4);
+    size_t made = regions();
+    for (int i = 0; i < RUNS; i += 2) region_release(&runs[i]);
+    for (int i = 0; i < RUNS; i += 2) CHECK_EQ(region_claim(PAGES_PER_SLOT / 4, false, &runs[i]), ST_OK);
+    CHECK_EQ(regions(), made); /* what was released is found again */
+    for (int i = 0; i < RUNS; i++) region_release(&runs[i]);
+    CHECK_EQ(taken(), 0);
+}
+
+static void whole_and_larger(void) {
+    struct run whole, larger;
+    CHECK_EQ(region_claim(PAGES_PER_SLOT, false, &whole), ST_OK);
+    CHECK_EQ(whole.flags, 0);
+    CHECK_EQ(granule_address(whole.first) % SLOT_BYTES, 0);
+    CHECK_EQ(region_claim(PAGES_PER_SLOT + 1, false, &larger), ST_OK);
+    CHECK_EQ(larger.flags, SPAN_SYSTEM);
+    CHECK(!space_in_region(granule_address(larger.first)));
+    CHECK_EQ(granule_address(larger.first) % GRANULE_BYTES, 0);
+    region_release(&whole);
+    region_release(&larger);
+    struct run wanted;
+    CHECK_EQ(region_claim_at((uintptr_t)0x220000000000, 3, &wanted), ST_OK);
+    CHECK_EQ(wanted.flags, SPAN_SYSTEM);
+    struct run again;
+    CHECK_EQ(region_claim_at((uintptr_t)0x220000000000, 3, &again), ST_BAD_ADDRESS);
+    CHECK(bitmap_taken(space_slot((uintptr_t)0x220000000000)->taken, 0));
+    region_release(&wanted);
+    CHECK(!bitmap_taken(space_slot((uintptr_t)0x220000000000)->taken, 0));
+    CHECK_EQ(region_claim_at((uintptr_t)0x220000000000, 3, &again), ST_OK);
+    region_release(&again);
+}
+
+#ifdef HM_FAULT
+static void failures(void) {
+    struct run run;
+    os_fault_set("reserve", 1, true);
+    CHECK_EQ(region_claim(2 * PAGES_PER_SLOT, false, &run), ST_NO_ADDRESS_SPACE);
+    CHECK_EQ(region_claim_at((uintptr_t)0x210000000000, 1, &run), ST_NO_ADDRESS_SPACE);
+    os_fault_set("tables_reserve", 1, true);
+    CHECK_EQ(region_claim_at((uintptr_t)0x210000000000, 1, &run), ST_NO_MEMORY);
+    os_fault_set("tables_commit", 1, true);
+    CHECK_EQ(region_claim_at((uintptr_t)0x210000000000, 1, &run), ST_NO_MEMORY);
+    os_fault_set(NULL, 0, false);
+    CHECK_EQ(region_claim_at((uintptr_t)0x210000000000, 1, &run), ST_OK); /* nothing was left in the way */
+    region_release(&run);
+}
+
+/* No room for a region: runs come from the system one by one. */
+static void no_region(void) {
+    struct run fill[64], run;
+    int count = 0;
+    size_t made = regions();
+    while (count < 64 && regions() == made) {
+        if (!CHECK_EQ(region_claim(PAGES_PER_SLOT, false, &fill[count++]), ST_OK)) return;
+    }
+    while (count < 64 && taken() < regions() * GRANULES_PER_SLOT) {
+        if (!CHECK_EQ(region_claim(PAGES_PER_SLOT, false, &fill[count++]), ST_OK)) return;
+    }
+    os_fault_set("reserve", 1, false);
+    CHECK_EQ(region_claim(5, false, &run), ST_OK);
+    CHECK_EQ(run.flags, SPAN_SYSTEM);
+    os_fault_set(NULL, 0, false);
+    region_release(&run);
+    region_limit_set(regions() * SLOT_BYTES);
+    region_limit_set(0);                              /* no bound is no tighter one */
+    region_limit_set((regions() + 10) * SLOT_BYTES);  /* nor is a looser one */
+    CHECK_EQ(region_claim(5, false, &run), ST_NO_ADDRESS_SPACE);
+    for (int i = 0; i < count; i++) region_release(&fill[i]);
+    CHECK_EQ(region_claim(5, false, &run), ST_OK);
+    region_release(&run);
+}
+#endif
+
+int main(void) {
+    basics();
+    high();
+    many();
+    whole_and_larger();
+#ifdef HM_FAULT
+    failures();
+    no_region();
+#endif
+    CHECK_EQ(taken(), 0);
+    return check_done();
+}
