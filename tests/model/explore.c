@@ -294,6 +294,10 @@ void model_holds(bool holds, const char *file, int line, const char *text) {
     fault_found(FAULT_CHECK, message);
 }
 
+void model_forget(uint64_t state) {
+    if (x.current >= 0) x.threads[x.current].history = mix(state, 11);
+}
+
 uint64_t model_interleavings(void) { return x.executions; }
 
 void model_mark(unsigned mark) { x.marks[mark]++; }

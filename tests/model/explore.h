@@ -70,6 +70,12 @@ bool model_passes(const struct model *model);
 /* The same for code with a planted fault: true if that fault is what is found. */
 bool model_finds(const struct model *model, enum model_fault fault);
 
+/*
+ * With MODEL_MERGE: what the thread does from here on depends on `state` alone and on nothing that it has seen so far. For the
+ * places between two calls of the code under test.
+ */
+void model_forget(uint64_t state);
+
 /* Complete interleavings of the last exploration. */
 uint64_t model_interleavings(void);
 

@@ -137,6 +137,7 @@ static void *storm_late(void *context) {
     uint64_t owner = (uint64_t)(uintptr_t)context;
     unsigned char *bytes = (unsigned char *)granule_address(storm_run.first);
     while (atom_load_acq_u64(&storm_stop) == 0) {
+        for (int i = 0; i < 500; i++) atom_pause(); /* so that the slab is empty at times */
         uint64_t life = slab_pin(storm_slab);
         size_t object = SIZE_MAX;
         size_t place;

@@ -1,0 +1,37 @@
+/*
+ * com.h - what the three interfaces share: identity, references, answers. Layer: com, which only translates.
+ *
+ * References are counted by one atomic word in each object; AddRef and Release return the new count. An object's record is freed by the
+ * Release that returns 0. Out-parameters are written whatever the answer.
+ */
+#ifndef HM_COM_H
+#define HM_COM_H
+
+#include "base/atom.h"
+#include "base/base.h"
+#include "hostmem.h"
+
+/* The HRESULT for a status. A failure also sets the thread's last error, a success leaves it alone. */
+HRESULT com_answer(enum status status);
+
+/* A failure that only COM has a name for, with the Win32 error that a caller finds as the last error. */
+HRESULT com_refuse(HRESULT result, DWORD last_error);
+
+/* QueryInterface of an object that is IUnknown and one interface more; on success the caller adds the reference. */
+HRESULT com_query(void *object, const IID *own, const IID *wanted, void **out);
+
+bool com_same(const IID *left, const IID *right);
+
+static inline ULONG com_add_ref(uint32_t *references) { return atom_add_acqrel_u32(references, 1) + 1; }
+
+/* acq and rel: the one that brings it to 0 comes after every use of the object by others. */
+static inline ULONG com_release(uint32_t *references) { return atom_add_acqrel_u32(references, UINT32_MAX) - 1; }
+
+static inline bool com_level_known(EMemoryCriticalLevel level) {
+    return level == eTaskCritical || level == eAppDomainCritical || level == eProcessCritical;
+}
+
+/* A new IHostMalloc for IHostMemoryManager::CreateMalloc, with one reference. */
+HRESULT malloc_create(DWORD type, IHostMalloc **out);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * malloc.c - IHostMalloc: a heap of the engine's behind six slots.
+ *
+ * An IHostMalloc owns its heap: the last Release destroys it with every block in it, so whoever releases it last must not use its
+ * blocks afterwards. It stands for itself and holds no reference on the manager that made it. Its heap is always safe for
+ * threads, with or without MALLOC_THREADSAFE; MALLOC_EXECUTABLE gives pages that code can run in.
+ */
+#include "base/cold.h"
+#include "com/com.h"
+#include "heap/heap.h"
+
+#define MALLOC_KNOWN ((DWORD)(MALLOC_THREADSAFE | MALLOC_EXECUTABLE))
+
+struct malloc_object {
+    IHostMalloc face; /* first: the interface's address is the object's */
+    uint32_t references;
+    struct heap *heap;
+};
+
+static struct malloc_object *object_of(IHostMalloc *face) { return (struct malloc_object *)face; }
+
+static ULONG STDMETHODCALLTYPE malloc_add_ref(IHostMalloc *face) { return com_add_ref(&object_of(face)->references); }
+
+static ULONG STDMETHODCALLTYPE malloc_release(IHostMalloc *face) {
+    struct malloc_object *object = object_of(face);
+    ULONG left = com_release(&object->references);
+    if (left == 0) {
+        heap_destroy(object->heap);
+        cold_free(object);
+    }
+    return left;
+}
+
+static HRESULT STDMETHODCALLTYPE malloc_query_interface(IHostMalloc *face, REFIID riid, void **ppvObject) {
+    HRESULT result = com_query(face, &HM_IID_IHostMalloc, riid, ppvObject);
+    if (result == S_OK) malloc_add_ref(face);
+    return result;
+}
+
+static HRESULT STDMETHODCALLTYPE malloc_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel, void **ppMem) {
+    if (ppMem == NULL) return com_answer(ST_NOT_WRITABLE);
+    *ppMem = NULL;
+    if (!com_level_known(eCriticalLevel)) return com_answer(ST_BAD_ARGUMENT);
+    return com_answer(heap_alloc(object_of(face)->heap, cbSize, false, ppMem));
+}
+
+static HRESULT STDMETHODCALLTYPE malloc_debug_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
+                                                    char *pszFileName, int iLineNo, void **ppMem) {
+    (void)pszFileName, (void)iLineNo; /* the place of the request changes nothing about the block */
+    return malloc_alloc(face, cbSize, eCriticalLevel, ppMem);
+}
+
+static HRESULT STDMETHODCALLTYPE malloc_free(IHostMalloc *face, void *pMem) {
+    if (pMem == NULL) return S_OK; /* a CLR does free NULL, and needs to hear that it worked */
+    return com_answer(heap_free(object_of(face)->heap, pMem));
+}
+
+static const IHostMallocVtbl malloc_methods = {
+    malloc_query_interface, malloc_add_ref, malloc_release, malloc_alloc, malloc_debug_alloc, malloc_free,
+};
+
+HRESULT malloc_create(DWORD type, IHostMalloc **out) {
+    *out = NULL;
+    if ((type & ~MALLOC_KNOWN) != 0) return com_answer(ST_BAD_ARGUMENT);
+    struct malloc_object *object = cold_alloc(sizeof *object);
+    if (object == NULL) return com_answer(ST_NO_MEMORY);
+    enum status status = heap_create((type & MALLOC_EXECUTABLE) != 0, 0, &object->heap);
+    if (status != ST_OK) {
+        cold_free(object);
+        return com_answer(status);
+    }
+    object->face.lpVtbl = (IHostMallocVtbl *)&malloc_methods;
+    object->references = 1;
+    *out = &object->face;
+    return S_OK;
+}

@@ -1,0 +1,42 @@
+/*
+ * heap.h - private heaps of blocks. Layer: heap.
+ *
+ * Any thread may allocate and free in any live heap, a block from one thread may be freed by any other; nothing waits. A heap is destroyed
+ * when no thread uses it. Blocks are aligned to 16.
+ */
+#ifndef HM_HEAP_H
+#define HM_HEAP_H
+
+#include "base/base.h"
+
+struct heap;
+
+/* limit_bytes: the most that it takes from the system, 0 for no bound. ST_NO_MEMORY. */
+enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **heap);
+
+/* Frees every block of the heap with it. ST_BAD_HANDLE for what is not a live heap. */
+enum status heap_destroy(struct heap *heap);
+
+/* The heap that a caller means by this handle: NULL if it is not a live heap. Looks at no memory but the engine's own. */
+struct heap *heap_of_handle(const void *handle);
+
+/* The process's own heap, made when it is first asked for. NULL if there is no memory. It cannot be destroyed. */
+struct heap *heap_default(void);
+
+/* size_bytes 0 gives a block, too. ST_NO_MEMORY and the system's shortages. *block is NULL after a failure. */
+enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block);
+
+/* ST_NOT_OURS for what is not a live block of this heap, as it was given out; then nothing has changed. */
+enum status heap_free(struct heap *heap, void *block);
+
+/* The block's usable size. ST_NOT_OURS as above. */
+enum status heap_size(struct heap *heap, const void *block, size_t *size_bytes);
+
+/* Gives slabs that hold nothing back to the system, of one heap or of all. Returns the bytes given back. */
+size_t heap_trim_one(struct heap *heap);
+size_t heap_trim(void);
+
+/* What the heap has taken from the system and not given back, in bytes. */
+uint64_t heap_taken(const struct heap *heap);
+
+#endif

@@ -1,0 +1,163 @@
+/*
+ * slab.c - slabs and their descriptors.
+ *
+ * States of a descriptor: no owner -> slab_open -> owned -> slab_close -> no owner. Descriptors of a slot of the address map (4 GiB) are one
+ * table, reserved when the slot's first slab is made and never unmapped; a granule's part is committed when a slab starts there.
+ *
+ * Invariants
+ *   1. count >= objects taken + pins. A pin comes before the bit that it claims, a release clears the bit before it counts down.
+ *      So a thread whose pin found fewer than all objects held has a free bit to find, as long as it holds the pin.
+ *   2. The owner changes only by the thread that has the granule to itself: from 0 by the one that claimed it from its region, to 0
+ *      by the one whose CAS in slab_close succeeded. Both keep the pins of late threads in the count, by adding to the word.
+ *   3. While the owner is 0 nobody touches `taken`: a pin that finds no owner, or another than it looked for, claims nothing.
+ *      So the bitmap can be prepared for the next slab while late threads still come and go.
+ *   4. Owners are compared only by threads of a live heap (a heap must not be in use when it is destroyed), so an owner that is equal
+ *      is the same heap and class, and an object of whichever slab of it is as good as any other.
+ *
+ * Any thread, any time; nothing waits.
+ */
+#include "heap/slab.h"
+
+#include "core/bitmap.h"
+#include "core/pages.h"
+#include "os/os.h"
+
+/* Times that a pinned thread searches the bitmap; it misses only what others take and put back under its eyes. */
+#define CLAIM_TRIES 16
+
+static uint64_t slab_map[SLOT_COUNT]; /* struct slab[GRANULES_PER_SLOT], 0 where no slab ever was */
+
+struct slab *slab_at(struct granule head) {
+    /* acq: pairs with the CAS in table_make; the table is there to be read. */
+    uint64_t table = atom_load_acq_u64(&slab_map[head.n / GRANULES_PER_SLOT]);
+    if (table == 0) return NULL;
+    return (struct slab *)(uintptr_t)table + head.n % GRANULES_PER_SLOT;
+}
+
+bool slab_find(uintptr_t address, struct granule *head) {
+    struct found found;
+    if (!space_find(address, &found)) return false;
+    *head = found.head;
+    return found.span.kind == SPAN_SLAB || found.span.kind == SPAN_LARGE;
+}
+
+/* The granule's descriptor, ready to be written; NULL if there is no memory for it. */
+static struct slab *descriptor_make(struct granule head) {
+    uint64_t *entry = &slab_map[head.n / GRANULES_PER_SLOT];
+    size_t size = GRANULES_PER_SLOT * sizeof(struct slab);
+    uint64_t seen = atom_load_acq_u64(entry); /* acq: as in slab_at */
+    if (seen == 0) {
+        void *table;
+        if (os_tables_reserve(size, &table) != ST_OK) return NULL;
+        /* rel: publishes an empty table; whoever loses uses the winner's. */
+        if (!atom_cas_acqrel_u64(entry, &seen, (uint64_t)(uintptr_t)table)) os_tables_discard(table, size);
+    }
+    struct slab *slab = slab_at(head);
+    return os_tables_commit(slab, sizeof(struct slab)) == ST_OK ? slab : NULL;
+}
+
+enum status slab_acquire(uint64_t count_pages, uint8_t state, struct run *run) {
+    enum status status = region_claim(count_pages, false, run);
+    if (status != ST_OK) return status;
+    size_t size = (size_t)count_pages * PAGE_BYTES;
+    if (descriptor_make(run->first) == NULL) {
+        status = ST_NO_MEMORY;
+    } else {
+        status = space_prepare(run->first, count_pages);
+        if (status == ST_OK) {
+            status = os_commit(granule_address(run->first), size, state);
+            if (status == ST_OK) {
+                pages_fill(granule_page(run->first), count_pages, state);
+                return ST_OK;
+            }
+            /* A commit that fails may have reached some pages. */
+            if (os_decommit(granule_address(run->first), size) != ST_OK) return status; /* the run is lost, not reused */
+        }
+    }
+    region_release(run);
+    return status;
+}
+
+bool slab_discard(const struct run *run) {
+    if (os_decommit(granule_address(run->first), (size_t)run->count_pages * PAGE_BYTES) != ST_OK) return false;
+    pages_fill(granule_page(run->first), run->count_pages, PG_NONE);
+    struct found found;
+    if (space_find(granule_address(run->first), &found)) HM_CHECK(space_retract(&found));
+    region_release(run);
+    return true;
+}
+
+void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64_t owner, size_t place, size_t count_objects) {
+    struct slab *slab = slab_at(run->first);
+    /* rlx: invariant 3; all of it is published by the add below. */
+    for (size_t i = 0; i < BITMAP_WORDS(count_objects); i++) atom_store_rlx_u64(&slab->taken[i], 0);
+    if (count_objects % 64 != 0) atom_store_rlx_u64(&slab->taken[count_objects / 64], ~(uint64_t)0 << count_objects % 64);
+    atom_store_rlx_u64(&slab->taken[0], atom_load_rlx_u64(&slab->taken[0]) | 1);
+    atom_store_rlx_u64(&slab->place, place);
+    atom_store_rlx_u64(&slab->count_pages, run->count_pages);
+    atom_store_rlx_u64(&slab->flags, run->flags);
+    /* rel: pairs with slab_pin. An add, because late threads may have pins in the count (invariant 2). */
+    uint64_t before = atom_add_acqrel_u64(&slab->life, life_make(owner, 1));
+    HM_CHECK(life_owner(before) == 0);
+    space_publish(run->first, (struct span){.count_pages = run->count_pages,
+                                            .state = state,
+                                            .kind = kind,
+                                            .flags = run->flags,
+                                            .owner = (uint32_t)(owner & 0xfff)});
+}
+
+struct run slab_run(const struct slab *slab, struct granule head) {
+    /* rlx: written before the slab was opened, which the caller has seen. */
+    return (struct run){head, atom_load_rlx_u64(&slab->count_pages), (unsigned)atom_load_rlx_u64(&slab->flags)};
+}
+
+uint64_t slab_pin(struct slab *slab) {
+    /* acq: pairs with slab_open; with the right owner the bitmap is ready. */
+    return atom_add_acqrel_u64(&slab->life, 1);
+}
+
+uint64_t slab_unpin(struct slab *slab, size_t *place) {
+    uint64_t life = atom_load_acq_u64(&slab->life); /* acq: pairs with slab_open, for the place */
+    do {
+        HM_ASSERT(life_count(life) > 0);
+        *place = (size_t)atom_load_rlx_u64(&slab->place); /* rlx: ordered by the load of life; cannot change under a pin */
+    } while (!atom_cas_acqrel_u64(&slab->life, &life, life - 1));
+    return life - 1;
+}
+
+size_t slab_claim(struct slab *slab, size_t count_objects) {
+    size_t home = os_thread_id() % BITMAP_WORDS(count_objects);
+    for (int attempt = 0; attempt < CLAIM_TRIES; attempt++) {
+        uint64_t mask;
+        size_t word = bitmap_claim_some(slab->taken, count_objects, home, 1, &mask);
+        if (word != BITMAP_NONE) return word * 64 + (size_t)__builtin_ctzll(mask);
+    }
+    return SIZE_MAX;
+}
+
+bool slab_release(struct slab *slab, size_t object, uint64_t *life) {
+    if (!bitmap_release(slab->taken, object, 1)) return false;
+    /* rel: whoever closes the slab after this comes after everything that the object's owner did. */
+    *life = atom_add_acqrel_u64(&slab->life, UINT64_MAX);
+    return true;
+}
+
+bool slab_close(struct slab *slab, uint64_t owner) {
+    uint64_t life = life_make(owner, 0);
+    return atom_cas_acqrel_u64(&slab->life, &life, 0); /* acq: pairs with slab_release of every object */
+}
+
+bool slab_close_by_force(struct slab *slab, uint64_t owner, size_t count_objects) {
+    uint64_t life = atom_load_acq_u64(&slab->life); /* acq: pairs with slab_open */
+    uint64_t pins;
+    do {
+        if (life_owner(life) != owner) return false;
+        /* No thread of the owner's is here, so what the bitmap does not account for are pins of late threads: they stay. */
+        pins = life_count(life) - bitmap_count(slab->taken, count_objects);
+    } while (!atom_cas_acqrel_u64(&slab->life, &life, life_make(0, pins & SLAB_COUNT_MASK)));
+    return true;
+}
+
+void slab_reopen(struct slab *slab, uint64_t owner) {
+    atom_add_acqrel_u64(&slab->life, life_make(owner, 0)); /* as in slab_open */
+}

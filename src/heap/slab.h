@@ -1,0 +1,75 @@
+/*
+ * slab.h - one slab: its memory, its descriptor, and who may take objects from it. Layer: heap.
+ *
+ * A descriptor belongs to a granule and stays where it is for the life of the process; it is in use while a slab starts at the granule.
+ * A block too large for any class is a slab of one object.
+ *
+ * The word `life` says in one piece whose slab it is (owner: a heap and a class, 0 for no slab) and how many hold it: each object
+ * that is taken counts one, and so does each thread that is about to take one (a pin). Therefore
+ *   - a thread whose pin found the right owner keeps the slab from going away, and may claim a bit;
+ *   - a thread that comes late and finds another owner has claimed nothing, and only takes its pin back;
+ *   - a slab may go when its owner is changed from X with count 0 to 0, by one CAS.
+ */
+#ifndef HM_SLAB_H
+#define HM_SLAB_H
+
+#include "base/atom.h"
+#include "core/region.h"
+#include "heap/classes.h"
+
+#define SLAB_COUNT_BITS 16 /* the largest slab's 4,096 objects, and a pin for each running thread */
+#define SLAB_COUNT_MASK (((uint64_t)1 << SLAB_COUNT_BITS) - 1)
+
+struct slab {
+    uint64_t life;        /* owner << 16 | count */
+    uint64_t place;       /* in the set of its owner */
+    uint64_t count_pages; /* as claimed; with `flags` it makes the run again */
+    uint64_t flags;
+    uint64_t unused[4]; /* the bitmap starts a cache line of its own */
+    uint64_t taken[CLASS_MOST_OBJECTS / 64];
+};
+
+static inline uint64_t life_count(uint64_t life) { return life & SLAB_COUNT_MASK; }
+static inline uint64_t life_owner(uint64_t life) { return life >> SLAB_COUNT_BITS; }
+static inline uint64_t life_make(uint64_t owner, uint64_t count) { return owner << SLAB_COUNT_BITS | count; }
+
+/* The descriptor of a granule at which a slab has started at some time; NULL where none ever has in this slot. */
+struct slab *slab_at(struct granule head);
+
+/* What a block's address leads to. False if no slab covers it. */
+bool slab_find(uintptr_t address, struct granule *head);
+
+/* Memory for a slab, committed with `state` and zero, and its descriptor. All or nothing. */
+enum status slab_acquire(uint64_t count_pages, uint8_t state, struct run *run);
+
+/* Undoes slab_acquire. False: the system did not take the pages back; nothing has changed. */
+bool slab_discard(const struct run *run);
+
+/* Gives the slab its owner and shows it to slab_find. The first of its objects is taken, on behalf of the caller. */
+void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64_t owner, size_t place, size_t count_objects);
+
+/* The run of a slab that the caller has closed or keeps from being closed. */
+struct run slab_run(const struct slab *slab, struct granule head);
+
+/* Returns the life before. The caller takes the pin back by slab_unpin, or turns it into the object that it claims. */
+uint64_t slab_pin(struct slab *slab);
+
+/* Takes a pin back. Returns the life after; if that has an owner, *place is the slab's. */
+uint64_t slab_unpin(struct slab *slab, size_t *place);
+
+/* With a pin that found its owner and fewer than all objects held: claims one. SIZE_MAX if others were faster every time. */
+size_t slab_claim(struct slab *slab, size_t count_objects);
+
+/* Puts an object back; false if it is not taken. Returns the life before in *life. */
+bool slab_release(struct slab *slab, size_t object, uint64_t *life);
+
+/* Takes the slab from its owner if nobody holds it. True: the caller has it alone. */
+bool slab_close(struct slab *slab, uint64_t owner);
+
+/* Takes it from its owner whatever is taken; no thread of the owner's may use it. False: it was not the owner's. */
+bool slab_close_by_force(struct slab *slab, uint64_t owner, size_t count_objects);
+
+/* Gives a slab that was just closed back to its owner, empty. */
+void slab_reopen(struct slab *slab, uint64_t owner);
+
+#endif

@@ -1,0 +1,172 @@
+/*
+ * clr.h - the parts of hostmem-clr and what they owe each other.
+ *
+ * hostmem-clr is a host: it loads a CLR, hands it an IHostMemoryManager, and runs a program on it. main.c reads the command
+ * line; run.c goes through one run; runtime.c, elf.c and hook.c get at the CLR; bodies.c is the CLR's side of the interfaces,
+ * near.c its search for executable memory; raw.c is the manager to compare with; counts.c, report.c and compare.c are
+ * about figures.
+ */
+#ifndef HOSTMEM_CLR_TOOL_H
+#define HOSTMEM_CLR_TOOL_H
+
+#include "hostmem.h"
+#include "tools/common/tool.h"
+
+/* Exit statuses beside those of tool.h; the program's own status may be any of them too. */
+enum { CLR_EXIT_RUNTIME = 3, CLR_EXIT_PROGRAM = 4, CLR_EXIT_MEMORY = 5 };
+
+extern const struct tool_command clr_command; /* main.c; gives tool_fail the tool's name */
+
+/* ---- counts.c: the calls that reached the manager ------------------------------------------------------------- */
+
+enum clr_kind {
+    CLR_RESERVE,
+    CLR_COMMIT,
+    CLR_RESERVE_COMMIT,
+    CLR_RESET,
+    CLR_DECOMMIT,
+    CLR_RELEASE,
+    CLR_PROTECT,
+    CLR_QUERY,
+    CLR_HEAP_ALLOC,
+    CLR_HEAP_FREE,
+    CLR_KINDS
+};
+
+struct clr_count {
+    uint64_t calls;
+    uint64_t failures;
+    uint64_t bytes; /* asked for; 0 where a call has no size (release, heap free) */
+    uint64_t ns;    /* spent in the manager, two readings of the clock included */
+};
+
+struct clr_counts {
+    struct clr_count kind[CLR_KINDS];
+};
+
+/* Any thread, any time. started_ns is what tool_clock_ns said before the call. */
+void counts_add(enum clr_kind kind, uint64_t started_ns, uint64_t bytes, bool succeeded);
+void counts_read(struct clr_counts *counts); /* the sum over all threads so far */
+void counts_total(const struct clr_counts *counts, struct clr_count *total);
+const char *counts_name(enum clr_kind kind);
+
+/* ---- The host's memory ---------------------------------------------------------------------------------------- */
+
+enum clr_memory { CLR_ENGINE, CLR_RAW, CLR_MEMORIES };
+extern const char *const clr_memory_names[CLR_MEMORIES];
+
+/* raw.c: an IHostControl whose IHostMemoryManager is the plain system calls. It is static; its references are not counted. */
+IHostControl *raw_control(void);
+DWORD raw_last_error(void); /* the calling thread's, as Win32 numbers it */
+
+/* raw_vm.c: the four calls on mmap, mprotect and munmap. Each returns 0 or a Win32 error; the outputs are written on 0 only. */
+DWORD raw_vm_alloc(uintptr_t address, SIZE_T size, DWORD type, DWORD protect, void **memory);
+DWORD raw_vm_free(uintptr_t address, SIZE_T size, DWORD type);
+DWORD raw_vm_protect(uintptr_t address, SIZE_T size, DWORD protect, DWORD *old);
+DWORD raw_vm_query(uintptr_t address, MEMORY_BASIC_INFORMATION *info);
+
+/* maps.c: the mapping around or after an address, as the kernel lists it. */
+struct maps_entry {
+    uintptr_t start;
+    uintptr_t end;
+    DWORD protect; /* as Win32 names it */
+    DWORD type;    /* MEM_PRIVATE, MEM_MAPPED or MEM_IMAGE */
+};
+/*
+ * Finds the first mapping that ends after address and returns true; false if there is none. *previous_end gets the end of
+ * the mapping before it, 0 if there is none. Takes no lock and no memory.
+ */
+bool maps_find(uintptr_t address, struct maps_entry *entry, uintptr_t *previous_end);
+
+/* ---- bodies.c, near.c: what stands in for the CLR's own hosting layer ----------------------------------------- */
+
+/* One function of the CLR and what takes its place. */
+struct clr_body {
+    const char *symbol;
+    void (*body)(void);
+    bool optional; /* the CLR works without it */
+};
+extern const struct clr_body bodies_table[];
+extern const size_t bodies_count;
+
+/*
+ * Does what ICLRRuntimeHost::SetHostControl does: takes the memory manager, makes its one IHostMalloc and registers the
+ * notification callback. image is where the CLR lies, [start, end). last_error reads the manager's last error. Ends the tool
+ * with CLR_EXIT_MEMORY when the control does not offer what is needed.
+ */
+void bodies_attach(IHostControl *control, DWORD (*last_error)(void), uintptr_t image_start, uintptr_t image_end);
+void bodies_started(void); /* the CLR runs: failures no longer end the process */
+uint64_t bodies_notifications(void);
+
+/* The manager's methods with counting; near.c and bodies.c call it through these alone. */
+void *manager_alloc(void *address, SIZE_T size, DWORD type, DWORD protect);
+SIZE_T manager_query(const void *address, MEMORY_BASIC_INFORMATION *info);
+
+/* A reservation within reach of the CLR's image; NULL if no free range took it. */
+void near_init(uintptr_t image_start, uintptr_t image_end);
+void *near_reserve(SIZE_T size, DWORD type, DWORD protect);
+
+/* ---- elf.c, hook.c, runtime.c, run.c -------------------------------------------------------------------------- */
+
+struct elf_symbol {
+    const char *name;
+    uint64_t value; /* relative to the image's start; 0: not found */
+};
+/* Looks names up in the .symtab of an x86-64 ELF file. Returns NULL, or what is wrong with the file. */
+const char *elf_lookup(const char *path, struct elf_symbol *symbols, size_t count, uint64_t *image_span);
+
+/* Writes a jump to body over function. Returns NULL, or why it could not. No thread may be in function. */
+const char *hook_install(void *function, void (*body)(void));
+
+struct clr_options {
+    int memory; /* enum clr_memory */
+    bool json;
+    bool server_gc;
+    bool concurrent_gc;
+    const char *runtime; /* folder, or NULL for the default */
+    const char *report;  /* file, or NULL for stderr */
+    uint64_t compare;    /* runs on each memory, or 0 for one plain run */
+};
+
+/* A CLR's folder and a program for it, and the CLR once it is loaded. */
+struct clr_runtime {
+    char folder[4096];
+    char program[4096];
+    void *library;
+    uintptr_t image_start;
+    uintptr_t image_end;
+};
+
+/* runtime.c. Each ends the tool with a message and an exit status when it cannot do its part. */
+void runtime_find(struct clr_runtime *runtime, const char *folder, const char *program); /* checks both */
+void runtime_load(struct clr_runtime *runtime);                                          /* without running it */
+void runtime_hook(const struct clr_runtime *runtime); /* leads the nine functions to the bodies; they must be attached */
+int runtime_run(const struct clr_runtime *runtime, const struct clr_options *options, int argc, char **argv);
+
+/* What one run used. Every field has 64 bits: compare.c takes medians field by field. */
+struct clr_figures {
+    struct clr_counts counts;
+    struct tool_usage usage;
+    uint64_t wall_ns;
+    uint64_t notifications;
+};
+
+/*
+ * run.c: one whole run in this process: memory, CLR, program (argv[0]) with its arguments; returns the program's exit status.
+ * done is called at the end of the process, however the program ends it short of a crash. Once in a process.
+ */
+int run_program(const struct clr_options *options, int argc, char **argv,
+                void (*done)(const struct clr_options *options, const struct clr_figures *figures));
+
+/* ---- report.c, compare.c -------------------------------------------------------------------------------------- */
+
+void report_write(const struct clr_options *options, const struct clr_figures *figures);
+void report_check(const struct clr_options *options); /* ends the tool if --report names no file that can be written */
+FILE *report_open(const struct clr_options *options, FILE *standard); /* --report's file, else standard; or NULL */
+void report_close(const struct clr_options *options, FILE *out);
+void report_json_figures(struct tool_json *json, const struct clr_figures *figures);
+
+/* Runs the program options->compare times on each memory, in turn, and prints the medians side by side. */
+int compare_run(const struct clr_options *options, int argc, char **argv);
+
+#endif

@@ -1,0 +1,125 @@
+/*
+ * report.c - what one run used, as a table or as JSON.
+ *
+ * The program's standard output is its own; so the report goes to standard error, or to the file of --report. (A comparison
+ * keeps the program's output apart, and reports on standard output.)
+ */
+#include "tools/clr/clr.h"
+
+#include <errno.h>
+#include <string.h>
+
+FILE *report_open(const struct clr_options *options, FILE *standard) {
+    return options->report != NULL ? fopen(options->report, "we") : standard;
+}
+
+void report_close(const struct clr_options *options, FILE *out) {
+    if (fflush(out) != 0 || ferror(out)) {
+        fprintf(stderr, "%s: the report could not be written: %s\n", clr_command.name, strerror(errno));
+    }
+    if (options->report != NULL) {
+        fclose(out);
+    }
+}
+
+void report_check(const struct clr_options *options) {
+    FILE *out = report_open(options, stderr);
+
+    if (out == NULL) {
+        tool_fail(&clr_command, TOOL_EXIT_USAGE, "--report: '%s': %s", options->report, strerror(errno));
+    }
+    report_close(options, out);
+}
+
+static void report_json_count(struct tool_json *json, const char *name, const struct clr_count *count) {
+    tool_json_object(json, name);
+    tool_json_count(json, "calls", count->calls);
+    tool_json_count(json, "failures", count->failures);
+    tool_json_count(json, "bytes", count->bytes);
+    tool_json_count(json, "ns", count->ns);
+    tool_json_close(json);
+}
+
+void report_json_figures(struct tool_json *json, const struct clr_figures *figures) {
+    struct clr_count total;
+
+    counts_total(&figures->counts, &total);
+    tool_json_object(json, "calls");
+    for (int kind = 0; kind < CLR_KINDS; kind++) {
+        report_json_count(json, counts_name((enum clr_kind)kind), &figures->counts.kind[kind]);
+    }
+    report_json_count(json, "all", &total);
+    tool_json_close(json);
+    tool_json_number(json, "wall_ms", (double)figures->wall_ns / 1e6);
+    tool_json_number(json, "cpu_user_ms", (double)figures->usage.user_ns / 1e6);
+    tool_json_number(json, "cpu_system_ms", (double)figures->usage.system_ns / 1e6);
+    tool_json_count(json, "page_faults", figures->usage.faults);
+    tool_json_count(json, "page_faults_major", (uint64_t)figures->usage.faults_major);
+    tool_json_count(json, "peak_rss_bytes", figures->usage.peak_rss_bytes);
+    tool_json_count(json, "notifications", figures->notifications);
+}
+
+static void table_call_row(struct tool_table *table, const char *name, const struct clr_count *count) {
+    tool_table_row(table);
+    tool_table_cell(table, "%s", name);
+    tool_table_count(table, count->calls);
+    tool_table_count(table, count->failures);
+    tool_table_count(table, count->bytes / 1024);
+    tool_table_count(table, count->ns / 1000);
+    tool_table_count(table, count->calls != 0 ? count->ns / count->calls : 0);
+}
+
+static void table_figure_row(struct tool_table *table, const char *name, uint64_t value) {
+    tool_table_row(table);
+    tool_table_cell(table, "%s", name);
+    tool_table_count(table, value);
+}
+
+static void report_table(FILE *out, const struct clr_options *options, const struct clr_figures *figures) {
+    static struct tool_table table;
+    struct clr_count total;
+
+    counts_total(&figures->counts, &total);
+    tool_table_row(&table);
+    tool_table_cell(&table, "%s memory", clr_memory_names[options->memory]);
+    tool_table_cell(&table, "calls");
+    tool_table_cell(&table, "failed");
+    tool_table_cell(&table, "KiB");
+    tool_table_cell(&table, "us in them");
+    tool_table_cell(&table, "ns a call");
+    tool_table_row(&table);
+    for (int kind = 0; kind < CLR_KINDS; kind++) {
+        table_call_row(&table, counts_name((enum clr_kind)kind), &figures->counts.kind[kind]);
+    }
+    table_call_row(&table, "all", &total);
+    tool_table_row(&table);
+    table_figure_row(&table, "wall time, ms", figures->wall_ns / 1000000);
+    table_figure_row(&table, "CPU time, user, ms", figures->usage.user_ns / 1000000);
+    table_figure_row(&table, "CPU time, system, ms", figures->usage.system_ns / 1000000);
+    table_figure_row(&table, "page faults", figures->usage.faults);
+    table_figure_row(&table, "  that read from disk", (uint64_t)figures->usage.faults_major);
+    table_figure_row(&table, "peak RSS, KiB", figures->usage.peak_rss_bytes / 1024);
+    tool_table_print(&table, out);
+}
+
+void report_write(const struct clr_options *options, const struct clr_figures *figures) {
+    FILE *out = report_open(options, stderr);
+
+    if (out == NULL) {
+        fprintf(stderr, "%s: --report: '%s': %s\n", clr_command.name, options->report, strerror(errno));
+        return;
+    }
+    if (options->json) {
+        struct tool_json json;
+
+        tool_json_begin(&json, out);
+        tool_json_text(&json, "memory", clr_memory_names[options->memory]);
+        tool_json_bool(&json, "server_gc", options->server_gc);
+        tool_json_bool(&json, "concurrent_gc", options->concurrent_gc);
+        report_json_figures(&json, figures);
+        tool_json_end(&json);
+    } else {
+        report_table(out, options, figures);
+    }
+    report_close(options, out);
+}

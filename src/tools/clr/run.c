@@ -1,0 +1,64 @@
+/*
+ * run.c - one run: memory, CLR, program, figures.
+ *
+ * The figures are taken in an exit handler, because a program may end the process from within (Environment.Exit) and then the
+ * CLR never returns. The handler is registered before the CLR is loaded, so it runs after all that the CLR does at exit.
+ */
+#include "tools/clr/clr.h"
+
+#include <stdlib.h>
+
+const char *const clr_memory_names[CLR_MEMORIES] = {[CLR_ENGINE] = "engine", [CLR_RAW] = "raw"};
+
+static struct {
+    const struct clr_options *options;
+    void (*done)(const struct clr_options *options, const struct clr_figures *figures);
+    uint64_t started_ns;
+    bool running; /* the program was started: there is something to report */
+} run_state;
+
+static void run_finish(void) {
+    struct clr_figures figures;
+
+    if (!run_state.running) {
+        return;
+    }
+    figures.wall_ns = tool_clock_ns() - run_state.started_ns;
+    figures.notifications = bodies_notifications();
+    counts_read(&figures.counts);
+    tool_usage_read(&figures.usage);
+    run_state.done(run_state.options, &figures);
+}
+
+static IHostControl *run_engine_control(void) {
+    IHostMemoryManager *manager = NULL;
+    IHostControl *control = NULL;
+    HRESULT result = HmCreateMemoryManager(NULL, &manager);
+
+    if (result == S_OK) {
+        result = HmCreateHostControl(manager, NULL, &control);
+        manager->lpVtbl->Release(manager); /* the control holds it */
+    }
+    if (result != S_OK) {
+        tool_fail(&clr_command, CLR_EXIT_MEMORY, "the engine makes no memory manager (0x%08X)", (unsigned)result);
+    }
+    return control;
+}
+
+int run_program(const struct clr_options *options, int argc, char **argv,
+                void (*done)(const struct clr_options *options, const struct clr_figures *figures)) {
+    static struct clr_runtime runtime;
+    bool engine = options->memory == CLR_ENGINE;
+
+    run_state.options = options;
+    run_state.done = done;
+    run_state.started_ns = tool_clock_ns();
+    atexit(run_finish);
+    runtime_find(&runtime, options->runtime, argv[0]);
+    runtime_load(&runtime);
+    bodies_attach(engine ? run_engine_control() : raw_control(), engine ? HmGetLastError : raw_last_error, runtime.image_start,
+                  runtime.image_end);
+    runtime_hook(&runtime);
+    run_state.running = true;
+    return runtime_run(&runtime, options, argc, argv);
+}

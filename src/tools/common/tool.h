@@ -1,0 +1,115 @@
+/*
+ * tool.h - what the command-line tools share: options, a table for people, JSON for programs, and the figures that the
+ * system keeps about the process. Portable to Linux and Windows; not part of the library.
+ *
+ * Nothing here is thread-safe except tool_clock_ns and tool_usage_read.
+ */
+#ifndef HOSTMEM_TOOL_H
+#define HOSTMEM_TOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#if defined(__MINGW_PRINTF_FORMAT)
+#define TOOL_PRINTF(format_at, arguments_at) __attribute__((format(__MINGW_PRINTF_FORMAT, format_at, arguments_at)))
+#else
+#define TOOL_PRINTF(format_at, arguments_at) __attribute__((format(printf, format_at, arguments_at)))
+#endif
+
+/* Exit statuses that mean the same in every tool. */
+enum { TOOL_EXIT_OK = 0, TOOL_EXIT_DIFFERENT = 1, TOOL_EXIT_USAGE = 2 };
+
+/* ---- Options -------------------------------------------------------------------------------------------------- */
+
+enum tool_kind {
+    TOOL_FLAG,  /* --name            value: bool *, set to true */
+    TOOL_TEXT,  /* --name TEXT       value: const char ** */
+    TOOL_COUNT, /* --name N          value: uint64_t *, decimal or 0x hexadecimal */
+    TOOL_CHOICE /* --name a|b        value: int *, the index in the words of argument, which '|' parts */
+};
+
+/* One option; `--name value` and `--name=value` mean the same. An array of them ends with a NULL name. */
+struct tool_option {
+    const char *name; /* without the dashes */
+    enum tool_kind kind;
+    void *value;          /* by kind; what it holds before is the default */
+    const char *argument; /* what the help calls the value; the words of a TOOL_CHOICE; NULL for a flag */
+    const char *help;
+};
+
+struct tool_command {
+    const char *name;     /* the program's name, which opens every message */
+    const char *operands; /* what follows the options on the command line, for the help */
+    const char *summary;  /* what it does, one or a few lines */
+    const struct tool_option *options;
+    const char *notes; /* the help's last lines: exit statuses, environment; NULL for none */
+};
+
+/*
+ * Reads the options at the front of the command line and returns the index of the first operand; `--` ends the options.
+ * --help prints the help to stdout and exits with 0. An unknown option or a bad value gives a message that names it on
+ * stderr and exits with TOOL_EXIT_USAGE.
+ */
+int tool_options_parse(const struct tool_command *command, int argc, char **argv);
+
+/* Prints "name: message" to stderr and exits with status. */
+void tool_fail(const struct tool_command *command, int status, const char *format, ...) __attribute__((noreturn))
+TOOL_PRINTF(3, 4);
+
+/* ---- Table ---------------------------------------------------------------------------------------------------- */
+
+enum { TOOL_TABLE_ROWS = 64, TOOL_TABLE_COLUMNS = 10, TOOL_TABLE_CELL = 64 };
+
+/*
+ * A table built cell by cell and printed at once: the first column to the left, the others to the right, as wide as they
+ * need. Zero it, or make it static, before the first row. Rows and cells past its bounds are dropped; long cells are cut.
+ */
+struct tool_table {
+    size_t count_rows;
+    size_t count_cells[TOOL_TABLE_ROWS];
+    char cell[TOOL_TABLE_ROWS][TOOL_TABLE_COLUMNS][TOOL_TABLE_CELL];
+};
+
+void tool_table_row(struct tool_table *table); /* starts a row; one that stays empty is printed as a line */
+void tool_table_cell(struct tool_table *table, const char *format, ...) TOOL_PRINTF(2, 3);
+void tool_table_count(struct tool_table *table, uint64_t value); /* a cell such as 1,234,567 */
+void tool_table_print(const struct tool_table *table, FILE *out);
+
+/* ---- JSON ----------------------------------------------------------------------------------------------------- */
+
+/* One JSON object on one line. key is NULL inside an array. Text is escaped; its bytes above 0x7F are passed on as UTF-8. */
+struct tool_json {
+    FILE *out;
+    unsigned depth;
+    bool comma;
+    char closer[16];
+};
+
+void tool_json_begin(struct tool_json *json, FILE *out);
+void tool_json_object(struct tool_json *json, const char *key);
+void tool_json_array(struct tool_json *json, const char *key);
+void tool_json_close(struct tool_json *json); /* the innermost object or array */
+void tool_json_text(struct tool_json *json, const char *key, const char *value);
+void tool_json_count(struct tool_json *json, const char *key, uint64_t value);
+void tool_json_number(struct tool_json *json, const char *key, double value); /* three decimals; null unless finite */
+void tool_json_bool(struct tool_json *json, const char *key, bool value);
+void tool_json_end(struct tool_json *json); /* closes all that is open and ends the line */
+
+/* ---- Figures of the process ----------------------------------------------------------------------------------- */
+
+/* What the process used since it started. */
+struct tool_usage {
+    uint64_t user_ns;
+    uint64_t system_ns;
+    uint64_t faults;      /* page faults of all kinds */
+    int64_t faults_major; /* those that had to read from a disk; -1 where the system does not tell (Windows) */
+    uint64_t rss_bytes;   /* resident now */
+    uint64_t peak_rss_bytes;
+};
+
+uint64_t tool_clock_ns(void);                   /* a monotonic clock */
+void tool_usage_read(struct tool_usage *usage); /* what the system refuses to tell is 0 */
+
+#endif

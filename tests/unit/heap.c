@@ -1,0 +1,538 @@
+/*
+ * heap.c - heaps: every class, misuse, bounds, what is given back, and threads that free each other's blocks.
+ */
+#include "heap/heap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/atom.h"
+#include "check.h"
+#include "core/pages.h"
+#include "core/region.h"
+#include "heap/classes.h"
+#include "os/os.h"
+#include "thread.h"
+#ifdef HM_FAULT
+#include "os/fault.h"
+#endif
+
+static size_t granules_taken(void) {
+    struct region_totals totals;
+    region_totals(&totals);
+    return totals.granules_taken;
+}
+
+static struct heap *heap_make(uint64_t limit) {
+    struct heap *heap;
+    return CHECK(heap_create(false, limit, &heap) == ST_OK) ? heap : NULL;
+}
+
+static void *take(struct heap *heap, size_t size) {
+    void *block;
+    return CHECK(heap_alloc(heap, size, false, &block) == ST_OK) ? block : NULL;
+}
+
+static size_t slab_bytes(unsigned class_index) { return class_slab_granules(class_index) * GRANULE_BYTES; }
+
+/* Two slabs' worth of every class: aligned, apart, writable, sized; then all of it back. */
+static void test_classes(void) {
+    size_t before = granules_taken();
+    struct heap *heap = heap_make(0);
+    if (heap == NULL) return;
+    static unsigned char *block[2 * CLASS_MOST_OBJECTS];
+    for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) {
+        size_t size = class_size(class_index), count = 2 * class_objects(class_index), bad = 0;
+        for (size_t i = 0; i < count; i++) {
+            block[i] = take(heap, size);
+            if (block[i] == NULL) return;
+            if ((uintptr_t)block[i] % 16 != 0) bad++;
+            memset(block[i], (int)(i & 0xff), size);
+        }
+        CHECK_EQ(heap_taken(heap), 2 * slab_bytes(class_index));
+        for (size_t i = 0; i < count; i++) {
+            size_t usable = 0;
+            if (block[i][0] != (i & 0xff) || block[i][size - 1] != (i & 0xff)) bad++;
+            if (heap_size(heap, block[i], &usable) != ST_OK || usable != size) bad++;
+            if (heap_free(heap, block[i]) != ST_OK) bad++;
+            if (heap_free(heap, block[i]) != ST_NOT_OURS) bad++;
+            if (heap_size(heap, block[i], &usable) != ST_NOT_OURS) bad++;
+        }
+        CHECK_EQ(bad, 0);
+        CHECK_EQ(heap_taken(heap), slab_bytes(class_index)); /* the spare */
+        CHECK_EQ(heap_trim_one(heap), slab_bytes(class_index));
+        CHECK_EQ(heap_taken(heap), 0);
+        CHECK_EQ(granules_taken(), before);
+    }
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
+/* A block freed into a full slab is found again, and the spare that fills up is replaced. */
+static void test_reuse(void) {
+    struct heap *heap = heap_make(0);
+    if (heap == NULL) return;
+    unsigned class_index = class_of(4096);
+    size_t objects = class_objects(class_index);
+    void *block[64];
+    CHECK(3 * objects <= 64);
+    for (size_t i = 0; i < 3 * objects; i++) block[i] = take(heap, 4096);
+    for (size_t n = 0; n < 3; n++) {
+        void *freed = block[n * objects + 5];
+        CHECK(heap_free(heap, freed) == ST_OK);
+        CHECK(take(heap, 4096) == freed); /* the only free one of the heap */
+    }
+    CHECK_EQ(heap_taken(heap), 3 * slab_bytes(class_index));
+    /* Empty the first, then the second: one of them stays. */
+    for (size_t i = 0; i < objects; i++) CHECK(heap_free(heap, block[i]) == ST_OK);
+    CHECK_EQ(heap_taken(heap), 3 * slab_bytes(class_index));
+    for (size_t i = objects; i < 2 * objects; i++) CHECK(heap_free(heap, block[i]) == ST_OK);
+    CHECK_EQ(heap_taken(heap), 2 * slab_bytes(class_index));
+    /* One object to and fro takes no more slabs, and gives none back. */
+    for (int i = 0; i < 10; i++) {
+        void *one = take(heap, 4096);
+        CHECK_EQ(heap_taken(heap), 2 * slab_bytes(class_index));
+        CHECK(heap_free(heap, one) == ST_OK);
+        CHECK_EQ(heap_taken(heap), 2 * slab_bytes(class_index));
+    }
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
+static void test_zero(void) {
+    struct heap *heap = heap_make(0);
+    if (heap == NULL) return;
+    size_t sizes[] = {1, 16, 100, 4096, 30000, 40000, 300000};
+    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
+        for (int round = 0; round < 3; round++) {
+            void *block;
+            CHECK(heap_alloc(heap, sizes[n], true, &block) == ST_OK);
+            size_t dirty = 0, usable = 0;
+            CHECK(heap_size(heap, block, &usable) == ST_OK && usable >= sizes[n]);
+            for (size_t i = 0; i < usable; i++) dirty += ((unsigned char *)block)[i] != 0;
+            CHECK_EQ(dirty, 0);
+            memset(block, 0xff, usable);
+            CHECK(heap_free(heap, block) == ST_OK);
+        }
+    }
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
+static void test_large(void) {
+    size_t before = granules_taken();
+    struct heap *heap = heap_make(0);
+    if (heap == NULL) return;
+    size_t sizes[] = {CLASS_LARGEST + 1, 65536, 65537, 1 << 20, (1 << 20) + 1, 100 << 20};
+    unsigned char *block[sizeof sizes / sizeof *sizes];
+    size_t count = sizeof sizes / sizeof *sizes, pages = 0;
+    for (size_t n = 0; n < count; n++) {
+        block[n] = take(heap, sizes[n]);
+        if (block[n] == NULL) return;
+        CHECK((uintptr_t)block[n] % GRANULE_BYTES == 0);
+        memset(block[n], (int)n + 1, sizes[n]);
+        uint64_t own = (sizes[n] + PAGE_BYTES - 1) / PAGE_BYTES, granules = granules_for_pages(own);
+        CHECK_EQ(pages_count_committed(page_of((uintptr_t)block[n]), granules * PAGES_PER_GRANULE), own); /* page-exact */
+        pages += own;
+    }
+    CHECK_EQ(heap_taken(heap), pages * PAGE_BYTES);
+    for (size_t n = 0; n < count; n++) {
+        size_t usable = 0;
+        CHECK(block[n][0] == n + 1 && block[n][sizes[n] - 1] == n + 1);
+        CHECK(heap_size(heap, block[n], &usable) == ST_OK);
+        CHECK_EQ(usable, align_up(sizes[n], PAGE_BYTES));
+        CHECK(heap_free(heap, block[n] + 1) == ST_NOT_OURS);
+        CHECK(heap_free(heap, block[n] + PAGE_BYTES) == ST_NOT_OURS);
+        CHECK(heap_free(heap, block[n]) == ST_OK);
+        CHECK(heap_free(heap, block[n]) == ST_NOT_OURS);
+        CHECK(heap_size(heap, block[n], &usable) == ST_NOT_OURS);
+    }
+    CHECK_EQ(heap_taken(heap), 0);
+    CHECK_EQ(granules_taken(), before);
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
+/* Sizes that wrap when anything is added to them, and what no machine has. */
+static void test_huge(void) {
+    struct heap *heap = heap_make(0);
+    if (heap == NULL) return;
+    size_t sizes[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 15, SIZE_MAX - 4095, SIZE_MAX / 2, (size_t)1 << 47, ((size_t)1 << 40) + 1};
+    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
+        void *block = &block;
+        CHECK(heap_alloc(heap, sizes[n], true, &block) == ST_NO_MEMORY);
+        CHECK(block == NULL);
+    }
+    CHECK_EQ(heap_taken(heap), 0);
+    void *none = take(heap, 0), *other = take(heap, 0);
+    CHECK(none != NULL && other != NULL && none != other);
+    CHECK(heap_free(heap, none) == ST_OK && heap_free(heap, other) == ST_OK);
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
+static void test_misuse(void) {
+    struct heap *heap = heap_make(0), *other = heap_make(0);
+    if (heap == NULL || other == NULL) return;
+    char local[64] = {0};
+    char *block = take(heap, 100), *large = take(heap, 100000), *foreign = malloc(100);
+    size_t usable;
+    uint64_t taken = heap_taken(heap);
+    void *wrong[] = {NULL, local, foreign, (void *)1, (void *)(uintptr_t)-1, (void *)((uintptr_t)1 << 47), block + 1, block + 16,
+                     block + GRANULE_BYTES - 16, large + PAGE_BYTES, heap, (char *)heap + 16, (void *)&test_misuse};
+    for (size_t n = 0; n < sizeof wrong / sizeof *wrong; n++) {
+        CHECK(heap_free(heap, wrong[n]) == ST_NOT_OURS);
+        CHECK(heap_size(heap, wrong[n], &usable) == ST_NOT_OURS);
+    }
+    CHECK(heap_free(other, block) == ST_NOT_OURS);
+    CHECK(heap_free(other, large) == ST_NOT_OURS);
+    CHECK(heap_size(other, block, &usable) == ST_NOT_OURS);
+    CHECK(heap_free(heap, block + class_size(class_of(100))) == ST_NOT_OURS); /* an object, but nobody has it */
+    CHECK_EQ(heap_taken(heap), taken);
+    CHECK(heap_size(heap, block, &usable) == ST_OK && usable == class_size(class_of(100)));
+    CHECK(heap_free(heap, block) == ST_OK && heap_free(heap, large) == ST_OK);
+    CHECK(heap_destroy(heap) == ST_OK);
+    CHECK(heap_destroy(other) == ST_OK);
+    free(foreign);
+}
+
+static void test_handles(void) {
+    struct heap *heap = heap_make(0);
+    if (heap == NULL) return;
+    char local[32] = {0};
+    CHECK(heap_of_handle(heap) == heap);
+    const void *wrong[] = {NULL, local, (char *)heap + 8, (char *)heap - 8, (void *)1, (void *)(uintptr_t)-1, (char *)heap + (1 << 24),
+                           (char *)heap + ((size_t)1 << 40)};
+    for (size_t n = 0; n < sizeof wrong / sizeof *wrong; n++) {
+        CHECK(heap_of_handle(wrong[n]) == NULL);
+        CHECK(heap_destroy((struct heap *)(uintptr_t)wrong[n]) == ST_BAD_HANDLE);
+    }
+    CHECK(heap_destroy(heap) == ST_OK);
+    CHECK(heap_of_handle(heap) == NULL);
+    CHECK(heap_destroy(heap) == ST_BAD_HANDLE);
+    struct heap *process = heap_default();
+    CHECK(process != NULL && process == heap_default() && heap_of_handle(process) == process);
+    CHECK(heap_destroy(process) == ST_BAD_HANDLE);
+    CHECK(heap_of_handle(process) == process);
+}
+
+static void test_limit(void) {
+    size_t before = granules_taken();
+    struct heap *heap = heap_make(3 * GRANULE_BYTES);
+    if (heap == NULL) return;
+    void *block;
+    CHECK(heap_alloc(heap, 3 * GRANULE_BYTES + 1, false, &block) == ST_NO_MEMORY);
+    void *large = take(heap, 2 * GRANULE_BYTES);
+    size_t count = 0;
+    void *blocks[1000];
+    while (count < 1000 && heap_alloc(heap, 128, false, &blocks[count]) == ST_OK) count++;
+    CHECK_EQ(count, class_objects(class_of(128)));
+    CHECK_EQ(heap_taken(heap), 3 * GRANULE_BYTES);
+    CHECK(heap_alloc(heap, 16, false, &block) == ST_NO_MEMORY && block == NULL);
+    while (count > 0) CHECK(heap_free(heap, blocks[--count]) == ST_OK);
+    CHECK(heap_alloc(heap, 16, false, &block) == ST_OK); /* what the other class kept is given up for it */
+    CHECK(heap_free(heap, large) == ST_OK);
+    CHECK(heap_destroy(heap) == ST_OK);
+    CHECK_EQ(granules_taken(), before);
+}
+
+static void test_executable(void) {
+    struct heap *heap;
+    if (!CHECK(heap_create(true, 0, &heap) == ST_OK)) return;
+    static const unsigned char code[] = {0xb8, 0x2a, 0, 0, 0, 0xc3}; /* mov eax, 42; ret */
+    size_t sizes[] = {sizeof code, 100000};
+    for (int n = 0; n < 2; n++) {
+        unsigned char *block = take(heap, sizes[n]);
+        if (block == NULL) return;
+        memcpy(block, code, sizeof code);
+        int (*function)(void);
+        memcpy(&function, &block, sizeof function);
+        CHECK_EQ(function(), 42);
+        CHECK(heap_free(heap, block) == ST_OK);
+    }
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
+/* A heap that goes takes its blocks with it, and its record serves again. */
+static void test_destroy(void) {
+    size_t before = granules_taken();
+    for (int round = 0; round < 50; round++) {
+        struct heap *heap = heap_make(0);
+        if (heap == NULL) return;
+        char *first = take(heap, 24);
+        for (int i = 0; i < 300; i++) {
+            void *block = take(heap, (size_t)i * 137);
+            if (i % 3 == 0) CHECK(heap_free(heap, block) == ST_OK);
+        }
+        CHECK(granules_taken() > before);
+        CHECK(heap_destroy(heap) == ST_OK);
+        CHECK_EQ(granules_taken(), before);
+        struct heap *next = heap_make(0);
+        CHECK(heap_free(next, first) == ST_NOT_OURS);
+        CHECK(heap_destroy(next) == ST_OK);
+    }
+}
+
+/* ---- Threads -------------------------------------------------------------------------------------------------- */
+
+enum { THREADS = 4, BOXES = 256 };
+
+static struct heap *shared_heap;
+static uint64_t shared_box[BOXES];
+static uint64_t shared_turn;
+static double shared_end;
+
+/* Every byte says whose the block was; a block that two had at once would lose its pattern. */
+static void block_write(unsigned char *block, size_t size, uint64_t serial) {
+    memcpy(block, &size, 8);
+    memcpy(block + 8, &serial, 8);
+    memset(block + 16, (int)(serial & 0xff), size - 16);
+}
+
+static bool block_read(const unsigned char *block) {
+    size_t size;
+    uint64_t serial;
+    memcpy(&size, block, 8);
+    memcpy(&serial, block + 8, 8);
+    if (size < 16 || size > 200000) return false;
+    for (size_t i = 16; i < size; i++) {
+        if (block[i] != (serial & 0xff)) return false;
+    }
+    return true;
+}
+
+static size_t random_size(uint64_t *seed) {
+    uint64_t r = thread_random(seed);
+    if (r % 200 == 0) return 16 + thread_random(seed) % 150000;
+    if (r % 8 == 0) return 16 + thread_random(seed) % 8000;
+    return 16 + thread_random(seed) % 200;
+}
+
+/* Puts what it allocates into boxes, and frees what it finds there, whoever put it in. */
+static void *exchange(void *context) {
+    uint64_t seed = (uint64_t)(uintptr_t)context * 7919 + 1;
+    uint64_t serial = (uint64_t)(uintptr_t)context << 32;
+    while (thread_seconds() < shared_end) {
+        for (int i = 0; i < 200; i++) {
+            unsigned char *block = NULL;
+            size_t size = random_size(&seed);
+            if (thread_random(&seed) % 3 != 0) {
+                void *made;
+                if (!CHECK(heap_alloc(shared_heap, size, false, &made) == ST_OK)) return NULL;
+                block = made;
+                block_write(block, size, serial++);
+            }
+            uint64_t *box = &shared_box[thread_random(&seed) % BOXES];
+            uint64_t found = atom_load_acq_u64(box);
+            while (!atom_cas_acqrel_u64(box, &found, (uint64_t)(uintptr_t)block)) continue;
+            if (found == 0) continue;
+            if (!block_read((unsigned char *)(uintptr_t)found)) CHECK(!"a block lost its content");
+            if (heap_free(shared_heap, (void *)(uintptr_t)found) != ST_OK) CHECK(!"a live block was refused");
+        }
+    }
+    return NULL;
+}
+
+static void boxes_empty(void) {
+    for (int i = 0; i < BOXES; i++) {
+        if (shared_box[i] == 0) continue;
+        CHECK(block_read((unsigned char *)(uintptr_t)shared_box[i]));
+        CHECK(heap_free(shared_heap, (void *)(uintptr_t)shared_box[i]) == ST_OK);
+        shared_box[i] = 0;
+    }
+}
+
+static void test_exchange(void) {
+    size_t before = granules_taken();
+    shared_heap = heap_make(0);
+    if (shared_heap == NULL) return;
+    shared_end = thread_seconds() + 0.8;
+    struct threads threads = {0};
+    for (uintptr_t i = 1; i <= THREADS; i++) threads_start(&threads, exchange, (void *)i);
+    threads_join(&threads);
+    boxes_empty();
+    /* One empty slab of each class at most, and none twice, without any trimming. */
+    uint64_t most = 0;
+    for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) most += slab_bytes(class_index);
+    CHECK(heap_taken(shared_heap) <= most);
+    CHECK_EQ((granules_taken() - before) * GRANULE_BYTES, heap_taken(shared_heap));
+    uint64_t spare = heap_taken(shared_heap);
+    CHECK_EQ(heap_trim_one(shared_heap), spare);
+    CHECK_EQ(heap_taken(shared_heap), 0);
+    CHECK_EQ(granules_taken(), before);
+    CHECK(heap_destroy(shared_heap) == ST_OK);
+    CHECK_EQ(granules_taken(), before);
+}
+
+/* Heaps that come and go take over each other's granules, while one goes on and another thread trims them all. */
+static void *come_and_go(void *context) {
+    uint64_t seed = (uint64_t)(uintptr_t)context;
+    while (thread_seconds() < shared_end) {
+        struct heap *heap = heap_make(0);
+        if (heap == NULL) return NULL;
+        void *block[40];
+        for (int round = 0; round < 5; round++) {
+            for (int i = 0; i < 40; i++) {
+                size_t size = random_size(&seed);
+                block[i] = take(heap, size);
+                if (block[i] == NULL) return NULL;
+                block_write(block[i], size, seed);
+            }
+            for (int i = 0; i < 40; i++) {
+                if (!block_read(block[i])) CHECK(!"a block lost its content");
+                if (round < 4) CHECK(heap_free(heap, block[i]) == ST_OK);
+            }
+        }
+        CHECK(heap_destroy(heap) == ST_OK);
+    }
+    return NULL;
+}
+
+static void *trim(void *context) {
+    (void)context;
+    while (thread_seconds() < shared_end) heap_trim();
+    return NULL;
+}
+
+static void test_come_and_go(void) {
+    size_t before = granules_taken();
+    shared_heap = heap_make(0);
+    if (shared_heap == NULL) return;
+    shared_end = thread_seconds() + 0.8;
+    struct threads threads = {0};
+    threads_start(&threads, exchange, (void *)91);
+    threads_start(&threads, exchange, (void *)92);
+    threads_start(&threads, come_and_go, (void *)93);
+    threads_start(&threads, come_and_go, (void *)94);
+    threads_start(&threads, trim, NULL);
+    threads_join(&threads);
+    boxes_empty();
+    heap_trim();
+    CHECK_EQ(heap_taken(shared_heap), 0);
+    CHECK(heap_destroy(shared_heap) == ST_OK);
+    CHECK_EQ(granules_taken(), before);
+}
+
+static void wait_for(const uint64_t *counter, uint64_t least) {
+    double end = thread_seconds() + 20;
+    for (unsigned attempt = 0; atom_load_acq_u64(counter) < least && thread_seconds() < end; attempt++) os_yield(attempt);
+}
+
+/* All threads free the same block: one of them succeeds. */
+static void *free_same(void *context) {
+    (void)context;
+    uint64_t freed = 0;
+    for (uint64_t turn = 1; turn <= 200; turn++) {
+        wait_for(&shared_turn, turn);
+        freed += heap_free(shared_heap, (void *)(uintptr_t)atom_load_acq_u64(&shared_box[0])) == ST_OK;
+        atom_add_acqrel_u64(&shared_box[1], 1);
+    }
+    return (void *)(uintptr_t)freed;
+}
+
+static void test_double(void) {
+    shared_heap = heap_make(0);
+    if (shared_heap == NULL) return;
+    pthread_t ids[THREADS];
+    for (int i = 0; i < THREADS; i++) pthread_create(&ids[i], NULL, free_same, NULL);
+    for (uint64_t turn = 1; turn <= 200; turn++) {
+        atom_store_rel_u64(&shared_box[0], (uint64_t)(uintptr_t)take(shared_heap, turn % 2 ? 64 : 50000));
+        atom_store_rel_u64(&shared_turn, turn);
+        wait_for(&shared_box[1], turn * THREADS);
+    }
+    uint64_t freed = 0;
+    for (int i = 0; i < THREADS; i++) {
+        void *result;
+        pthread_join(ids[i], &result);
+        freed += (uint64_t)(uintptr_t)result;
+    }
+    CHECK_EQ(freed, 200);
+    shared_box[0] = shared_box[1] = 0;
+    CHECK(heap_destroy(shared_heap) == ST_OK);
+}
+
+static void *ask_default(void *context) {
+    (void)context;
+    return heap_default();
+}
+
+/* Before anything else has asked for it: all threads get the same. */
+static void test_default_race(void) {
+    pthread_t ids[THREADS];
+    void *seen[THREADS];
+    for (int i = 0; i < THREADS; i++) pthread_create(&ids[i], NULL, ask_default, NULL);
+    for (int i = 0; i < THREADS; i++) pthread_join(ids[i], &seen[i]);
+    for (int i = 0; i < THREADS; i++) CHECK(seen[i] != NULL && seen[i] == heap_default());
+}
+
+#ifdef HM_FAULT
+/* A heap and a block of it, with faults set up. Whatever fails, nothing is left behind. True if a fault was met. */
+static bool fault_round(const char *function, long nth, bool sticky, size_t size) {
+    struct heap *heap = NULL;
+    void *block = NULL;
+    size_t before = granules_taken();
+    os_fault_set(function, nth, sticky);
+    enum status status = heap_create(false, 0, &heap);
+    if (status == ST_OK) {
+        status = heap_alloc(heap, size, true, &block);
+        CHECK((status == ST_OK) == (block != NULL));
+        if (status != ST_OK) CHECK_EQ(heap_taken(heap), 0);
+    }
+    bool met = os_fault_calls() >= nth;
+    os_fault_set(NULL, 0, false);
+    CHECK(met || status == ST_OK);
+    if (heap != NULL) CHECK(heap_destroy(heap) == ST_OK);
+    CHECK_EQ(granules_taken(), before);
+    return met;
+}
+
+static void test_faults(void) {
+    static const char *const functions[] = {"reserve", "commit", "tables_reserve", "tables_commit"};
+    size_t sizes[] = {32, 20000, 500000};
+    long met = 0;
+    for (size_t n = 0; n < 3; n++) {
+        for (int f = 0; f < 4; f++) {
+            for (long nth = 1; nth < 10 && fault_round(functions[f], nth, true, sizes[n]); nth++) met++;
+        }
+        long nth = 1;
+        while (nth < 60 && fault_round(NULL, nth, false, sizes[n])) nth++;
+        CHECK(nth > 1 && nth < 60);
+    }
+    CHECK(met > 3);
+
+    struct heap *heap = NULL;
+    size_t before = granules_taken();
+    /* The system takes nothing back: the blocks are free all the same, and the memory goes as soon as it can. */
+    heap = heap_make(0);
+    void *large = take(heap, 100000), *small[40];
+    for (int i = 0; i < 40; i++) small[i] = take(heap, 4000);
+    os_fault_set("decommit", 1, true);
+    CHECK(heap_free(heap, large) == ST_OK);
+    CHECK(heap_free(heap, large) == ST_NOT_OURS);
+    for (int i = 0; i < 40; i++) CHECK(heap_free(heap, small[i]) == ST_OK);
+    CHECK_EQ(heap_trim_one(heap), 0);
+    os_fault_set(NULL, 0, false);
+    CHECK(heap_taken(heap) > 0);
+    uint64_t taken = heap_taken(heap);
+    CHECK_EQ(heap_trim_one(heap), taken);
+    CHECK_EQ(heap_taken(heap), 0);
+    CHECK_EQ(granules_taken(), before);
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+#endif
+
+int main(void) {
+#ifdef HM_FAULT
+    test_faults(); /* first, so that every table is made under fault too */
+#endif
+    test_default_race();
+    test_classes();
+    test_reuse();
+    test_zero();
+    test_large();
+    test_huge();
+    test_misuse();
+    test_handles();
+    test_limit();
+    test_executable();
+    test_destroy();
+    test_double();
+    test_exchange();
+    test_come_and_go();
+    return check_done();
+}
