@@ -304,6 +304,9 @@ enum status OS_FUNCTION(query_foreign)(uintptr_t address, MEMORY_BASIC_INFORMATI
 enum status OS_FUNCTION(protect_foreign)(uintptr_t address, size_t size, DWORD protect, DWORD *old_protect) {
     uint8_t state;
     struct mapping m;
+    /* Writing to a private mapping of a file is write-copy already. */
+    DWORD base = protect & 0xff;
+    if (base == PAGE_WRITECOPY || base == PAGE_EXECUTE_WRITECOPY) protect = (protect & ~0xffu) | base >> 1;
     enum status status = prot_from_win32(protect, &state);
     if (status != ST_OK) return status;
     uintptr_t first = align_down(address, PAGE_BYTES), end = align_up(address + size, PAGE_BYTES);

@@ -29,12 +29,13 @@ enum status vm_protect(uintptr_t address, size_t size, DWORD protect, DWORD *old
     uint8_t state;
     if (size == 0 || !range_sane(address, size)) return ST_BAD_ARGUMENT;
     enum status status = prot_from_win32(protect, &state);
-    if (status != ST_OK) return status;
     struct range r = range_of(address, size);
     do {
-        if (!space_find(address, &r.owner)) {
-            return space_in_region(address) ? ST_BAD_ADDRESS : os_protect_foreign(address, size, protect, old);
-        }
+        bool found = space_find(address, &r.owner);
+        /* Images may be write-copy, which private memory may not: the system judges. */
+        if (!found && !space_in_region(address)) return os_protect_foreign(address, size, protect, old);
+        if (status != ST_OK) return status;
+        if (!found) return ST_BAD_ADDRESS;
         if (!range_inside(&r, &r.owner)) return ST_BAD_ADDRESS;
     } while (!range_lock(&r));
     status = protect_locked(&r, state, old);

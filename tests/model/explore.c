@@ -16,8 +16,9 @@
  * Actors are the threads and, under x86-TSO, the store buffers: actor n + t moves thread t's oldest buffered store to memory.
  * A read-modify-write waits until its thread's buffer is empty.
  *
- * model_pause: the thread goes on once another thread's write has reached memory since its last pause ended (or since
- * the start). A write between the look and the pause therefore counts, and a spinning thread makes no infinite tree.
+ * model_pause: the thread goes on once memory that it has read since its last pause (or since the start) has been written
+ * by another after that. A write between the look and the pause therefore counts, and a spinning thread makes no
+ * infinite tree. A pause that may go on is independent of everything: it only forgets what was read and written.
  *
  * Happens-before by vector clocks, one 16-bit count for each thread in a 64-bit word. Each byte of atomic memory carries the
  * clock that an acquire of it obtains: a release store sets it, a relaxed store clears it, a read-modify-write adds to it.
@@ -33,6 +34,7 @@
 #define SECONDS_AT_MOST 25.0
 #define STACK_BYTES 65536
 #define BUFFER_STORES 16
+#define WATCHED_BYTES 32
 #define PLACES 512
 #define VISITED_SLOTS ((size_t)1 << 21)
 
@@ -51,7 +53,9 @@ struct op {
 struct thread {
     void *stack_pointer;
     struct op next; /* OP_NONE: finished */
-    bool stirred;   /* another thread's write has reached memory since the last pause */
+    const uint8_t *watched[WATCHED_BYTES]; /* first bytes of what was read since the last pause */
+    int count_watched;                     /* when full: everything */
+    bool stirred;                          /* another thread has written something watched */
     uint64_t clock;
     uint64_t history; /* a hash of all that the thread has seen */
     struct op buffer[BUFFER_STORES];
@@ -140,9 +144,22 @@ static void memory_write(uint8_t *target, uint64_t value, int width, int by) {
         if (byte != target[i]) x.memory_hash ^= mix(where | target[i], 1) ^ mix(where | byte, 1);
         target[i] = byte;
     }
-    for (int t = 0; t < MODEL_THREADS; t++) {
-        if (t != by) x.threads[t].stirred = true;
+    for (int n = 0; n < MODEL_THREADS; n++) {
+        struct thread *t = &x.threads[n];
+        bool seen = n != by && t->count_watched == WATCHED_BYTES;
+        for (int i = 0; n != by && i < t->count_watched && !seen; i++) {
+            seen = t->watched[i] < target + width && target < t->watched[i] + 8; /* 8: no read is wider */
+        }
+        if (seen) t->stirred = true;
     }
+}
+
+/* A later write by another thread ends a pause. */
+static void watch(struct thread *t, const uint8_t *target) {
+    for (int i = 0; i < t->count_watched; i++) {
+        if (t->watched[i] == target) return;
+    }
+    if (t->count_watched < WATCHED_BYTES) t->watched[t->count_watched++] = target;
 }
 
 /* Happens-before */
@@ -233,6 +250,7 @@ uint64_t model_load(const void *target, int width, char order) {
             value |= (store->value >> 8 * b & 0xff) << 8 * at;
         }
     }
+    watch(t, target);
     if (order == 'a') sync_acquire(t, t->next.target, width);
     done(t, value);
     return value;
@@ -259,6 +277,7 @@ void model_store(void *target, uint64_t value, int width, char order) {
 static void modify(struct thread *t, uint8_t *target, uint64_t value, int width, bool stores, uint64_t seen) {
     if (stores) memory_write(target, value, width, t ? (int)(t - x.threads) : -1);
     if (!t) return;
+    watch(t, target);
     sync_acquire(t, target, width);
     if (stores) sync_release(t->clock, target, width, true);
     done(t, seen);
@@ -284,6 +303,7 @@ void model_pause(void) {
     struct thread *t = announce(OP_PAUSE, NULL, 0, 'r', 0, 0);
     if (!t) return;
     t->stirred = false;
+    t->count_watched = 0;
     done(t, 0);
 }
 
@@ -369,7 +389,7 @@ static bool independent(int a, int b) {
     struct op p = actor_op(a), q = actor_op(b);
     bool p_writes = op_writes(&p), q_writes = op_writes(&q);
     if (!p_writes && !q_writes) return true;
-    if (p.kind == OP_PAUSE || q.kind == OP_PAUSE) return false;
+    if (p.kind == OP_PAUSE || q.kind == OP_PAUSE) return true;
     return p.target + p.width <= q.target || q.target + q.width <= p.target;
 }
 
@@ -558,6 +578,7 @@ bool model_passes(const struct model *model) {
 bool model_finds(const struct model *model, enum model_fault fault) {
     explore(model);
     totals_print();
+    if (model->flags & MODEL_QUIET) return x.fault == fault;
     printf("  planted fault %s: %s\n", x.fault == fault ? "found" : "NOT found", x.fault == FAULT_NONE ? "no fault" : x.message);
     if (x.fault != fault && x.fault != FAULT_NONE) path_print();
     return x.fault == fault;

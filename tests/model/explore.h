@@ -52,7 +52,7 @@ enum model_flag {
      */
     MODEL_MERGE = 4,
     MODEL_UNPRUNED = 8, /* every interleaving, even those that make no difference: to test the pruning */
-    MODEL_QUIET = 16   /* prints nothing but a fault */
+    MODEL_QUIET = 16 /* prints nothing but a fault that is not expected */
 };
 
 struct model {
