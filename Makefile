@@ -202,11 +202,12 @@ $(B)/obj/src/os/%.o: extra_flags = $(if $(fault_file),-Wno-missing-prototypes)
 $(B)/obj/src/tools/%.o: extra_flags = -Isrc/tools/common
 $(B)/obj/tests/%.o: extra_flags = -Itests/common -Isrc/tools/common
 
-# Not under this project's warnings, and without its own: the code is somebody else's.
+# Not under this project's warnings, and without its own: the code is somebody else's. (weak: its one weak function has no use
+# in C, and on Windows leaves the archive with a reference that lld cannot resolve.)
 $(mimalloc_object): | setup
 	@mkdir -p $(@D)
 	$(call quiet,CC,$@)$(compile) -std=gnu11 -O2 -g -DNDEBUG -w -fvisibility=hidden -I$(mimalloc_source)/include \
-		$(if $(filter linux,$(OS)),-fPIC) $(if $(tsan_part),-fsanitize=thread -DMI_TSAN=1) \
+		$(if $(filter linux,$(OS)),-fPIC,-Dweak=noinline) $(if $(tsan_part),-fsanitize=thread -DMI_TSAN=1) \
 		-c -o $@.$$$$ $(mimalloc_source)/src/static.c && mv $@.$$$$ $@
 
 # ---- Libraries ----------------------------------------------------------------------------------------------------

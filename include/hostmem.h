@@ -61,7 +61,7 @@ HM_API LPVOID WINAPI HmVirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAll
  *             first page.
  *
  * Errors: 87 for arguments that Win32 refuses or a decommit past the allocation's end; 487 for an address that is not an
- * allocation of hostmem's, not its start, or already released.
+ * allocation of hostmem's, not its start, or already released; 87 as well for an image or a mapped view.
  */
 HM_API BOOL WINAPI HmVirtualFree(LPVOID lpAddress, SIZE_T dwSize, DWORD dwFreeType);
 

@@ -75,8 +75,8 @@ typedef struct IHostMallocVtbl {
     /* cbSize bytes, aligned to 16, not zeroed. *ppMem is written whatever the answer: the block, or NULL. */
     HRESULT(STDMETHODCALLTYPE *Alloc)(IHostMalloc *This, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel, void **ppMem);
     /* The same, with the place of the request for a leak report. */
-    HRESULT(STDMETHODCALLTYPE *DebugAlloc)(IHostMalloc *This, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel, char *pszFileName,
-                                           int iLineNo, void **ppMem);
+    HRESULT(STDMETHODCALLTYPE *DebugAlloc)
+    (IHostMalloc *This, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel, char *pszFileName, int iLineNo, void **ppMem);
     /* NULL is fine; a block that this heap did not give out is HOST_E_INVALIDOPERATION. */
     HRESULT(STDMETHODCALLTYPE *Free)(IHostMalloc *This, void *pMem);
 } IHostMallocVtbl;
@@ -95,16 +95,17 @@ typedef struct IHostMemoryManagerVtbl {
     ULONG(STDMETHODCALLTYPE *AddRef)(IHostMemoryManager *This);
     ULONG(STDMETHODCALLTYPE *Release)(IHostMemoryManager *This);
     HRESULT(STDMETHODCALLTYPE *CreateMalloc)(IHostMemoryManager *This, DWORD dwMallocType, IHostMalloc **ppMalloc);
-    HRESULT(STDMETHODCALLTYPE *VirtualAlloc)(IHostMemoryManager *This, void *pAddress, SIZE_T dwSize, DWORD flAllocationType,
-                                             DWORD flProtect, EMemoryCriticalLevel eCriticalLevel, void **ppMem);
+    HRESULT(STDMETHODCALLTYPE *VirtualAlloc)
+    (IHostMemoryManager *This, void *pAddress, SIZE_T dwSize, DWORD flAllocationType, DWORD flProtect,
+     EMemoryCriticalLevel eCriticalLevel, void **ppMem);
     HRESULT(STDMETHODCALLTYPE *VirtualFree)(IHostMemoryManager *This, LPVOID lpAddress, SIZE_T dwSize, DWORD dwFreeType);
-    HRESULT(STDMETHODCALLTYPE *VirtualQuery)(IHostMemoryManager *This, void *lpAddress, void *lpBuffer, SIZE_T dwLength,
-                                             SIZE_T *pResult);
-    HRESULT(STDMETHODCALLTYPE *VirtualProtect)(IHostMemoryManager *This, void *lpAddress, SIZE_T dwSize, DWORD flNewProtect,
-                                               DWORD *pflOldProtect);
+    HRESULT(STDMETHODCALLTYPE *VirtualQuery)
+    (IHostMemoryManager *This, void *lpAddress, void *lpBuffer, SIZE_T dwLength, SIZE_T *pResult);
+    HRESULT(STDMETHODCALLTYPE *VirtualProtect)
+    (IHostMemoryManager *This, void *lpAddress, SIZE_T dwSize, DWORD flNewProtect, DWORD *pflOldProtect);
     HRESULT(STDMETHODCALLTYPE *GetMemoryLoad)(IHostMemoryManager *This, DWORD *pMemoryLoad, SIZE_T *pAvailableBytes);
-    HRESULT(STDMETHODCALLTYPE *RegisterMemoryNotificationCallback)(IHostMemoryManager *This,
-                                                                   ICLRMemoryNotificationCallback *pCallback);
+    HRESULT(STDMETHODCALLTYPE *RegisterMemoryNotificationCallback)
+    (IHostMemoryManager *This, ICLRMemoryNotificationCallback *pCallback);
     HRESULT(STDMETHODCALLTYPE *NeedsVirtualAddressSpace)(IHostMemoryManager *This, LPVOID startAddress, SIZE_T size);
     HRESULT(STDMETHODCALLTYPE *AcquiredVirtualAddressSpace)(IHostMemoryManager *This, LPVOID startAddress, SIZE_T size);
     HRESULT(STDMETHODCALLTYPE *ReleasedVirtualAddressSpace)(IHostMemoryManager *This, LPVOID startAddress);
@@ -130,8 +131,7 @@ struct IHostControl {
 #endif
 
 /* Interface identifiers; static, so that no import library is needed and a Windows SDK's own definitions do not clash. */
-#define HM_IID_(name, a, b, c, d0, d1, d2, d3, d4, d5, d6, d7) \
-    static const IID name = {a, b, c, {d0, d1, d2, d3, d4, d5, d6, d7}}
+#define HM_IID_(name, a, b, c, d0, d1, d2, d3, d4, d5, d6, d7) static const IID name = {a, b, c, {d0, d1, d2, d3, d4, d5, d6, d7}}
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-variable"

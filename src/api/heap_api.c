@@ -1,8 +1,8 @@
 /*
  * heap_api.c - the exported heap functions: the heap layer with Win32's way of answering.
  *
- * A heap is safe for threads with or without HEAP_NO_SERIALIZE. The flags of HmHeapAlloc other than HEAP_ZERO_MEMORY, and those of
- * HmHeapFree and HmHeapSize, change nothing. NULL as a handle is the process's heap, which cannot be destroyed.
+ * A heap is safe for threads with or without HEAP_NO_SERIALIZE. The flags of HmHeapAlloc other than HEAP_ZERO_MEMORY, and those
+ * of HmHeapFree and HmHeapSize, change nothing. NULL as a handle is the process's heap, which cannot be destroyed.
  */
 #include "heap/heap.h"
 

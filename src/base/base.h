@@ -25,9 +25,13 @@
 #define GRANULES_PER_SLOT (SLOT_BYTES / GRANULE_BYTES)
 #define SLOT_COUNT ((size_t)1 << (ADDRESS_BITS - SLOT_SHIFT))
 
-/* The lowest address that a caller may ask for, and the first past user space. */
+/*
+ * The lowest address that a caller may ask for, and the first past what Win32 calls user space. Linux may put a stack above it,
+ * up to SYSTEM_END: such memory can be looked at and protected, but not asked for.
+ */
 #define ADDRESS_LOWEST ((uintptr_t)0x10000)
 #define ADDRESS_END (((uintptr_t)1 << ADDRESS_BITS) - 0x10000)
+#define SYSTEM_END (((uintptr_t)1 << ADDRESS_BITS) - 0x1000)
 
 struct page {
     uint64_t n;
@@ -57,6 +61,7 @@ enum status {
     ST_BAD_ARGUMENT,   /* the call can never be right */
     ST_BAD_ADDRESS,    /* the range is not in the state that the call needs */
     ST_NOT_OURS,       /* the engine never gave this memory out */
+    ST_FOREIGN_VIEW,   /* the same, and it is an image or a mapped view */
     ST_NOT_WRITABLE,   /* an out-parameter is missing */
     ST_BAD_LENGTH,     /* a buffer is too small */
     ST_BAD_HANDLE,     /* not a heap */

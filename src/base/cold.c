@@ -1,7 +1,8 @@
 /*
  * cold.c - see cold.h. The only file that knows that mimalloc is behind it.
  *
- * Any thread may call. In test builds (HM_FAULT) a counter stands in front, so that a caller's way out of "no memory" can be walked.
+ * Any thread may call. In test builds (HM_FAULT) a counter stands in front, so that a caller's way out of "no memory" can be
+ * walked.
  */
 #include "base/cold.h"
 

@@ -1,8 +1,8 @@
 /*
  * com.h - what the three interfaces share: identity, references, answers. Layer: com, which only translates.
  *
- * References are counted by one atomic word in each object; AddRef and Release return the new count. An object's record is freed by the
- * Release that returns 0. Out-parameters are written whatever the answer.
+ * References are counted by one atomic word in each object; AddRef and Release return the new count. An object's record is
+ * freed by the Release that returns 0. Out-parameters are written whatever the answer.
  */
 #ifndef HM_COM_H
 #define HM_COM_H

@@ -48,7 +48,8 @@ static HRESULT STDMETHODCALLTYPE control_get_manager(IHostControl *face, REFIID 
     return control->next->lpVtbl->GetHostManager(control->next, riid, ppObject);
 }
 
-static HRESULT STDMETHODCALLTYPE control_set_domain_manager(IHostControl *face, DWORD dwAppDomainID, IUnknown *pUnkAppDomainManager) {
+static HRESULT STDMETHODCALLTYPE control_set_domain_manager(IHostControl *face, DWORD dwAppDomainID,
+                                                            IUnknown *pUnkAppDomainManager) {
     struct control *control = control_of(face);
     if (control->next == NULL) return S_OK; /* nobody here wants to know */
     return control->next->lpVtbl->SetAppDomainManager(control->next, dwAppDomainID, pUnkAppDomainManager);

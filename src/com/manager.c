@@ -1,9 +1,9 @@
 /*
  * manager.c - IHostMemoryManager: thirteen slots, and HmCreateMemoryManager.
  *
- * A manager is a record with a reference count and what a CLR has told it (policy/notify.h). The memory that it gives out is the process's:
- * it stays valid when the manager goes. VirtualQuery runs while other threads are suspended: it takes the vm layer's way,
- * which neither waits nor allocates.
+ * A manager is a record with a reference count and what a CLR has told it (policy/notify.h). The memory that it gives out is
+ * the process's: it stays valid when the manager goes. VirtualQuery runs while other threads are suspended: it takes the vm
+ * layer's way, which neither waits nor allocates.
  */
 #include <string.h>
 

@@ -191,6 +191,7 @@ static bool fit_sweep(struct fit *best, const uint64_t *words, size_t total, uns
     size_t open = 0; /* free bits just below word i */
     for (size_t i = from; i < to; i++) {
         uint64_t free = word_free(words, total, i);
+        if ((free | open) == 0) continue;
         if (free == ALL_BITS) {
             open += BITMAP_WORD_BITS;
             continue;
@@ -236,20 +237,27 @@ static size_t search_short(uint64_t *words, size_t total, unsigned count, size_t
     return BITMAP_NONE;
 }
 
-/* One search for the first run of any length that starts in bits [from, below) and ends within `total`. */
-static size_t search_first(uint64_t *words, size_t total, size_t count, size_t from, size_t below, bool *lost) {
+/*
+ * One search for the first run of more than a word that starts in words [from, below) and ends within `total`. Such a run goes
+ * over a word boundary, so only the free bits at the two ends of each word matter.
+ */
+static size_t search_long(uint64_t *words, size_t total, size_t count, size_t from, size_t below, bool *lost) {
+    size_t open = 0; /* free bits just below word i */
     unsigned tries = 0;
-    while (from < below) {
-        size_t start = bitmap_next_free(words, total, from);
-        if (start >= below || total - start < count) break;
-        size_t end = bitmap_next_taken(words, start + count, start);
-        if (end < start + count) {
-            from = end;
+    for (size_t i = from; i * BITMAP_WORD_BITS < total && (i < below || open != 0); i++) {
+        uint64_t free = word_free(words, total, i);
+        size_t low = free == ALL_BITS ? BITMAP_WORD_BITS : (size_t)__builtin_ctzll(~free);
+        if (open + low < count) {
+            if (free != ALL_BITS && i >= below) break;
+            open = free == ALL_BITS ? open + low : (size_t)__builtin_clzll(~free);
             continue;
         }
+        size_t start = i * BITMAP_WORD_BITS - open;
         if (bitmap_claim(words, start, count)) return start;
         *lost = true;
-        from = ++tries % RETRIES_IN_PLACE == 0 ? start + 1 : start;
+        /* Looks at the same place again, or goes on behind the word in which the run would start. */
+        i = start / BITMAP_WORD_BITS - (++tries % RETRIES_IN_PLACE != 0);
+        open = 0;
     }
     return BITMAP_NONE;
 }
@@ -265,9 +273,8 @@ size_t bitmap_claim_run(uint64_t *words, size_t total, size_t count, size_t home
             first = search_short(words, total, (unsigned)count, home, &lost);
             continue;
         }
-        size_t middle = home * BITMAP_WORD_BITS;
-        first = search_first(words, total, count, middle, total, &lost);
-        if (first == BITMAP_NONE) first = search_first(words, total, count, 0, middle, &lost);
+        first = search_long(words, total, count, home, BITMAP_WORDS(total), &lost);
+        if (first == BITMAP_NONE) first = search_long(words, total, count, 0, home, &lost);
     }
     return first;
 }

@@ -2,8 +2,8 @@
  * pages.c - page bytes in runs, and the busy bits that order calls on the same pages.
  *
  * A range may cross slots (an allocation larger than a region does), so every function walks stretches: the part of the
- * range that lies in one slot. Bytes are atomic because a query reads them while a commit writes them; whole words of eight are written
- * and compared at once.
+ * range that lies in one slot. Bytes are atomic because a query reads them while a commit writes them; whole words of eight are
+ * written and compared at once.
  *
  * Busy bits. pages_lock takes the bits of a range from the lowest word up, each word's part by one CAS, and holds what it
  * has while it waits for the next. A waiter holds only bits below the one that it waits for, and so does everybody else,
@@ -35,10 +35,14 @@ uint8_t pages_state(struct page page) {
     return atom_load_acq_u8(&s.slot->state[s.first]); /* acq: pairs with pages_fill */
 }
 
-static uint64_t byte_repeated(uint8_t byte) { return (uint64_t)byte * 0x0101010101010101u; }
+static uint64_t byte_repeated(uint8_t byte) {
+    return (uint64_t)byte * 0x0101010101010101u;
+}
 
 /* The eight bytes from page i on (i divisible by 8) as one word. The table is 8-byte aligned and only used through atom.h. */
-static uint64_t *bytes_word(struct slot *slot, size_t i) { return (uint64_t *)(void *)&slot->state[i]; }
+static uint64_t *bytes_word(struct slot *slot, size_t i) {
+    return (uint64_t *)(void *)&slot->state[i];
+}
 
 static void stretch_fill(struct stretch s, uint8_t state) {
     uint64_t eight = byte_repeated(state);
@@ -113,7 +117,9 @@ bool pages_all_committed(struct page first, uint64_t count) {
     return true;
 }
 
-static uint64_t bits_from(size_t first, size_t count) { return (count >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1) << first; }
+static uint64_t bits_from(size_t first, size_t count) {
+    return (count >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1) << first;
+}
 
 /* Takes the bits of one word, all at once. */
 static void busy_take(uint64_t *word, uint64_t bits) {
@@ -130,7 +136,7 @@ static void busy_take(uint64_t *word, uint64_t bits) {
 }
 
 static void busy_give(uint64_t *word, uint64_t bits) {
-    uint64_t seen = atom_load_rlx_u64(word); /* rlx: the CAS decides */
+    uint64_t seen = atom_load_rlx_u64(word);                          /* rlx: the CAS decides */
     while (!atom_cas_acqrel_u64(word, &seen, seen & ~bits)) continue; /* rel: pairs with busy_take */
 }
 
@@ -146,6 +152,10 @@ static void busy_each(struct page first, uint64_t count, void (*change)(uint64_t
     }
 }
 
-void pages_lock(struct page first, uint64_t count) { busy_each(first, count, busy_take); }
+void pages_lock(struct page first, uint64_t count) {
+    busy_each(first, count, busy_take);
+}
 
-void pages_unlock(struct page first, uint64_t count) { busy_each(first, count, busy_give); }
+void pages_unlock(struct page first, uint64_t count) {
+    busy_each(first, count, busy_give);
+}

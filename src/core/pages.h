@@ -25,7 +25,8 @@ uint64_t pages_count_committed(struct page first, uint64_t count);
 
 /*
  * Between pages_lock and pages_unlock no other call changes these pages. The only place in the engine where one thread waits
- * for another, and only for a call on the same pages: bits are taken from the lowest page up, so no two calls wait for each other.
+ * for another, and only for a call on the same pages: bits are taken from the lowest page up, so no two calls wait for each
+ * other.
  */
 void pages_lock(struct page first, uint64_t count);
 void pages_unlock(struct page first, uint64_t count);

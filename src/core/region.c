@@ -4,9 +4,9 @@
  * A region is made when no region has room: reserved, given its slot of tables, marked as a region there, and then listed.
  * Two threads that run out at the same time make two regions; address space is plentiful and nobody waits for the other.
  *
- * Search order. Regions are tried in the order in which they were made, so the first ones fill up and the last ones stay empty. Within one,
- * each thread starts at a home stretch of its own (as LLFree's per-core trees), so that threads do not fight for a word
- * and need no scan from the start. A region remembers the shortest run that it could not serve, and is passed over for such
+ * Search order. Regions are tried in the order in which they were made, so the first ones fill up and the last ones stay empty.
+ * Within one, each thread starts at a home stretch of its own (as LLFree's per-core trees), so that threads do not fight for a
+ * word and need no scan from the start. A region remembers the shortest run that it could not serve, and is passed over for such
  * runs until something in it is released; before a new region is made, all are tried once more without that memory.
  *
  * Invariants
@@ -104,7 +104,7 @@ static enum status region_make(bool high) {
     }
     atom_store_rel_u64(&slot->region, 1); /* rel: pairs with space_in_region */
     uint64_t n = atom_add_acqrel_u64(&region_count, 1);
-    HM_CHECK(n < REGION_MAX); /* there are as many slots, and each becomes a region once */
+    HM_CHECK(n < REGION_MAX);                  /* there are as many slots, and each becomes a region once */
     atom_store_rel_u64(&region_base[n], base); /* rel: pairs with region_slot */
     return ST_OK;
 }

@@ -27,8 +27,9 @@ enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run 
 enum status region_claim_system(uintptr_t address, uint64_t count_pages, unsigned needs, uint8_t state, struct run *run);
 
 /*
- * Gives a run back: its pages have been decommitted, its bytes are 0, its span is retracted. For one from the system it is enough that the
- * span is retracted. Where the system refuses to take a reservation back (it is out of mappings), the run is lost to both.
+ * Gives a run back: its pages have been decommitted, its bytes are 0, its span is retracted. For one from the system it is enough
+ * that the span is retracted. Where the system refuses to take a reservation back (it is out of mappings), the run is lost to
+ * both.
  */
 void region_release(const struct run *run);
 

@@ -1,8 +1,9 @@
 /*
  * classes.h - the sizes that objects come in. Layer: heap. Pure functions over one constant table.
  *
- * Multiples of 16 up to 128, then eight steps to each doubling up to 32 KiB; so a block wastes less than 16 bytes, or less than an
- * eighth of itself. A slab of a class is so many granules long that at least eight objects fit and its tail wastes an eighth at most.
+ * Multiples of 16 up to 128, then eight steps to each doubling up to 32 KiB; so a block wastes less than 16 bytes, or less than
+ * an eighth of itself. A slab of a class is so many granules long that at least eight objects fit and its tail wastes an eighth
+ * at most.
  */
 #ifndef HM_CLASSES_H
 #define HM_CLASSES_H

@@ -4,24 +4,24 @@
  * A heap has a set of slabs for each class, and one more for blocks of their own (CLASS_LARGE, one object each). Heaps live in
  * a table that is never unmapped, numbered from 1; a handle is an entry's address, so that checking one reads nothing unknown.
  *
- * Allocation: pin the slab that served last, or one whose `full` bit is clear; claim a bit under the pin, which then counts for the
- * object. No slab: a new one, whose first object is the maker's. Free: clear the bit, count down.
+ * Allocation: pin the slab that served last, or one whose `full` bit is clear; claim a bit under the pin, which then counts for
+ * the object. No slab: a new one, whose first object is the maker's. Free: clear the bit, count down.
  *
- * Marking. A thread whose pin finds all objects held (M) sets the slab's `full` bit, and then takes its pin back (U) and clears the bit
- * again if fewer than all are held after that. A thread whose free takes the count from all to one less (D) clears the bit. No slab with
- * room stays marked: let M be the last marking and suppose that there is room in the end. If there was at U, U cleared the bit. If not,
- * the count fell through that line later, at some D; D read the count from a chain of changes that began at U, so it saw
- * the bit of M set, and cleared it. A bit cleared once too often only makes somebody look in vain.
+ * Marking. A thread whose pin finds all objects held (M) sets the slab's `full` bit, and then takes its pin back (U) and clears
+ * the bit again if fewer than all are held after that. A thread whose free takes the count from all to one less (D) clears the
+ * bit. No slab with room stays marked: let M be the last marking and suppose that there is room in the end. If there was at U,
+ * U cleared the bit. If not, the count fell through that line later, at some D; D read the count from a chain of changes that
+ * began at U, so it saw the bit of M set, and cleared it. A bit cleared once too often only makes somebody look in vain.
  *
- * Empty slabs. Whoever takes a count to 0 finds the class's spare: if that is another empty slab, this one goes back to the system; else
- * this one becomes the spare, and the one before is looked at once more, by an operation on its count. So one empty slab is
- * kept for a class in the end: of two that empty at the same time, either the second sees the first as the spare, or the first,
- * which put itself in the second's stead, sees the second's count of 0.
+ * Empty slabs. Whoever takes a count to 0 finds the class's spare: if that is another empty slab, this one goes back to the
+ * system; else this one becomes the spare, and the one before is looked at once more, by an operation on its count. So one
+ * empty slab is kept for a class in the end: of two that empty at the same time, either the second sees the first as the spare,
+ * or the first, which put itself in the second's stead, sees the second's count of 0.
  *
- * Late threads. A place in a set may be read just before its slab goes, and the granule may start another heap's slab by the time of the
- * pin. Such a pin finds another owner, claims nothing and is taken back; if it made that slab look full for a moment, taking it
- * back clears the mark (sets are only ever sets, so this is right whatever has become of that heap). What it does
- * not do is give back the other heap's slab if its last object went during that moment: the slab stays, empty, until it
+ * Late threads. A place in a set may be read just before its slab goes, and the granule may start another heap's slab by the
+ * time of the pin. Such a pin finds another owner, claims nothing and is taken back; if it made that slab look full for a
+ * moment, taking it back clears the mark (sets are only ever sets, so this is right whatever has become of that heap). What it
+ * does not do is give back the other heap's slab if its last object went during that moment: the slab stays, empty, until it
  * serves again or heap_trim finds it.
  *
  * Nothing here waits or uses a general-purpose allocator.
@@ -293,7 +293,7 @@ enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **hea
     made->number = index + 1;
     made->limit_bytes = limit_bytes;
     made->state = executable ? PG_EXECUTE_READWRITE : PG_READWRITE;
-    atom_store_rel_u64(&made->users, 1); /* rel: pairs with the CAS in heap_trim */
+    atom_store_rel_u64(&made->users, 1); /* rel: pairs with heap_enter */
     HM_CHECK(bitmap_claim(heap_live, index, 1));
     *heap = made;
     return ST_OK;
@@ -324,6 +324,13 @@ static void heap_clear(struct heap *heap) {
     }
     atom_store_rlx_u64(&heap->taken_bytes, 0); /* rlx: published by the release below */
     HM_CHECK(bitmap_release(heap_claimed, (size_t)heap->number - 1, 1));
+}
+
+/* A user more; false if the last one has left already. While a user is counted the heap is not cleared. */
+static bool heap_enter(struct heap *heap) {
+    uint64_t users = atom_load_acq_u64(&heap->users); /* acq: pairs with heap_create */
+    while (users != 0 && !atom_cas_acqrel_u64(&heap->users, &users, users + 1)) continue;
+    return users != 0;
 }
 
 static void heap_leave(struct heap *heap) {
@@ -368,10 +375,7 @@ size_t heap_trim(void) {
     size_t bytes = 0;
     for (size_t index = 0; (index = bitmap_next_taken(heap_live, HEAPS_AT_MOST, index)) < HEAPS_AT_MOST; index++) {
         struct heap *heap = heap_numbered(index + 1);
-        /* A user more, unless the last one has just left: while it is counted the heap is not cleared. */
-        uint64_t users = atom_load_acq_u64(&heap->users);
-        while (users != 0 && !atom_cas_acqrel_u64(&heap->users, &users, users + 1)) continue;
-        if (users == 0) continue;
+        if (!heap_enter(heap)) continue;
         bytes += heap_trim_one(heap);
         heap_leave(heap);
     }

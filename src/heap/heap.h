@@ -1,8 +1,8 @@
 /*
  * heap.h - private heaps of blocks. Layer: heap.
  *
- * Any thread may allocate and free in any live heap, a block from one thread may be freed by any other; nothing waits. A heap is destroyed
- * when no thread uses it. Blocks are aligned to 16.
+ * Any thread may allocate and free in any live heap, a block from one thread may be freed by any other; nothing waits. A heap
+ * is destroyed when no thread uses it. Blocks are aligned to 16.
  */
 #ifndef HM_HEAP_H
 #define HM_HEAP_H

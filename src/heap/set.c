@@ -8,8 +8,8 @@
  *   1. A place's u32 is changed only by the owner of its `used` bit.
  *   2. A place that names a slab with room has a clear `full` bit, or a thread is about to clear it (heap.c, marking).
  *   3. A place that names nothing may have either value of `full`: whoever finds it clear sets it, and looks again.
- *   4. A block is only ever a segment of its own rank, so a late set_mark_room writes to a `full` word, at worst to another set's:
- *      there it makes somebody look in vain once.
+ *   4. A block is only ever a segment of its own rank, so a late set_mark_room writes to a `full` word, at worst to another
+ *      set's: there it makes somebody look in vain once.
  *
  * Why nobody loses a slab to invariant 3's second half: set_enter writes the name, and then clears `full` by an operation of its
  * own, not by finding it clear. A thread that found no name and set the bit either did so before that (then it is
@@ -61,7 +61,8 @@ static bool segment_get(const struct set *set, unsigned rank, struct segment *se
     return true;
 }
 
-/* The segment and the place's number in it. The place came from this set, so the segment is there unless the set was destroyed. */
+/* The segment and the place's number in it. The place came from this set, so the segment is there unless the set was destroyed.
+ * */
 static bool segment_of(const struct set *set, size_t place, struct segment *segment, size_t *index) {
     unsigned rank = rank_of(place);
     if (rank >= SET_SEGMENTS) return false;

@@ -1,18 +1,19 @@
 /*
  * slab.c - slabs and their descriptors.
  *
- * States of a descriptor: no owner -> slab_open -> owned -> slab_close -> no owner. Descriptors of a slot of the address map (4 GiB) are one
- * table, reserved when the slot's first slab is made and never unmapped; a granule's part is committed when a slab starts there.
+ * States of a descriptor: no owner -> slab_open -> owned -> slab_close -> no owner. Descriptors of a slot of the address map (4
+ * GiB) are one table, reserved when the slot's first slab is made and never unmapped; a granule's part is committed when a slab
+ * starts there.
  *
  * Invariants
  *   1. count >= objects taken + pins. A pin comes before the bit that it claims, a release clears the bit before it counts down.
  *      So a thread whose pin found fewer than all objects held has a free bit to find, as long as it holds the pin.
- *   2. The owner changes only by the thread that has the granule to itself: from 0 by the one that claimed it from its region, to 0
- *      by the one whose CAS in slab_close succeeded. Both keep the pins of late threads in the count, by adding to the word.
+ *   2. The owner changes only by the thread that has the granule to itself: from 0 by the one that claimed it from its region,
+ *      to 0 by the one whose CAS in slab_close succeeded. Both keep the pins of late threads in the count, by adding to the word.
  *   3. While the owner is 0 nobody touches `taken`: a pin that finds no owner, or another than it looked for, claims nothing.
  *      So the bitmap can be prepared for the next slab while late threads still come and go.
- *   4. Owners are compared only by threads of a live heap (a heap must not be in use when it is destroyed), so an owner that is equal
- *      is the same heap and class, and an object of whichever slab of it is as good as any other.
+ *   4. Owners are compared only by threads of a live heap (a heap must not be in use when it is destroyed), so an owner that is
+ *      equal is the same heap and class, and an object of whichever slab of it is as good as any other.
  *
  * Any thread, any time; nothing waits.
  */

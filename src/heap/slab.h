@@ -1,8 +1,8 @@
 /*
  * slab.h - one slab: its memory, its descriptor, and who may take objects from it. Layer: heap.
  *
- * A descriptor belongs to a granule and stays where it is for the life of the process; it is in use while a slab starts at the granule.
- * A block too large for any class is a slab of one object.
+ * A descriptor belongs to a granule and stays where it is for the life of the process; it is in use while a slab starts at the
+ * granule. A block too large for any class is a slab of one object.
  *
  * The word `life` says in one piece whose slab it is (owner: a heap and a class, 0 for no slab) and how many hold it: each object
  * that is taken counts one, and so does each thread that is about to take one (a pin). Therefore

@@ -1,9 +1,9 @@
 /*
  * fault.c - the contract of os.h with chosen failures, for tests.
  *
- * Test builds compile linux.c or windows.c with its functions renamed to os_real_*, and this file gives the engine the names that it
- * calls. A call that is chosen to fail does nothing and answers with the failure that the contract has for it.
- * Counting is atomic, so a test may run threads; choosing is for one thread at a time.
+ * Test builds compile linux.c or windows.c with its functions renamed to os_real_*, and this file gives the engine the names that
+ * it calls. A call that is chosen to fail does nothing and answers with the failure that the contract has for it. Counting is
+ * atomic, so a test may run threads; choosing is for one thread at a time.
  */
 #include "os/fault.h"
 
@@ -24,7 +24,9 @@ void os_fault_set(const char *function, long nth, bool sticky) {
     atom_store_rel_u64(&fault_nth, nth > 0 ? (uint64_t)nth : 0);
 }
 
-long os_fault_calls(void) { return (long)atom_load_acq_u64(&fault_count); }
+long os_fault_calls(void) {
+    return (long)atom_load_acq_u64(&fault_count);
+}
 
 /* Is this call chosen? */
 static bool fails(const char *function) {
@@ -37,16 +39,18 @@ static bool fails(const char *function) {
 #define REAL(name) os_real_##name
 
 /* A function of the contract that can fail: its parameters, its arguments, and the failure. */
-#define FAILING(name, parameters, arguments, failure)  \
-    enum status REAL(name) parameters;                 \
-    enum status os_##name parameters {                 \
-        return fails(#name) ? failure : REAL(name) arguments; \
+#define FAILING(name, parameters, arguments, failure)                                                                            \
+    enum status REAL(name) parameters;                                                                                           \
+    enum status os_##name parameters {                                                                                           \
+        return fails(#name) ? failure : REAL(name) arguments;                                                                    \
     }
 
 /* One that cannot. */
-#define PASSING(type, name, parameters, arguments) \
-    type REAL(name) parameters;                    \
-    type os_##name parameters { return REAL(name) arguments; }
+#define PASSING(type, name, parameters, arguments)                                                                               \
+    type REAL(name) parameters;                                                                                                  \
+    type os_##name parameters {                                                                                                  \
+        return REAL(name) arguments;                                                                                             \
+    }
 
 FAILING(reserve, (uintptr_t wanted, size_t size, size_t align, unsigned needs, uint8_t state, uintptr_t *start),
         (wanted, size, align, needs, state, start), ST_NO_ADDRESS_SPACE)
@@ -57,7 +61,7 @@ FAILING(reset, (uintptr_t address, size_t size, uint8_t *given_up), (address, si
 FAILING(reset_undo, (uintptr_t address, size_t size), (address, size), ST_BAD_ADDRESS)
 FAILING(tables_reserve, (size_t size, void **start), (size, start), ST_NO_MEMORY)
 FAILING(tables_commit, (void *start, size_t size), (start, size), ST_NO_MEMORY)
-FAILING(memory_load, (struct os_memory *memory), (memory), ST_NOT_SUPPORTED)
+FAILING(memory_load, (struct os_memory * memory), (memory), ST_NOT_SUPPORTED)
 
 PASSING(enum status, release, (uintptr_t start, size_t size), (start, size))
 PASSING(bool, guard_armed, (uintptr_t address), (address))
@@ -69,9 +73,11 @@ PASSING(uint32_t, thread_id, (void), ())
 PASSING(uint32_t, last_error, (void), ())
 PASSING(uint64_t, environment_bytes, (const char *name), (name))
 
-#define PASSING_VOID(name, parameters, arguments) \
-    void REAL(name) parameters;                   \
-    void os_##name parameters { REAL(name) arguments; }
+#define PASSING_VOID(name, parameters, arguments)                                                                                \
+    void REAL(name) parameters;                                                                                                  \
+    void os_##name parameters {                                                                                                  \
+        REAL(name) arguments;                                                                                                    \
+    }
 
 PASSING_VOID(tables_discard, (void *start, size_t size), (start, size))
 PASSING_VOID(yield, (unsigned attempt), (attempt))

@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/atom.h"
+
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
@@ -161,14 +163,17 @@ enum status OS_FUNCTION(reset)(uintptr_t address, size_t size, uint8_t *given_up
 
 /*
  * Writing to a page takes it back, and whether it was still there is told by the thread's count of page faults: a page that
- * MADV_FREE has not dropped yet is written without one. Adding 0 atomically disturbs nobody who writes at the same time.
+ * MADV_FREE has not dropped yet is written without one. Writing back what is there, atomically, disturbs nobody.
  * A fault for another reason is taken for a loss: the answer errs on the safe side.
  */
 enum status OS_FUNCTION(reset_undo)(uintptr_t address, size_t size) {
     int kept = errno;
     struct rusage before, after;
     getrusage(RUSAGE_THREAD, &before);
-    for (uintptr_t p = address; p < address + size; p += PAGE_BYTES) __sync_fetch_and_add((volatile uint8_t *)p, 0);
+    for (uintptr_t p = address; p < address + size; p += PAGE_BYTES) {
+        uint8_t seen = atom_load_rlx_u8((uint8_t *)p); /* rlx: the CAS writes back what is there, whatever that is */
+        while (!atom_cas_acqrel_u8((uint8_t *)p, &seen, seen)) continue;
+    }
     getrusage(RUSAGE_THREAD, &after);
     errno = kept;
     return before.ru_minflt == after.ru_minflt && before.ru_majflt == after.ru_majflt ? ST_OK : ST_BAD_ADDRESS;
@@ -286,7 +291,8 @@ enum status OS_FUNCTION(query_foreign)(uintptr_t address, MEMORY_BASIC_INFORMATI
     memset(info, 0, sizeof *info);
     info->BaseAddress = (void *)page;
     if (!any || m.start > page) {
-        info->RegionSize = (any && m.start < ADDRESS_END ? m.start : ADDRESS_END) - page;
+        uintptr_t end = page < ADDRESS_END ? ADDRESS_END : SYSTEM_END;
+        info->RegionSize = (any && m.start < end ? m.start : end) - page;
         info->State = MEM_FREE;
         info->Protect = PAGE_NOACCESS;
         return ST_OK;

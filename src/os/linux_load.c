@@ -71,7 +71,8 @@ static void group_apply(const struct group_files *files, const char *group, stru
     uint64_t limit = strtoull(text, &end, 10);
     if (end == text || limit >= memory->total_bytes) return; /* "max", or no tighter than what holds already */
     uint64_t usage = group_text(files, group, files->usage, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
-    uint64_t inactive = group_text(files, group, "memory.stat", text, sizeof text) ? number_after(text, files->inactive_key, 0) : 0;
+    uint64_t inactive =
+        group_text(files, group, "memory.stat", text, sizeof text) ? number_after(text, files->inactive_key, 0) : 0;
     uint64_t used = usage > inactive ? usage - inactive : 0;
     uint64_t available = limit > used ? limit - used : 0;
     memory->total_bytes = limit;

@@ -221,8 +221,12 @@ size_t OS_FUNCTION(large_page_bytes)(void) { return GetLargePageMinimum(); }
 uint32_t OS_FUNCTION(thread_id)(void) { return GetCurrentThreadId(); }
 
 void OS_FUNCTION(yield)(unsigned attempt) {
+    if (attempt < 8) { /* what is waited for takes no longer than this, unless its thread is not running */
+        for (unsigned i = 0; i < 16u << attempt; i++) __builtin_ia32_pause();
+        return;
+    }
     DWORD before = GetLastError();
-    if (attempt >= 32) Sleep(1);
+    if (attempt >= 64) Sleep(1);
     else if (!SwitchToThread()) Sleep(0);
     SetLastError(before);
 }
@@ -238,11 +242,14 @@ uint64_t OS_FUNCTION(environment_bytes)(const char *name) {
     SetLastError(before);
     if (length == 0 || length >= sizeof text) return 0;
     uint64_t value = 0;
-    for (DWORD i = 0; i < length; i++) {
-        if (text[i] < '0' || text[i] > '9') return 0;
-        uint64_t digit = (uint64_t)(text[i] - '0');
-        if (value > (UINT64_MAX - digit) / 10) return 0;
-        value = value * 10 + digit;
+    DWORD base = text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10;
+    DWORD first = base == 16 ? 2 : 0;
+    if (first == length) return 0;
+    for (DWORD i = first; i < length; i++) {
+        char c = text[i];
+        uint64_t digit = c >= '0' && c <= '9' ? (uint64_t)(c - '0') : (uint64_t)((c | 0x20) - 'a') + 10;
+        if (digit >= base || value > (UINT64_MAX - digit) / base) return 0;
+        value = value * base + digit;
     }
     return value;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the named groups need, and only those that are missing.
-# usage: packages.sh build|windows|clr|test ...
+# usage: packages.sh build|windows|clr|bench|peers|test ...
 set -eu
 . "${0%/*}/lib.sh"
 
@@ -11,8 +11,10 @@ packages_of() {
     build) echo gcc libc6-dev binutils make libck-dev dpkg-dev xz-utils ca-certificates ;;
     windows) echo gcc-mingw-w64-x86-64 g++-mingw-w64-x86-64 wine64 wine ;;
     clr) echo mono-mcs libunwind8 libuuid1 libstdc++6 command:npm ca-certificates ;;
+    bench) echo g++ libbenchmark-dev ;;
+    peers) echo libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 valgrind strace ;;
     test) echo clang lld libclang-rt-14-dev llvm-14 pkg-config libbenchmark-dev valgrind strace ;;
-    *) die "packages.sh: unknown group '$1' (build, windows, clr, test)" ;;
+    *) die "packages.sh: unknown group '$1' (build, windows, clr, bench, peers, test)" ;;
     esac
 }
 

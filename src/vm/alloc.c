@@ -14,7 +14,7 @@
 #include "vm/range.h"
 #include "vm/vm.h"
 
-#define TYPE_KNOWN                                                                                                        \
+#define TYPE_KNOWN                                                                                                               \
     (MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RESET_UNDO | MEM_TOP_DOWN | MEM_WRITE_WATCH | MEM_PHYSICAL | MEM_LARGE_PAGES)
 
 /* The rules that concern flags alone, and what goes with them. */
@@ -156,7 +156,9 @@ static enum status alloc_inside(uintptr_t address, size_t size, DWORD type, uint
         if (r.owner.span.kind != SPAN_VM || !range_inside(&r, &r.owner)) return ST_BAD_ADDRESS;
         if (r.owner.span.flags & SPAN_PHYSICAL) return ST_BAD_ADDRESS;
     } while (!range_lock(&r));
-    enum status status = type == MEM_RESET ? reset_locked(&r) : type == MEM_RESET_UNDO ? undo_locked(&r) : commit_locked(&r, state);
+    enum status status = type == MEM_RESET        ? reset_locked(&r)
+                         : type == MEM_RESET_UNDO ? undo_locked(&r)
+                                                  : commit_locked(&r, state);
     range_unlock(&r);
     if (status == ST_OK) *result = range_address(&r);
     return status;

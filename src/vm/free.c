@@ -1,8 +1,8 @@
 /*
  * free.c - VirtualFree: decommit of pages, release of an allocation.
  *
- * Both hold their pages. A release holds all pages of the allocation, so every call that was at work on one of them has finished and
- * every later one finds the span gone. The order of a release: content and access go (the only step that the system can
+ * Both hold their pages. A release holds all pages of the allocation, so every call that was at work on one of them has finished
+ * and every later one finds the span gone. The order of a release: content and access go (the only step that the system can
  * refuse, and then nothing has changed), page bytes to 0, span retracted, pages let go, granules back to the region.
  */
 #include "core/region.h"
@@ -31,10 +31,18 @@ static enum status release_locked(const struct range *r) {
     return decommit_locked(r);
 }
 
+/* Which kind of memory that is not ours the caller wants to free: Win32 has two answers. */
+static enum status foreign_free(uintptr_t address) {
+    MEMORY_BASIC_INFORMATION info;
+    if (space_in_region(address) || os_query_foreign(address, &info) != ST_OK) return ST_NOT_OURS;
+    return info.Type == MEM_IMAGE || info.Type == MEM_MAPPED ? ST_FOREIGN_VIEW : ST_NOT_OURS;
+}
+
 static enum status free_release(uintptr_t address) {
     struct range r;
     do {
-        if (!space_find(address, &r.owner) || r.owner.span.kind != SPAN_VM) return ST_NOT_OURS;
+        if (!space_find(address, &r.owner)) return foreign_free(address);
+        if (r.owner.span.kind != SPAN_VM) return ST_NOT_OURS;
         r.first = granule_page(r.owner.head);
         r.count = r.owner.span.count_pages;
         if (page_of(address).n != r.first.n) return ST_BAD_ADDRESS;
@@ -51,7 +59,8 @@ static enum status free_release(uintptr_t address) {
 static enum status free_decommit(uintptr_t address, size_t size) {
     struct range r;
     do {
-        if (!space_find(address, &r.owner) || r.owner.span.kind != SPAN_VM) return ST_NOT_OURS;
+        if (!space_find(address, &r.owner)) return foreign_free(address);
+        if (r.owner.span.kind != SPAN_VM) return ST_NOT_OURS;
         if (size == 0) {
             r.first = granule_page(r.owner.head);
             r.count = r.owner.span.count_pages;

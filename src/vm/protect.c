@@ -23,11 +23,18 @@ static enum status protect_locked(const struct range *r, uint8_t state, DWORD *o
     return status;
 }
 
+/* Past what a caller can have from the engine, but not past what the system may have put there. */
+static enum status protect_high(uintptr_t address, size_t size, DWORD protect, DWORD *old) {
+    enum status status = os_protect_foreign(address, size, protect, old);
+    return status == ST_BAD_ADDRESS ? ST_BAD_ARGUMENT : status;
+}
+
 enum status vm_protect(uintptr_t address, size_t size, DWORD protect, DWORD *old) {
     if (!old) return ST_NOT_WRITABLE;
     *old = 0;
     uint8_t state;
-    if (size == 0 || !range_sane(address, size)) return ST_BAD_ARGUMENT;
+    if (size == 0 || address >= SYSTEM_END || size > SYSTEM_END - address) return ST_BAD_ARGUMENT;
+    if (address >= ADDRESS_END) return protect_high(address, size, protect, old);
     enum status status = prot_from_win32(protect, &state);
     struct range r = range_of(address, size);
     do {

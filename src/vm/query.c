@@ -59,7 +59,7 @@ static void clip_foreign(uintptr_t page, MEMORY_BASIC_INFORMATION *info) {
 enum status vm_query(uintptr_t address, MEMORY_BASIC_INFORMATION *info, size_t length, size_t *written) {
     *written = 0;
     if (length < sizeof *info) return ST_BAD_LENGTH;
-    if (address >= ADDRESS_END) return ST_BAD_ARGUMENT;
+    if (address >= SYSTEM_END) return ST_BAD_ARGUMENT;
     if (!info) return ST_NOT_WRITABLE;
     uintptr_t page = align_down(address, PAGE_BYTES);
     struct found found;
@@ -71,6 +71,7 @@ enum status vm_query(uintptr_t address, MEMORY_BASIC_INFORMATION *info, size_t l
         describe_free(page, info);
     } else {
         enum status status = os_query_foreign(page, info);
+        if (status == ST_OK && page >= ADDRESS_END && info->State == MEM_FREE) status = ST_BAD_ARGUMENT;
         if (status != ST_OK) return status;
         clip_foreign(page, info);
     }

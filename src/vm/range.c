@@ -1,8 +1,8 @@
 /*
  * range.c - putting a range of pages back, and writing its bytes.
  *
- * The page bytes are the truth: they are written after the system has done what they say, so when the system stops half-way through
- * a range, the bytes still say how it was.
+ * The page bytes are the truth: they are written after the system has done what they say, so when the system stops half-way
+ * through a range, the bytes still say how it was.
  */
 #include "vm/range.h"
 

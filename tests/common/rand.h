@@ -1,6 +1,6 @@
 /*
- * rand.h - random numbers for tests (xorshift64*): the same seed gives the same numbers on every system, so a test that prints its
- * seed can be run again.
+ * rand.h - random numbers for tests (xorshift64*). The same seed gives the same numbers on every system, so a test that
+ * prints its seed can be run again.
  */
 #ifndef TEST_RAND_H
 #define TEST_RAND_H

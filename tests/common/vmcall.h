@@ -16,6 +16,7 @@
 #include "hostmem_win32.h"
 
 enum {
+    ROOMS_REGION = 16, /* these lie in a region of the engine's */
     ROOMS = 20,
     SLOTS = 12,
     PLACES = ROOMS + SLOTS,

@@ -16,7 +16,7 @@
 #include "probe.h"
 #include "vmgen.h"
 
-enum { KEPT = 40, SWEEP_ONCE_IN = 32 };
+enum { KEPT = 40, SWEEP_ONCE_IN = 100 };
 
 struct fuzz_run {
     const struct fuzz_target *target;
@@ -32,9 +32,10 @@ struct fuzz_run {
 static struct fuzz_run run;
 
 bool fuzz_agree(const struct vm_answer *a, const struct vm_answer *b, bool any_tag) {
-    return a->success == b->success && a->error == b->error && a->offset == b->offset && a->base == b->base && a->size == b->size &&
-           a->was == b->was && a->now == b->now && a->state == b->state && a->type == b->type && a->access == b->access &&
-           (any_tag || a->tag == b->tag) && a->rest == b->rest;
+    bool same_call = a->success == b->success && a->error == b->error && a->offset == b->offset;
+    bool same_query = a->base == b->base && a->size == b->size && a->was == b->was && a->now == b->now && a->state == b->state &&
+                      a->type == b->type;
+    return same_call && same_query && a->access == b->access && (any_tag || a->tag == b->tag) && a->rest == b->rest;
 }
 
 /* One call: true if it was answered rightly. */
@@ -169,6 +170,7 @@ void fuzz_engine(struct vm_world *w) {
     }
     uintptr_t gib = (uintptr_t)1 << 30, region = (uintptr_t)first / (4 * gib) * (4 * gib);
     uintptr_t home = (uintptr_t)first - region;
-    world_rooms(w, 0, ROOMS - 4, region + (home < 2 * gib ? home + gib : home - gib) / ((uintptr_t)1 << 24) * ((uintptr_t)1 << 24));
-    world_rooms(w, ROOMS - 4, 4, (uintptr_t)0x300000000000);
+    uintptr_t away = region + (home < 2 * gib ? home + gib : home - gib) / (gib / 64) * (gib / 64);
+    world_rooms(w, 0, ROOMS_REGION, away);
+    world_rooms(w, ROOMS_REGION, ROOMS - ROOMS_REGION, (uintptr_t)0x300000000000);
 }

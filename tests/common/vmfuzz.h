@@ -1,5 +1,6 @@
 /*
- * vmfuzz.h - the run of a fuzzer: random calls, each handed to a step that makes it wherever it has to be made and judges the answers.
+ * vmfuzz.h - the run of a fuzzer: random calls, each handed to a step that makes it wherever it has to be
+ * made and judges the answers.
  */
 #ifndef TEST_VMFUZZ_H
 #define TEST_VMFUZZ_H
@@ -11,7 +12,7 @@ struct fuzz_target {
     const char *about;    /* first line of --help */
     bool cache_modifiers; /* see vmgen.h */
     void (*start)(void);
-    /* Makes a call that the model (already in its new state) answers with *expected; false, after saying why, for a wrong answer. */
+    /* Makes a call that the model, already in its new state, answers with *expected. False, after saying why: wrong answer. */
     bool (*step)(const struct model *m, const struct vm_call *call, const struct vm_answer *expected);
 };
 

@@ -9,7 +9,8 @@
 
 static DWORD pick_protect(struct rand *r, bool cache_modifiers) {
     static const DWORD good[] = {PAGE_NOACCESS,  PAGE_READONLY, PAGE_READWRITE,    PAGE_READWRITE,
-                                 PAGE_READWRITE, PAGE_EXECUTE,  PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE};
+                                 PAGE_READWRITE, PAGE_READWRITE, PAGE_EXECUTE,  PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE,
+                                 PAGE_EXECUTE_READWRITE};
     static const DWORD bad[] = {0,
                                 PAGE_WRITECOPY,
                                 PAGE_EXECUTE_WRITECOPY,
@@ -54,22 +55,24 @@ static int pick_place(struct rand *r, const struct model *m) {
     return (int)rand_below(r, ROOMS);
 }
 
-/* A page of an allocation if one is near, else any page that a call may start at. */
-static int pick_page(struct rand *r, const struct model_place *p, bool is_room) {
-    if (!is_room) {
-        int end = model_end(p, 0); /* the allocation starts at page 0; the rest of its last unit is free for certain */
-        int limit = (end + UNIT_PAGES - 1) / UNIT_PAGES * UNIT_PAGES;
-        return (int)rand_below(r, (uint32_t)limit);
-    }
-    int page = (int)rand_below(r, ROOM_PAGES);
+/* Any page that a call may start at, but mostly one of an allocation, or a committed one, if one is found soon. */
+static int pick_page(struct rand *r, const struct model_place *p, bool is_room, bool committed) {
+    int limit = ROOM_PAGES;
+    /* A slot's allocation starts at page 0, and the rest of its last unit is free for certain. */
+    if (!is_room) limit = (model_end(p, 0) + UNIT_PAGES - 1) / UNIT_PAGES * UNIT_PAGES;
+    int page = (int)rand_below(r, (uint32_t)limit);
     if (rand_once_in(r, 8)) return page;
-    for (int i = 0; i < 6 && p->page[page].first < 0; i++) page = (int)rand_below(r, ROOM_PAGES);
+    for (int i = 0; i < 12; i++) {
+        if (p->page[page].first >= 0 && (!committed || p->page[page].protect != 0)) break;
+        page = (int)rand_below(r, (uint32_t)limit);
+    }
     return page;
 }
 
 /* An offset: a page's start, or inside it, or an allocation's first page. */
-static SIZE_T pick_offset(struct rand *r, const struct model_place *p, bool is_room) {
-    int page = pick_page(r, p, is_room);
+static SIZE_T pick_offset(struct rand *r, const struct model_place *p, bool is_room, bool committed) {
+    int page = pick_page(r, p, is_room, committed);
+    if (committed && !rand_once_in(r, 8)) return (SIZE_T)page * PAGE_SIZE_BYTES;
     if (rand_once_in(r, 8) && p->page[page].first >= 0) page = p->page[page].first;
     SIZE_T offset = (SIZE_T)page * PAGE_SIZE_BYTES;
     return rand_once_in(r, 6) ? offset + rand_below(r, PAGE_SIZE_BYTES) : offset;
@@ -83,9 +86,20 @@ static void pick_range(struct rand *r, const struct model_place *p, struct vm_ca
         return;
     }
     call->size = pick_size(r);
+    if (p->page[page].first >= 0 && call->size > PAGE_SIZE_BYTES && rand_once_in(r, 2)) { /* inside, or to the end */
+        SIZE_T left = (SIZE_T)model_end(p, page) * PAGE_SIZE_BYTES - call->offset;
+        if (call->size > left) call->size = left;
+    }
     if (p->page[page].first >= 0 && rand_once_in(r, 6)) {
         call->size = (SIZE_T)model_end(p, page) * PAGE_SIZE_BYTES - call->offset;
         if (rand_once_in(r, 4)) call->size++;
+    }
+    if (call->op == OP_PROTECT && !rand_once_in(r, 4)) { /* not past what is committed */
+        int end = page;
+        while (end < PLACE_PAGES && p->page[end].first == p->page[page].first && p->page[end].protect) end++;
+        if (end > page && call->offset + call->size > (SIZE_T)end * PAGE_SIZE_BYTES) {
+            call->size = (SIZE_T)end * PAGE_SIZE_BYTES - call->offset;
+        }
     }
     if (rand_once_in(r, 100)) call->size = 0;
     SIZE_T room = (SIZE_T)PLACE_PAGES * PAGE_SIZE_BYTES - call->offset;
@@ -100,7 +114,7 @@ static DWORD spoil_type(struct rand *r, DWORD type) {
 
 static void fill_reserve(struct rand *r, const struct model_place *p, bool is_room, struct vm_call *call) {
     call->op = OP_ALLOC;
-    call->offset = pick_offset(r, p, is_room);
+    call->offset = pick_offset(r, p, is_room, false);
     if (is_room && !rand_once_in(r, 4)) { /* where it is free, if it is found at once */
         for (int i = 0; i < 4; i++) {
             int page = (int)rand_below(r, ROOM_PAGES);
@@ -108,18 +122,19 @@ static void fill_reserve(struct rand *r, const struct model_place *p, bool is_ro
         }
     }
     pick_range(r, p, call);
-    call->type = MEM_RESERVE | (rand_once_in(r, 3) ? MEM_COMMIT : 0u) | (rand_once_in(r, 20) ? MEM_TOP_DOWN : 0u);
+    call->type = MEM_RESERVE | (rand_once_in(r, 2) ? MEM_COMMIT : 0u) | (rand_once_in(r, 20) ? MEM_TOP_DOWN : 0u);
     call->type = spoil_type(r, call->type);
 }
 
 static void fill_free(struct rand *r, const struct model_place *p, struct vm_call *call) {
     call->op = OP_FREE;
-    bool whole = rand_once_in(r, 3);
+    bool whole = rand_once_in(r, call->place < ROOMS ? 3 : 2);
     call->type = whole ? MEM_RELEASE : MEM_DECOMMIT;
     if (whole) {
         int first = p->page[call->offset / PAGE_SIZE_BYTES].first;
         if (first >= 0 && !rand_once_in(r, 6)) call->offset = (SIZE_T)first * PAGE_SIZE_BYTES;
-        if (rand_once_in(r, 10)) call->offset += rand_below(r, PAGE_SIZE_BYTES) % (PAGE_SIZE_BYTES - call->offset % PAGE_SIZE_BYTES);
+        SIZE_T rest = PAGE_SIZE_BYTES - call->offset % PAGE_SIZE_BYTES;
+        if (rand_once_in(r, 10)) call->offset += rand_below(r, (uint32_t)rest);
     }
     if (!whole) pick_range(r, p, call);
     else if (rand_once_in(r, 40)) call->size = PAGE_SIZE_BYTES;
@@ -130,10 +145,13 @@ static void fill_touch(struct rand *r, const struct model_place *p, struct vm_ca
     static const enum vm_op ops[] = {OP_STORE, OP_STORE, OP_STORE, OP_LOAD, OP_LOAD, OP_LOAD, OP_EXECUTE};
     int page = (int)(call->offset / PAGE_SIZE_BYTES);
     call->op = ops[rand_below(r, sizeof ops / sizeof *ops)];
+    for (int i = 0; i < 4 && p->page[page].protect <= PAGE_NOACCESS && !rand_once_in(r, 16); i++) {
+        page = pick_page(r, p, call->place < ROOMS, true);
+    }
     const struct model_page *state = &p->page[page];
     if (call->op == OP_EXECUTE && state->protect >= PAGE_EXECUTE && (state->tag != 0xc3 || state->any_tag)) call->op = OP_LOAD;
     call->offset = (SIZE_T)page * PAGE_SIZE_BYTES + vm_tag_offset((SIZE_T)page);
-    call->value = rand_once_in(r, 3) ? 0xc3 : (uint8_t)rand_below(r, 256); /* 0xc3 is a RET instruction */
+    call->value = rand_once_in(r, 2) ? 0xc3 : (uint8_t)rand_below(r, 256); /* 0xc3 is a RET instruction */
     call->size = rand_below(r, PAGE_SIZE_BYTES);
     if (call->size == vm_tag_offset((SIZE_T)page)) call->size = (call->size + 1) % PAGE_SIZE_BYTES;
 }
@@ -156,7 +174,7 @@ void vmgen_next(struct rand *r, const struct model *m, bool cache_modifiers, str
     call->place = pick_place(r, m);
     const struct model_place *p = &m->place[call->place];
     bool is_room = call->place < ROOMS;
-    call->offset = pick_offset(r, p, is_room);
+    call->offset = pick_offset(r, p, is_room, what >= 45);
     if (what < 15) {
         fill_reserve(r, p, is_room, call);
     } else if (what < 30) {
@@ -169,6 +187,9 @@ void vmgen_next(struct rand *r, const struct model *m, bool cache_modifiers, str
         call->op = OP_PROTECT;
         call->value = rand_once_in(r, 100);
         pick_range(r, p, call);
+        /* Write-copy is wrong for private memory only: of nobody's memory, either error is right. */
+        bool owned = p->page[call->offset / PAGE_SIZE_BYTES].first >= 0;
+        if (!owned && (call->protect & (PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY))) call->protect = 0;
     } else if (what < 75) {
         call->op = OP_QUERY;
     } else {
@@ -182,9 +203,9 @@ const char *vmgen_name(enum vm_op op) {
 }
 
 void vmgen_print(uint64_t number, const struct vm_call *call, const struct vm_answer *answer) {
-    printf("%10llu %-7s place %2d +0x%06llx size 0x%llx type %lx protect %lx value %x", (unsigned long long)number, vmgen_name(call->op),
-           call->place, (unsigned long long)call->offset, (unsigned long long)call->size, (unsigned long)call->type,
-           (unsigned long)call->protect, call->value);
+    printf("%10llu %-7s place %2d +0x%06llx size 0x%llx type %lx protect %lx value %x", (unsigned long long)number,
+           vmgen_name(call->op), call->place, (unsigned long long)call->offset, (unsigned long long)call->size,
+           (unsigned long)call->type, (unsigned long)call->protect, call->value);
     if (!answer) {
         printf("\n");
         return;

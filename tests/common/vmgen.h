@@ -1,6 +1,6 @@
 /*
- * vmgen.h - random virtual-memory calls. The generator looks at the model, so that most calls concern memory that is there and a fair
- * share of them succeed, and some of them are just past an edge.
+ * vmgen.h - random virtual-memory calls. The generator looks at the model, so that most calls concern memory that is there
+ * and a fair share of them succeed, and some of them are just past an edge.
  */
 #ifndef TEST_VMGEN_H
 #define TEST_VMGEN_H

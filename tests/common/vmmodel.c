@@ -110,7 +110,8 @@ static void commit_or_reset(struct model_place *p, const struct vm_call *call, s
 }
 
 static void alloc(struct model_place *p, const struct vm_call *call, struct vm_answer *answer) {
-    bool bad = call->size == 0 || vm_size_insane(call->size) || !model_type_valid(call->type) || !model_protect_valid(call->protect);
+    bool bad = call->size == 0 || vm_size_insane(call->size) || !model_type_valid(call->type);
+    bad = bad || !model_protect_valid(call->protect);
     if (bad) fail(answer, ERROR_INVALID_PARAMETER);
     else if (call->type & MEM_RESERVE || call->op == OP_NEW) reserve(p, call, answer);
     else commit_or_reset(p, call, answer);

@@ -57,7 +57,7 @@ compare_build() {
             for (i = 1; i <= cases; i++) {
                 name = order[i]
                 if (!(name in ours)) wrong(name, "is missing")
-                else if (ours[name] == theirs[name] && name in listed) wrong(name, "is listed, but there is no difference any more")
+                else if (ours[name] == theirs[name] && name in listed) wrong(name, "is listed, but no longer differs")
                 else if (ours[name] != theirs[name] && ours[name] != listed[name])
                     wrong(name, "differs\n  raw    " theirs[name] "\n  engine " ours[name])
                 else passed++

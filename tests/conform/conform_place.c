@@ -26,7 +26,8 @@ static void rounding(void) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         for (int commit = 0; commit < 2; commit++) {
             line_begin(commit ? "round-commit" : "round-reserve", rows[i].name);
-            char *got = say_alloc(room, room + rows[i].offset, rows[i].size, commit ? RESERVE_COMMIT : MEM_RESERVE, PAGE_READWRITE);
+            DWORD type = commit ? RESERVE_COMMIT : MEM_RESERVE;
+            char *got = say_alloc(room, room + rows[i].offset, rows[i].size, type, PAGE_READWRITE);
             if (got) say_map(room, 6 * UNIT);
             line_end();
             drop(got);
@@ -109,7 +110,10 @@ static void edges(void) {
     static const struct {
         const char *section;
         DWORD type;
-    } types[] = {{"edge-reserve", MEM_RESERVE}, {"edge-commit", MEM_COMMIT}, {"edge-both", RESERVE_COMMIT}, {"edge-reset", MEM_RESET}};
+    } types[] = {{"edge-reserve", MEM_RESERVE},
+                 {"edge-commit", MEM_COMMIT},
+                 {"edge-both", RESERVE_COMMIT},
+                 {"edge-reset", MEM_RESET}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
             line_begin(types[t].section, rows[i].name);
@@ -129,7 +133,14 @@ static void edges(void) {
 }
 
 static void edge_queries(void) {
-    static const uintptr_t queried[] = {0, 1, 0xffff, 0x7fffffff0000, 0x7fffffffffff, 0x800000000000, 0xffff800000000000, (uintptr_t)-1};
+    static const uintptr_t queried[] = {0,
+                                        1,
+                                        0xffff,
+                                        0x7fffffff0000,
+                                        0x7fffffffffff,
+                                        0x800000000000,
+                                        0xffff800000000000,
+                                        (uintptr_t)-1};
     for (size_t i = 0; i < sizeof queried / sizeof *queried; i++) {
         MEMORY_BASIC_INFORMATION info;
         error_arm();

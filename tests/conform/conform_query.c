@@ -35,8 +35,8 @@ static void buffers(void) {
 static void rounding(void) {
     char *base = make(6 * PAGE, MEM_RESERVE, PAGE_READWRITE);
     vm_alloc(base + PAGE, 3 * PAGE, MEM_COMMIT, PAGE_READONLY);
-    static const SIZE_T offsets[] = {0, 1, 0xfff, PAGE, PAGE + 1, 2 * PAGE, 3 * PAGE + 0xfff, 4 * PAGE, 5 * PAGE, 6 * PAGE, 6 * PAGE + 1,
-                                     UNIT - 1};
+    static const SIZE_T offsets[] = {0,        1,        0xfff,    PAGE,         PAGE + 1, 2 * PAGE, 3 * PAGE + 0xfff,
+                                     4 * PAGE, 5 * PAGE, 6 * PAGE, 6 * PAGE + 1, UNIT - 1};
     for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
         char name[32];
         snprintf(name, sizeof name, "at-%llx", (unsigned long long)offsets[i]);

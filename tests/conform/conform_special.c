@@ -1,6 +1,6 @@
 /*
- * conform_special.c - guard pages, resets, and the kinds of memory that a region cannot hold: write watch, large pages, windows for
- * physical pages. See conform.h.
+ * conform_special.c - guard pages, resets, and the kinds of memory that a region cannot hold: write watch, large pages,
+ * windows for physical pages. See conform.h.
  */
 #include "conform.h"
 

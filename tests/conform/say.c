@@ -89,7 +89,7 @@ static const char *state_text(DWORD state) {
 }
 
 static const char *type_text(DWORD type) {
-    return type == 0 ? "" : type == MEM_PRIVATE ? "" : type == MEM_MAPPED ? " mapped" : type == MEM_IMAGE ? " image" : " bad-type";
+    return type == MEM_PRIVATE ? "" : type == MEM_MAPPED ? " mapped" : type == MEM_IMAGE ? " image" : " bad-type";
 }
 
 /* A free range ends where the next allocation happens to be, which is nobody's contract: its size is not shown. */
@@ -100,9 +100,9 @@ static void add_region(char *base, const MEMORY_BASIC_INFORMATION *info) {
                  (unsigned long)info->Type);
         return;
     }
-    line_add("[%s+0x%llx %s%s of=%s was=%lx now=%lx]", offset_text(base, info->BaseAddress), (unsigned long long)info->RegionSize,
-             state_text(info->State), type_text(info->Type), offset_text(base, info->AllocationBase),
-             (unsigned long)info->AllocationProtect, (unsigned long)info->Protect);
+    line_add("[%s+0x%llx %s%s of=%s was=%lx now=%lx]", offset_text(base, info->BaseAddress),
+             (unsigned long long)info->RegionSize, state_text(info->State), type_text(info->Type),
+             offset_text(base, info->AllocationBase), (unsigned long)info->AllocationProtect, (unsigned long)info->Protect);
 }
 
 bool say_query(char *base, const void *address) {

@@ -88,6 +88,8 @@ static void check_all_free(void) {
     MODEL_HOLDS(bitmap_count(scene.words, SCENE_BITS) == 0);
 }
 
+#define MERGED (MODEL_NOBODY_WAITS | MODEL_MERGE)
+
 static const struct model models[] = {
     {"three overlapping claims in two words", 3, MODEL_NOBODY_WAITS, begin_free, claim_once, check_one_holder},
     {"a claim between two others", 3, MODEL_NOBODY_WAITS, begin_free, claim_chain, check_chain},
@@ -95,9 +97,9 @@ static const struct model models[] = {
     {"two claims and a release", 3, MODEL_NOBODY_WAITS | MODEL_TSO, begin_held, claim_or_release, scene_check},
     {"claims of three words and a release", 3, MODEL_NOBODY_WAITS, begin_three_words, claim_three_words, scene_check},
     {"claim, work, release", 3, MODEL_NOBODY_WAITS, begin_free, claim_and_release, check_all_free},
-    {"claim, release, twice", 3, MODEL_NOBODY_WAITS | MODEL_MERGE, begin_free, claim_and_release_twice, check_all_free},
-    {"claim, release, twice; three words", 3, MODEL_NOBODY_WAITS | MODEL_MERGE, begin_free, claim_and_release_long, check_all_free},
-    {"claim, release, twice; four threads", 4, MODEL_NOBODY_WAITS | MODEL_MERGE, begin_free, claim_and_release_twice, check_all_free},
+    {"claim, release, twice", 3, MERGED, begin_free, claim_and_release_twice, check_all_free},
+    {"claim, release, twice; three words", 3, MERGED, begin_free, claim_and_release_long, check_all_free},
+    {"claim, release, twice; four threads", 4, MERGED, begin_free, claim_and_release_twice, check_all_free},
 };
 
 int main(void) {

@@ -1,6 +1,6 @@
 /*
- * bitmap_scene.h - the production bitmap in a small scene for the explorer: four words, a datum for each bit that its owner writes,
- * and a note of what each thread holds. Included by the bitmap's model programs, one source file each.
+ * bitmap_scene.h - the production bitmap in a small scene for the explorer: four words, a datum for each bit that its owner
+ * writes, and a note of what each thread holds. Included by the bitmap's model programs, one source file each.
  */
 #ifndef HM_TEST_BITMAP_SCENE_H
 #define HM_TEST_BITMAP_SCENE_H

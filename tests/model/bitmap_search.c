@@ -82,7 +82,7 @@ static void check_some(void) {
 /* A run longer than a word, from below and from above, against a short one in the middle. */
 static void begin_long(void) { scene_begin(0, 0, TAKEN, TAKEN); }
 
-static void search_long(int me) {
+static void search_both_ends(int me) {
     size_t count = me == 2 ? 4 : 70;
     size_t first = me == 0 ? bitmap_claim_run(scene.words, 128, count, 0)
                  : me == 1 ? bitmap_claim_run_high(scene.words, 128, count)
@@ -101,14 +101,14 @@ static const struct model models[] = {
     {"searches across words, and a claim", 3, MODEL_NOBODY_WAITS | MODEL_MERGE, begin_across, search_across, scene_check},
     {"searches from both ends, and a release", 3, MODEL_NOBODY_WAITS, begin_room, search_room, check_room},
     {"single bits by the handful, and a claim", 3, MODEL_NOBODY_WAITS, begin_some, search_some, check_some},
-    {"long runs from both ends, and a short one", 3, MODEL_NOBODY_WAITS | MODEL_MERGE, begin_long, search_long, check_long},
+    {"long runs from both ends, and a short one", 3, MODEL_NOBODY_WAITS | MODEL_MERGE, begin_long, search_both_ends, check_long},
 };
 
 int main(void) {
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         CHECK(model_passes(&models[i]));
         CHECK(model_marked(MARK_CLAIMED) > 0);
-        if (models[i].thread == search_across || models[i].thread == search_long) CHECK(model_marked(MARK_REFUSED) > 0);
+        if (models[i].thread == search_across || models[i].thread == search_both_ends) CHECK(model_marked(MARK_REFUSED) > 0);
         if (models[i].thread == search_room) CHECK(model_marked(MARK_HANDED_OVER) > 0);
     }
     return check_done();

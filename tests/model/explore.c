@@ -9,7 +9,7 @@
  * Pruning. Two operations are independent in a state if either order leads to the same state: on different memory, or both
  * only reading (a CAS that is going to fail only reads). A node's sleep set holds the actors whose next operation need not be
  * tried there, because an execution that tried it earlier, before operations independent of it, was the same but for the order
- * of independent operations. Sleep sets leave out transitions, never states. With MODEL_MERGE, states are remembered by a 120-bit
+ * of independent operations. Sleep sets leave out transitions, never states. With MODEL_MERGE, states are remembered by a 128-bit
  * hash along with the sleep set that they were explored with, and a state met again is explored only for what is not asleep
  * now and was then (the rule of state-space caching with sleep sets).
  *
@@ -96,13 +96,15 @@ static struct {
     char message[256];
     uint64_t executions, pruned, states, marks[MODEL_MARKS];
     uint64_t run;         /* executions and pruned ones, over all scenarios */
+    uint32_t exploration; /* counts scenarios */
     uint64_t memory_hash; /* of all changes to memory since setup */
     struct place places[PLACES];
 } x;
 
 static uint8_t stacks[MODEL_THREADS][STACK_BYTES] __attribute__((aligned(64)));
 static struct {
-    uint64_t hash, hash_rest; /* hash_rest 0: empty */
+    uint64_t hash, hash_rest;
+    uint32_t exploration; /* the slot is empty in any other */
     uint8_t sleep;
 } visited[VISITED_SLOTS];
 
@@ -190,14 +192,11 @@ static void sync_acquire(struct thread *t, uint8_t *target, int width) {
     for (int i = 0; i < width; i++) t->clock = clock_join(t->clock, p->sync[((uintptr_t)target + (uintptr_t)i) & 7]);
 }
 
-/* clock: what an acquire of these bytes obtains from now on; `add`: besides what it obtained before. */
-static void sync_release(uint64_t clock, uint8_t *target, int width, bool add) {
+/* clock: what an acquire of these bytes obtains from now on. That of a read-modify-write, which acquires first, holds the old. */
+static void sync_release(uint64_t clock, uint8_t *target, int width) {
     if (x.model->flags & MODEL_MERGE) return;
     struct place *p = place_of((uintptr_t)target & ~(uintptr_t)7);
-    for (int i = 0; i < width; i++) {
-        uint64_t *sync = &p->sync[((uintptr_t)target + (uintptr_t)i) & 7];
-        *sync = add ? clock_join(*sync, clock) : clock;
-    }
+    for (int i = 0; i < width; i++) p->sync[((uintptr_t)target + (uintptr_t)i) & 7] = clock;
 }
 
 static void data_access(const void *data, bool write) {
@@ -209,7 +208,9 @@ static void data_access(const void *data, bool write) {
     struct place *p = place_of((uintptr_t)data << 1 | 1); /* odd: never the key of atomic memory */
     uint64_t clock = x.threads[x.current].clock;
     uint64_t before = write ? clock_join(p->read, p->write) : p->write;
-    if (clock_join(before, clock) != clock) fault_found(FAULT_RACE, write ? "data race, found at a write" : "data race, found at a read");
+    if (clock_join(before, clock) != clock) {
+        fault_found(FAULT_RACE, write ? "data race, found at a write" : "data race, found at a read");
+    }
     uint64_t own = clock & (uint64_t)0xffff << 16 * x.current;
     if (write) p->write = clock_join(p->write, own);
     else p->read = clock_join(p->read, own);
@@ -268,7 +269,7 @@ void model_store(void *target, uint64_t value, int width, char order) {
         }
     } else {
         memory_write(target, value, width, me);
-        if (t) sync_release(clock, target, width, false);
+        if (t) sync_release(clock, target, width);
     }
     if (t) done(t, value);
 }
@@ -279,7 +280,7 @@ static void modify(struct thread *t, uint8_t *target, uint64_t value, int width,
     if (!t) return;
     watch(t, target);
     sync_acquire(t, target, width);
-    if (stores) sync_release(t->clock, target, width, true);
+    if (stores) sync_release(t->clock, target, width);
     done(t, seen);
 }
 
@@ -414,7 +415,7 @@ static void actor_move(int actor) {
     struct op store = t->buffer[0];
     memmove(&t->buffer[0], &t->buffer[1], sizeof t->buffer[0] * (size_t)--t->buffered);
     memory_write(store.target, store.value, store.width, (int)(t - x.threads));
-    sync_release(store.clock, store.target, store.width, false);
+    sync_release(store.clock, store.target, store.width);
     x.log[x.depth].seen = store.value;
 }
 
@@ -427,13 +428,13 @@ static uint8_t merge_state(struct node *node, uint8_t enabled) {
         a = mix(mix(a, s->history), rest);
         b = mix(mix(b, rest + 7), s->history);
     }
-    b = b << 8 | 0xff;
     for (size_t i = a % VISITED_SLOTS;; i = (i + 1) % VISITED_SLOTS) {
-        if (visited[i].hash_rest == 0) {
+        if (visited[i].exploration != x.exploration) {
             if (++x.states > VISITED_SLOTS / 4 * 3) fault_found(FAULT_UNFINISHED, "more states than VISITED_SLOTS");
             visited[i].hash = a;
             visited[i].hash_rest = b;
             visited[i].sleep = node->sleep;
+            visited[i].exploration = x.exploration;
             return enabled & (uint8_t)~node->sleep;
         }
         if (visited[i].hash != a || visited[i].hash_rest != b) continue;
@@ -528,10 +529,11 @@ static double seconds(void) {
 
 static void explore(const struct model *model) {
     uint64_t run = x.run;
+    uint32_t exploration = x.exploration + 1;
     memset(&x, 0, sizeof x);
     x.run = run;
+    x.exploration = exploration;
     x.model = model;
-    if (model->flags & MODEL_MERGE) memset(visited, 0, sizeof visited);
     double end = seconds() + SECONDS_AT_MOST;
     do {
         execution_run();

@@ -1,6 +1,6 @@
 /*
- * The address map of core/space.c, with the granule bitmap beneath it, under every interleaving: a lookup that runs while spans are
- * retracted and others are published in the same granules answers with a span that lives and covers the address, or with none;
+ * The address map of core/space.c, with the granule bitmap beneath it, under every interleaving: a lookup that runs while spans
+ * are retracted and others published in the same granules answers with a span that lives and covers the address, or with none;
  * of two retractions one wins; of threads that make the same slot all use one; nobody waits.
  */
 #include "check.h"
@@ -160,13 +160,11 @@ static void reuse_first(int me) { reuse(me, 10); }
 
 static void check_reuse(void) {
     struct found found;
-    for (uint32_t g = 10; g < 14; g++) {
-        uint32_t first = scene.fresh_head[1].n;
-        bool covered = scene.answer[1] && g + SLOT_FIRST >= first && g + SLOT_FIRST - first < scene.fresh[1].count_pages / 16 + 1;
-        if (scene.fresh[1].count_pages % PAGES_PER_GRANULE == 0 && g + SLOT_FIRST >= first) {
-            covered = scene.answer[1] && g + SLOT_FIRST - first < scene.fresh[1].count_pages / PAGES_PER_GRANULE;
-        }
-        bool seen = space_find(granule_address((struct granule){g + SLOT_FIRST}), &found);
+    uint64_t first = granule_page(scene.fresh_head[1]).n;
+    for (uint32_t g = SLOT_FIRST + 10; g < SLOT_FIRST + 14; g++) {
+        uint64_t page = granule_page((struct granule){g}).n;
+        bool covered = scene.answer[1] && page >= first && page < first + scene.fresh[1].count_pages;
+        bool seen = space_find(granule_address((struct granule){g}), &found);
         MODEL_HOLDS(seen == covered);
         MODEL_HOLDS(!seen || found.span.owner == 3);
     }

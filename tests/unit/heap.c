@@ -1,18 +1,15 @@
 /*
- * heap.c - heaps: every class, misuse, bounds, what is given back, and threads that free each other's blocks.
+ * heap.c - heaps by one thread: every class, misuse, bounds, failures of the system, and what is given back.
  */
 #include "heap/heap.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/atom.h"
 #include "check.h"
 #include "core/pages.h"
 #include "core/region.h"
 #include "heap/classes.h"
-#include "os/os.h"
-#include "thread.h"
 #ifdef HM_FAULT
 #include "os/fault.h"
 #endif
@@ -153,7 +150,8 @@ static void test_large(void) {
 static void test_huge(void) {
     struct heap *heap = heap_make(0);
     if (heap == NULL) return;
-    size_t sizes[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 15, SIZE_MAX - 4095, SIZE_MAX / 2, (size_t)1 << 47, ((size_t)1 << 40) + 1};
+    size_t sizes[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 15, SIZE_MAX - 4095, SIZE_MAX / 2, (size_t)1 << 47,
+                      ((size_t)1 << 40) + 1};
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
         void *block = &block;
         CHECK(heap_alloc(heap, sizes[n], true, &block) == ST_NO_MEMORY);
@@ -196,8 +194,8 @@ static void test_handles(void) {
     if (heap == NULL) return;
     char local[32] = {0};
     CHECK(heap_of_handle(heap) == heap);
-    const void *wrong[] = {NULL, local, (char *)heap + 8, (char *)heap - 8, (void *)1, (void *)(uintptr_t)-1, (char *)heap + (1 << 24),
-                           (char *)heap + ((size_t)1 << 40)};
+    const void *wrong[] = {NULL, local, (char *)heap + 8, (char *)heap - 8, (void *)1, (void *)(uintptr_t)-1,
+                           (char *)heap + (1 << 24), (char *)heap + ((size_t)1 << 40)};
     for (size_t n = 0; n < sizeof wrong / sizeof *wrong; n++) {
         CHECK(heap_of_handle(wrong[n]) == NULL);
         CHECK(heap_destroy((struct heap *)(uintptr_t)wrong[n]) == ST_BAD_HANDLE);
@@ -268,198 +266,6 @@ static void test_destroy(void) {
     }
 }
 
-/* ---- Threads -------------------------------------------------------------------------------------------------- */
-
-enum { THREADS = 4, BOXES = 256 };
-
-static struct heap *shared_heap;
-static uint64_t shared_box[BOXES];
-static uint64_t shared_turn;
-static double shared_end;
-
-/* Every byte says whose the block was; a block that two had at once would lose its pattern. */
-static void block_write(unsigned char *block, size_t size, uint64_t serial) {
-    memcpy(block, &size, 8);
-    memcpy(block + 8, &serial, 8);
-    memset(block + 16, (int)(serial & 0xff), size - 16);
-}
-
-static bool block_read(const unsigned char *block) {
-    size_t size;
-    uint64_t serial;
-    memcpy(&size, block, 8);
-    memcpy(&serial, block + 8, 8);
-    if (size < 16 || size > 200000) return false;
-    for (size_t i = 16; i < size; i++) {
-        if (block[i] != (serial & 0xff)) return false;
-    }
-    return true;
-}
-
-static size_t random_size(uint64_t *seed) {
-    uint64_t r = thread_random(seed);
-    if (r % 200 == 0) return 16 + thread_random(seed) % 150000;
-    if (r % 8 == 0) return 16 + thread_random(seed) % 8000;
-    return 16 + thread_random(seed) % 200;
-}
-
-/* Puts what it allocates into boxes, and frees what it finds there, whoever put it in. */
-static void *exchange(void *context) {
-    uint64_t seed = (uint64_t)(uintptr_t)context * 7919 + 1;
-    uint64_t serial = (uint64_t)(uintptr_t)context << 32;
-    while (thread_seconds() < shared_end) {
-        for (int i = 0; i < 200; i++) {
-            unsigned char *block = NULL;
-            size_t size = random_size(&seed);
-            if (thread_random(&seed) % 3 != 0) {
-                void *made;
-                if (!CHECK(heap_alloc(shared_heap, size, false, &made) == ST_OK)) return NULL;
-                block = made;
-                block_write(block, size, serial++);
-            }
-            uint64_t *box = &shared_box[thread_random(&seed) % BOXES];
-            uint64_t found = atom_load_acq_u64(box);
-            while (!atom_cas_acqrel_u64(box, &found, (uint64_t)(uintptr_t)block)) continue;
-            if (found == 0) continue;
-            if (!block_read((unsigned char *)(uintptr_t)found)) CHECK(!"a block lost its content");
-            if (heap_free(shared_heap, (void *)(uintptr_t)found) != ST_OK) CHECK(!"a live block was refused");
-        }
-    }
-    return NULL;
-}
-
-static void boxes_empty(void) {
-    for (int i = 0; i < BOXES; i++) {
-        if (shared_box[i] == 0) continue;
-        CHECK(block_read((unsigned char *)(uintptr_t)shared_box[i]));
-        CHECK(heap_free(shared_heap, (void *)(uintptr_t)shared_box[i]) == ST_OK);
-        shared_box[i] = 0;
-    }
-}
-
-static void test_exchange(void) {
-    size_t before = granules_taken();
-    shared_heap = heap_make(0);
-    if (shared_heap == NULL) return;
-    shared_end = thread_seconds() + 0.8;
-    struct threads threads = {0};
-    for (uintptr_t i = 1; i <= THREADS; i++) threads_start(&threads, exchange, (void *)i);
-    threads_join(&threads);
-    boxes_empty();
-    /* One empty slab of each class at most, and none twice, without any trimming. */
-    uint64_t most = 0;
-    for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) most += slab_bytes(class_index);
-    CHECK(heap_taken(shared_heap) <= most);
-    CHECK_EQ((granules_taken() - before) * GRANULE_BYTES, heap_taken(shared_heap));
-    uint64_t spare = heap_taken(shared_heap);
-    CHECK_EQ(heap_trim_one(shared_heap), spare);
-    CHECK_EQ(heap_taken(shared_heap), 0);
-    CHECK_EQ(granules_taken(), before);
-    CHECK(heap_destroy(shared_heap) == ST_OK);
-    CHECK_EQ(granules_taken(), before);
-}
-
-/* Heaps that come and go take over each other's granules, while one goes on and another thread trims them all. */
-static void *come_and_go(void *context) {
-    uint64_t seed = (uint64_t)(uintptr_t)context;
-    while (thread_seconds() < shared_end) {
-        struct heap *heap = heap_make(0);
-        if (heap == NULL) return NULL;
-        void *block[40];
-        for (int round = 0; round < 5; round++) {
-            for (int i = 0; i < 40; i++) {
-                size_t size = random_size(&seed);
-                block[i] = take(heap, size);
-                if (block[i] == NULL) return NULL;
-                block_write(block[i], size, seed);
-            }
-            for (int i = 0; i < 40; i++) {
-                if (!block_read(block[i])) CHECK(!"a block lost its content");
-                if (round < 4) CHECK(heap_free(heap, block[i]) == ST_OK);
-            }
-        }
-        CHECK(heap_destroy(heap) == ST_OK);
-    }
-    return NULL;
-}
-
-static void *trim(void *context) {
-    (void)context;
-    while (thread_seconds() < shared_end) heap_trim();
-    return NULL;
-}
-
-static void test_come_and_go(void) {
-    size_t before = granules_taken();
-    shared_heap = heap_make(0);
-    if (shared_heap == NULL) return;
-    shared_end = thread_seconds() + 0.8;
-    struct threads threads = {0};
-    threads_start(&threads, exchange, (void *)91);
-    threads_start(&threads, exchange, (void *)92);
-    threads_start(&threads, come_and_go, (void *)93);
-    threads_start(&threads, come_and_go, (void *)94);
-    threads_start(&threads, trim, NULL);
-    threads_join(&threads);
-    boxes_empty();
-    heap_trim();
-    CHECK_EQ(heap_taken(shared_heap), 0);
-    CHECK(heap_destroy(shared_heap) == ST_OK);
-    CHECK_EQ(granules_taken(), before);
-}
-
-static void wait_for(const uint64_t *counter, uint64_t least) {
-    double end = thread_seconds() + 20;
-    for (unsigned attempt = 0; atom_load_acq_u64(counter) < least && thread_seconds() < end; attempt++) os_yield(attempt);
-}
-
-/* All threads free the same block: one of them succeeds. */
-static void *free_same(void *context) {
-    (void)context;
-    uint64_t freed = 0;
-    for (uint64_t turn = 1; turn <= 200; turn++) {
-        wait_for(&shared_turn, turn);
-        freed += heap_free(shared_heap, (void *)(uintptr_t)atom_load_acq_u64(&shared_box[0])) == ST_OK;
-        atom_add_acqrel_u64(&shared_box[1], 1);
-    }
-    return (void *)(uintptr_t)freed;
-}
-
-static void test_double(void) {
-    shared_heap = heap_make(0);
-    if (shared_heap == NULL) return;
-    pthread_t ids[THREADS];
-    for (int i = 0; i < THREADS; i++) pthread_create(&ids[i], NULL, free_same, NULL);
-    for (uint64_t turn = 1; turn <= 200; turn++) {
-        atom_store_rel_u64(&shared_box[0], (uint64_t)(uintptr_t)take(shared_heap, turn % 2 ? 64 : 50000));
-        atom_store_rel_u64(&shared_turn, turn);
-        wait_for(&shared_box[1], turn * THREADS);
-    }
-    uint64_t freed = 0;
-    for (int i = 0; i < THREADS; i++) {
-        void *result;
-        pthread_join(ids[i], &result);
-        freed += (uint64_t)(uintptr_t)result;
-    }
-    CHECK_EQ(freed, 200);
-    shared_box[0] = shared_box[1] = 0;
-    CHECK(heap_destroy(shared_heap) == ST_OK);
-}
-
-static void *ask_default(void *context) {
-    (void)context;
-    return heap_default();
-}
-
-/* Before anything else has asked for it: all threads get the same. */
-static void test_default_race(void) {
-    pthread_t ids[THREADS];
-    void *seen[THREADS];
-    for (int i = 0; i < THREADS; i++) pthread_create(&ids[i], NULL, ask_default, NULL);
-    for (int i = 0; i < THREADS; i++) pthread_join(ids[i], &seen[i]);
-    for (int i = 0; i < THREADS; i++) CHECK(seen[i] != NULL && seen[i] == heap_default());
-}
-
 #ifdef HM_FAULT
 /* A heap and a block of it, with faults set up. Whatever fails, nothing is left behind. True if a fault was met. */
 static bool fault_round(const char *function, long nth, bool sticky, size_t size) {
@@ -520,7 +326,6 @@ int main(void) {
 #ifdef HM_FAULT
     test_faults(); /* first, so that every table is made under fault too */
 #endif
-    test_default_race();
     test_classes();
     test_reuse();
     test_zero();
@@ -531,8 +336,5 @@ int main(void) {
     test_limit();
     test_executable();
     test_destroy();
-    test_double();
-    test_exchange();
-    test_come_and_go();
     return check_done();
 }

@@ -6,6 +6,10 @@
 #include "os/fault.h"
 #include "os/os.h"
 
+/* Addresses that are free in every build; the sanitizers use most others. */
+#define WANTED ((uintptr_t)0x7e9000000000)
+#define OTHER_WANTED ((uintptr_t)0x7ea000000000)
+
 static size_t taken(void) {
     struct region_totals totals;
     region_totals(&totals);
@@ -78,14 +82,14 @@ static void whole_and_larger(void) {
     region_release(&whole);
     region_release(&larger);
     struct run wanted;
-    CHECK_EQ(region_claim_at((uintptr_t)0x220000000000, 3, &wanted), ST_OK);
+    CHECK_EQ(region_claim_at(WANTED, 3, &wanted), ST_OK);
     CHECK_EQ(wanted.flags, SPAN_SYSTEM);
     struct run again;
-    CHECK_EQ(region_claim_at((uintptr_t)0x220000000000, 3, &again), ST_BAD_ADDRESS);
-    CHECK(bitmap_taken(space_slot((uintptr_t)0x220000000000)->taken, 0));
+    CHECK_EQ(region_claim_at(WANTED, 3, &again), ST_BAD_ADDRESS);
+    CHECK(bitmap_taken(space_slot(WANTED)->taken, 0));
     region_release(&wanted);
-    CHECK(!bitmap_taken(space_slot((uintptr_t)0x220000000000)->taken, 0));
-    CHECK_EQ(region_claim_at((uintptr_t)0x220000000000, 3, &again), ST_OK);
+    CHECK(!bitmap_taken(space_slot(WANTED)->taken, 0));
+    CHECK_EQ(region_claim_at(WANTED, 3, &again), ST_OK);
     region_release(&again);
 }
 
@@ -94,13 +98,13 @@ static void failures(void) {
     struct run run;
     os_fault_set("reserve", 1, true);
     CHECK_EQ(region_claim(2 * PAGES_PER_SLOT, false, &run), ST_NO_ADDRESS_SPACE);
-    CHECK_EQ(region_claim_at((uintptr_t)0x210000000000, 1, &run), ST_NO_ADDRESS_SPACE);
+    CHECK_EQ(region_claim_at(OTHER_WANTED, 1, &run), ST_NO_ADDRESS_SPACE);
     os_fault_set("tables_reserve", 1, true);
-    CHECK_EQ(region_claim_at((uintptr_t)0x210000000000, 1, &run), ST_NO_MEMORY);
+    CHECK_EQ(region_claim_at(OTHER_WANTED, 1, &run), ST_NO_MEMORY);
     os_fault_set("tables_commit", 1, true);
-    CHECK_EQ(region_claim_at((uintptr_t)0x210000000000, 1, &run), ST_NO_MEMORY);
+    CHECK_EQ(region_claim_at(OTHER_WANTED, 1, &run), ST_NO_MEMORY);
     os_fault_set(NULL, 0, false);
-    CHECK_EQ(region_claim_at((uintptr_t)0x210000000000, 1, &run), ST_OK); /* nothing was left in the way */
+    CHECK_EQ(region_claim_at(OTHER_WANTED, 1, &run), ST_OK); /* nothing was left in the way */
     region_release(&run);
 }
 

@@ -6,13 +6,16 @@
 #include "core/bitmap.h"
 
 /* Addresses that no test maps: the tables do not care whether there is memory. */
-#define FAR ((uintptr_t)0x123400000000)
+#define NOWHERE ((uintptr_t)0x123400000000)
 
-static struct granule at(uintptr_t address) { return granule_of(address); }
+static struct granule at(uintptr_t address) {
+    return granule_of(address);
+}
 
 static void publish(uintptr_t address, uint64_t count_pages) {
     CHECK_EQ(space_prepare(at(address), count_pages), ST_OK);
-    space_publish(at(address), (struct span){.count_pages = count_pages, .state = PG_READWRITE, .kind = SPAN_VM, .flags = SPAN_WATCH});
+    space_publish(at(address),
+                  (struct span){.count_pages = count_pages, .state = PG_READWRITE, .kind = SPAN_VM, .flags = SPAN_WATCH});
 }
 
 static bool finds(uintptr_t address, uintptr_t base) {
@@ -32,30 +35,30 @@ static void retract(uintptr_t address) {
 
 static void one_slot(void) {
     struct found f;
-    CHECK(!space_find(FAR, &f));
-    publish(FAR, 1);
-    publish(FAR + GRANULE_BYTES, 33);
-    CHECK(finds(FAR, FAR));
-    CHECK(!space_find(FAR + PAGE_BYTES, &f)); /* the rest of the granule is nobody's */
-    CHECK(finds(FAR + 2 * GRANULE_BYTES, FAR + GRANULE_BYTES));
-    CHECK(finds(FAR + 3 * GRANULE_BYTES + PAGE_BYTES - 1, FAR + GRANULE_BYTES));
-    CHECK(!space_find(FAR + 3 * GRANULE_BYTES + PAGE_BYTES, &f));
-    CHECK(space_find(FAR, &f));
+    CHECK(!space_find(NOWHERE, &f));
+    publish(NOWHERE, 1);
+    publish(NOWHERE + GRANULE_BYTES, 33);
+    CHECK(finds(NOWHERE, NOWHERE));
+    CHECK(!space_find(NOWHERE + PAGE_BYTES, &f)); /* the rest of the granule is nobody's */
+    CHECK(finds(NOWHERE + 2 * GRANULE_BYTES, NOWHERE + GRANULE_BYTES));
+    CHECK(finds(NOWHERE + 3 * GRANULE_BYTES + PAGE_BYTES - 1, NOWHERE + GRANULE_BYTES));
+    CHECK(!space_find(NOWHERE + 3 * GRANULE_BYTES + PAGE_BYTES, &f));
+    CHECK(space_find(NOWHERE, &f));
     CHECK_EQ(f.span.count_pages, 1);
     CHECK_EQ(f.span.state, PG_READWRITE);
     CHECK_EQ(f.span.kind, SPAN_VM);
     CHECK_EQ(f.span.flags, SPAN_WATCH);
-    retract(FAR + GRANULE_BYTES);
-    CHECK(!space_find(FAR + 2 * GRANULE_BYTES, &f)); /* its head is stale, and does not mislead */
-    publish(FAR + 2 * GRANULE_BYTES, 16);
-    CHECK(finds(FAR + 2 * GRANULE_BYTES, FAR + 2 * GRANULE_BYTES));
-    CHECK(!space_find(FAR + 3 * GRANULE_BYTES, &f));
-    retract(FAR + 2 * GRANULE_BYTES);
-    retract(FAR);
+    retract(NOWHERE + GRANULE_BYTES);
+    CHECK(!space_find(NOWHERE + 2 * GRANULE_BYTES, &f)); /* its head is stale, and does not mislead */
+    publish(NOWHERE + 2 * GRANULE_BYTES, 16);
+    CHECK(finds(NOWHERE + 2 * GRANULE_BYTES, NOWHERE + 2 * GRANULE_BYTES));
+    CHECK(!space_find(NOWHERE + 3 * GRANULE_BYTES, &f));
+    retract(NOWHERE + 2 * GRANULE_BYTES);
+    retract(NOWHERE);
 }
 
 static void across_slots(void) {
-    uintptr_t base = FAR + SLOT_BYTES + SLOT_BYTES / 2;
+    uintptr_t base = NOWHERE + SLOT_BYTES + SLOT_BYTES / 2;
     uint64_t pages = 2 * PAGES_PER_SLOT + 7; /* half a slot, a whole one, half of the third */
     struct found f;
     publish(base, pages);
@@ -67,7 +70,7 @@ static void across_slots(void) {
     retract(base + SLOT_BYTES);
     CHECK(!space_find(base + SLOT_BYTES, &f));
     /* A small span in the slot that was covered whole. */
-    uintptr_t inner = FAR + 2 * SLOT_BYTES + 5 * GRANULE_BYTES;
+    uintptr_t inner = NOWHERE + 2 * SLOT_BYTES + 5 * GRANULE_BYTES;
     publish(inner, 16);
     CHECK(finds(inner + 5, inner));
     CHECK(!space_find(inner + GRANULE_BYTES, &f));
@@ -81,7 +84,7 @@ static bool count_visit(const struct found *found, void *context) {
 
 static void walking(void) {
     size_t seen = 0;
-    uintptr_t base = FAR + 4 * SLOT_BYTES;
+    uintptr_t base = NOWHERE + 4 * SLOT_BYTES;
     for (int i = 0; i < 3; i++) {
         publish(base + (uintptr_t)i * 300 * GRANULE_BYTES, 16);
         CHECK(bitmap_claim(space_slot(base)->taken, (size_t)i * 300, 1));

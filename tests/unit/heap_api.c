@@ -1,0 +1,128 @@
+/*
+ * heap_api.c - HmHeapCreate and its four sisters, by what they return and what they leave as last error.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#include "check.h"
+#include "hostmem.h"
+#include "os/os.h"
+
+#define UNTOUCHED 0xdeadu /* a last error that no call of ours leaves */
+#define NO_SIZE ((SIZE_T)-1)
+
+static bool error_is(DWORD expected) {
+    bool is = CHECK_EQ(HmGetLastError(), expected);
+    os_last_error_set(UNTOUCHED);
+    return is;
+}
+
+static void test_life(HANDLE heap) {
+    unsigned char *block = HmHeapAlloc(heap, HEAP_ZERO_MEMORY, 1000);
+    if (!CHECK(block != NULL)) return;
+    size_t dirty = 0;
+    for (int i = 0; i < 1000; i++) dirty += block[i] != 0;
+    CHECK_EQ(dirty, 0);
+    CHECK((uintptr_t)block % 16 == 0);
+    SIZE_T size = HmHeapSize(heap, 0, block);
+    CHECK(size >= 1000 && size < 1128);
+    memset(block, 0xff, size);
+    CHECK(HmHeapFree(heap, 0, block));
+    CHECK(HmHeapFree(heap, 0, NULL));
+    error_is(UNTOUCHED);
+    CHECK(!HmHeapFree(heap, 0, block));
+    error_is(ERROR_INVALID_PARAMETER);
+    CHECK(HmHeapSize(heap, 0, block) == NO_SIZE);
+    error_is(ERROR_INVALID_PARAMETER);
+    CHECK(HmHeapSize(heap, 0, NULL) == NO_SIZE);
+    error_is(ERROR_INVALID_PARAMETER);
+    void *empty = HmHeapAlloc(heap, HEAP_NO_SERIALIZE, 0);
+    CHECK(empty != NULL && HmHeapFree(heap, HEAP_NO_SERIALIZE, empty));
+    error_is(UNTOUCHED);
+    SIZE_T wrapped[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2};
+    for (int i = 0; i < 3; i++) {
+        CHECK(HmHeapAlloc(heap, 0, wrapped[i]) == NULL);
+        error_is(ERROR_NOT_ENOUGH_MEMORY);
+    }
+    CHECK(!HmHeapFree(heap, 0, &size));
+    error_is(ERROR_INVALID_PARAMETER);
+}
+
+static void test_handles(void) {
+    HANDLE heap = HmHeapCreate(HEAP_NO_SERIALIZE, 4096, 0), other = HmHeapCreate(0, 0, 1 << 20);
+    if (!CHECK(heap != NULL && other != NULL)) return;
+    error_is(UNTOUCHED);
+    test_life(heap);
+    test_life(other);
+    void *block = HmHeapAlloc(heap, 0, 10);
+    CHECK(!HmHeapFree(other, 0, block));
+    error_is(ERROR_INVALID_PARAMETER);
+    CHECK(!HmHeapFree(NULL, 0, block));
+    error_is(ERROR_INVALID_PARAMETER);
+    CHECK(HmHeapAlloc(other, 0, 2 << 20) == NULL); /* past the bound */
+    error_is(ERROR_NOT_ENOUGH_MEMORY);
+    char local[64];
+    HANDLE wrong[] = {local, block, (HANDLE)(uintptr_t)-1, (HANDLE)1};
+    for (int i = 0; i < 4; i++) {
+        CHECK(HmHeapAlloc(wrong[i], 0, 1) == NULL);
+        error_is(ERROR_INVALID_HANDLE);
+        CHECK(!HmHeapFree(wrong[i], 0, block));
+        error_is(ERROR_INVALID_HANDLE);
+        CHECK(HmHeapSize(wrong[i], 0, block) == NO_SIZE);
+        error_is(ERROR_INVALID_HANDLE);
+        CHECK(!HmHeapDestroy(wrong[i]));
+        error_is(ERROR_INVALID_HANDLE);
+    }
+    CHECK(!HmHeapDestroy(NULL));
+    error_is(ERROR_INVALID_HANDLE);
+    CHECK(HmHeapDestroy(heap) && HmHeapDestroy(other));
+    error_is(UNTOUCHED);
+    CHECK(!HmHeapDestroy(heap));
+    error_is(ERROR_INVALID_HANDLE);
+    CHECK(HmHeapAlloc(heap, 0, 1) == NULL);
+    error_is(ERROR_INVALID_HANDLE);
+}
+
+static void test_options(void) {
+    DWORD bad[] = {2, HEAP_ZERO_MEMORY, HEAP_GENERATE_EXCEPTIONS, 0x80000000u};
+    for (int i = 0; i < 4; i++) {
+        CHECK(HmHeapCreate(bad[i], 0, 0) == NULL);
+        error_is(ERROR_INVALID_PARAMETER);
+    }
+    HANDLE heap = HmHeapCreate(HEAP_CREATE_ENABLE_EXECUTE, 0, 0);
+    unsigned char *code = HmHeapAlloc(heap, 0, 16);
+    if (!CHECK(code != NULL)) return;
+    memcpy(code, "\xb8\x05\0\0\0\xc3", 6); /* mov eax, 5; ret */
+    int (*function)(void);
+    memcpy(&function, &code, sizeof function);
+    CHECK_EQ(function(), 5);
+    CHECK(HmHeapDestroy(heap));
+}
+
+/* What an empty heap has kept goes back when it is asked for. */
+static void test_trim(void) {
+    HM_STATS before = {.cbSize = sizeof before}, after = before;
+    HANDLE heap = HmHeapCreate(0, 0, 0);
+    HmTrim();
+    CHECK(HmGetStats(&before));
+    void *block = HmHeapAlloc(heap, 0, 100), *large = HmHeapAlloc(heap, 0, 1 << 20);
+    CHECK(HmGetStats(&after));
+    CHECK_EQ(after.cHeapSpans, before.cHeapSpans + 2);
+    CHECK(after.cbHeapReserved >= before.cbHeapReserved + (1 << 20) + 65536);
+    CHECK(HmHeapFree(heap, 0, block) && HmHeapFree(heap, 0, large));
+    CHECK_EQ(HmTrim(), 65536);
+    CHECK_EQ(HmTrim(), 0);
+    CHECK(HmGetStats(&after));
+    CHECK_EQ(after.cHeapSpans, before.cHeapSpans);
+    CHECK_EQ(after.cGranulesTaken, before.cGranulesTaken);
+    CHECK(HmHeapDestroy(heap));
+}
+
+int main(void) {
+    os_last_error_set(UNTOUCHED);
+    test_life(NULL);
+    test_handles();
+    test_options();
+    test_trim();
+    return check_done();
+}
