@@ -106,7 +106,7 @@ test_common_sources := $(sort $(wildcard tests/common/*.c))
 # A test program is one file; what several of a folder share goes to tests/common.
 unit_sources := $(sort $(wildcard tests/unit/*.c))
 stress_sources := $(sort $(wildcard tests/stress/*.c))
-model_sources := $(filter-out tests/model/explore.c,$(sort $(wildcard tests/model/*.c)))
+model_sources := $(filter-out tests/model/explore%.c,$(sort $(wildcard tests/model/*.c)))
 conform_sources := $(sort $(wildcard tests/conform/*.c))
 # The differential fuzzer compares with the system's own Win32; the other one compares with a model.
 fuzz_sources := $(sort $(if $(filter windows,$(OS)),$(wildcard tests/fuzz/*_diff.c),$(wildcard tests/fuzz/*_model.c)))
@@ -117,6 +117,7 @@ programs_of = $(patsubst %.c,$(B)/%$(exe),$(1))
 engine_objects := $(call objects_of,$(engine_sources))
 tool_common_objects := $(call objects_of,$(tool_common_sources))
 test_common_objects := $(call objects_of,$(test_common_sources))
+explorer_objects := $(call objects_of,$(wildcard tests/model/explore*.c))
 # mimalloc is built once for all variants, but ThreadSanitizer has to see its atomics too.
 tsan_part := $(filter tsan,$(VARIANT))
 mimalloc_object := build/third-party/mimalloc-$(OS)$(patsubst %,-%,$(tsan_part))$(if $(clang),-clang).o
@@ -260,7 +261,7 @@ $(stress_programs): $(B)/%$(exe): $(B)/obj/%.o $(B)/tests/common.a $(B)/libhostm
 
 # A model test includes the production files that it explores; nothing of the engine is linked.
 $(B)/obj/tests/model/%.o: extra_flags = -O2 -DHM_ATOM_MODEL -Itests/common -Itests/model
-$(model_programs): $(B)/%: $(B)/obj/%.o $(B)/obj/tests/model/explore.o $(B)/tests/common.a
+$(model_programs): $(B)/%: $(B)/obj/%.o $(explorer_objects) $(B)/tests/common.a
 	$(run_link)
 
 # The conformance program, against the engine and (Windows) against the system itself.

@@ -67,12 +67,17 @@ enum status os_decommit(uintptr_t address, size_t size) {
 void pages_fill(struct page first, uint64_t count, uint8_t state) { (void)first, (void)count, (void)state; }
 uint32_t os_thread_id(void) { return 0; }
 
-enum status region_claim(uint64_t count_pages, bool high, struct run *run) {
+enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run *run) {
     uint64_t mask;
-    MODEL_HOLDS(!high && count_pages == PAGES_PER_GRANULE);
+    MODEL_HOLDS(align == GRANULE_BYTES && count_pages == PAGES_PER_GRANULE);
     if (bitmap_claim_some(&scene.taken, GRANULES, 0, 1, &mask) == BITMAP_NONE) return ST_NO_ADDRESS_SPACE;
     *run = (struct run){{FIRST_GRANULE + (uint32_t)__builtin_ctzll(mask)}, count_pages, 0};
     return ST_OK;
+}
+enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run) {
+    (void)address, (void)count_pages, (void)run;
+    MODEL_HOLDS(!"a slab of two objects never grows");
+    return ST_BAD_ADDRESS;
 }
 void region_release(const struct run *run) { MODEL_HOLDS(bitmap_release(&scene.taken, run->first.n - FIRST_GRANULE, 1)); }
 
