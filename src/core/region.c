@@ -151,10 +151,11 @@ static void taken_release(struct granule first, size_t count) {
     }
 }
 
-enum status region_claim_system(uintptr_t address, uint64_t count_pages, unsigned needs, uint8_t state, struct run *run) {
+static enum status system_claim(uintptr_t address, uint64_t count_pages, size_t align, unsigned needs, uint8_t state,
+                                struct run *run) {
     size_t size = (size_t)count_pages << PAGE_SHIFT;
     uintptr_t start;
-    enum status status = os_reserve(address, size, GRANULE_BYTES, needs, state, &start);
+    enum status status = os_reserve(address, size, align, needs, state, &start);
     if (status != ST_OK) return status;
     /* Tables first: afterwards nothing can fail half-way. */
     size_t count = granules_for_pages(count_pages);
@@ -167,6 +168,31 @@ enum status region_claim_system(uintptr_t address, uint64_t count_pages, unsigne
     }
     HM_CHECK(taken_claim(first, count));
     *run = (struct run){first, count_pages, SPAN_SYSTEM};
+    return ST_OK;
+}
+
+enum status region_claim_system(uintptr_t address, uint64_t count_pages, unsigned needs, uint8_t state, struct run *run) {
+    return system_claim(address, count_pages, GRANULE_BYTES, needs, state, run);
+}
+
+/* Claims more than is needed, and gives back what lies before and behind the aligned part. */
+enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run *run) {
+    if (align <= GRANULE_BYTES) return region_claim(count_pages, false, run);
+    size_t count = granules_for_pages(count_pages), spare = align / GRANULE_BYTES - 1;
+    if (count + spare > GRANULES_PER_SLOT) return system_claim(0, count_pages, align, OS_PLAIN, PG_READWRITE, run);
+    enum status status = region_claim((uint64_t)(count + spare) * PAGES_PER_GRANULE, false, run);
+    if (status != ST_OK) return status;
+    if (run->flags & SPAN_SYSTEM) {
+        region_release(run);
+        return system_claim(0, count_pages, align, OS_PLAIN, PG_READWRITE, run);
+    }
+    uintptr_t start = granule_address(run->first), aligned = align_up(start, align);
+    size_t before = (aligned - start) / GRANULE_BYTES;
+    struct run head = {run->first, (uint64_t)before * PAGES_PER_GRANULE, 0};
+    struct run tail = {granule_of(aligned + count * GRANULE_BYTES), (uint64_t)(spare - before) * PAGES_PER_GRANULE, 0};
+    if (before > 0) region_release(&head);
+    if (before < spare) region_release(&tail);
+    *run = (struct run){granule_of(aligned), count_pages, 0};
     return ST_OK;
 }
 

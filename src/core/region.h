@@ -20,6 +20,9 @@ struct run {
 /* Any place; high: the highest. ST_NO_ADDRESS_SPACE, ST_NO_MEMORY (for tables). */
 enum status region_claim(uint64_t count_pages, bool high, struct run *run);
 
+/* Any place at a multiple of align, a power of two. */
+enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run *run);
+
 /* Exactly here (a granule's address). ST_BAD_ADDRESS if anything is in the way. */
 enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run);
 

@@ -174,8 +174,8 @@ static bool bytes_charge(struct heap *heap, uint64_t bytes) {
     return true;
 }
 
-/* A new slab; *block is its first object, whose bytes are zero. */
-static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t count_pages, void **block) {
+/* A new slab, at a multiple of align; *block is its first object, whose bytes are zero. */
+static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t count_pages, size_t align, void **block) {
     uint64_t bytes = count_pages * PAGE_BYTES;
     if (!bytes_charge(heap, bytes)) return ST_NO_MEMORY;
     struct set *set = &heap->set[class_index];
@@ -183,7 +183,7 @@ static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t co
     enum status status = set_reserve(set, &place);
     if (status == ST_OK) {
         struct run run;
-        status = slab_acquire(count_pages, (uint8_t)heap->state, &run);
+        status = slab_acquire_aligned(count_pages, align, (uint8_t)heap->state, &run);
         if (status == ST_OK) {
             bool large = class_index == CLASS_LARGE;
             slab_open(&run, large ? SPAN_LARGE : SPAN_SLAB, (uint8_t)heap->state, owner_of(heap, class_index), place,
@@ -196,6 +196,13 @@ static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t co
         set_cancel(set, place);
     }
     atom_add_acqrel_u64(&heap->taken_bytes, -bytes);
+    return status;
+}
+
+static enum status slab_add_or_trim(struct heap *heap, unsigned class_index, uint64_t count_pages, size_t align, void **block) {
+    enum status status = slab_add(heap, class_index, count_pages, align, block);
+    /* What other classes keep in reserve may be what is missing. */
+    if (status != ST_OK && heap_trim_one(heap) != 0) status = slab_add(heap, class_index, count_pages, align, block);
     return status;
 }
 
@@ -213,10 +220,21 @@ enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **b
             return ST_OK;
         }
     }
-    enum status status = slab_add(heap, class_index, count_pages, block);
-    /* What other classes keep in reserve may be what is missing. */
-    if (status != ST_OK && heap_trim_one(heap) != 0) status = slab_add(heap, class_index, count_pages, block);
-    return status;
+    return slab_add_or_trim(heap, class_index, count_pages, GRANULE_BYTES, block);
+}
+
+/*
+ * A size that is a multiple of the alignment gets a class whose size is one too: either it is a class's own size, or the step
+ * between its class and the next is a multiple of the alignment. And a slab starts at a granule. So only alignments above that
+ * need anything done.
+ */
+enum status heap_alloc_aligned(struct heap *heap, size_t size_bytes, size_t align, bool zero, void **block) {
+    *block = NULL;
+    if (size_bytes > BLOCK_LARGEST || align > BLOCK_LARGEST) return ST_NO_MEMORY;
+    size_t rounded = align_up(size_bytes == 0 ? 1 : size_bytes, align);
+    if (rounded <= CLASS_LARGEST) return heap_alloc(heap, rounded, zero, block);
+    uint64_t count_pages = ((size_bytes == 0 ? 1 : size_bytes) + PAGE_BYTES - 1) / PAGE_BYTES;
+    return slab_add_or_trim(heap, CLASS_LARGE, count_pages, align < GRANULE_BYTES ? GRANULE_BYTES : align, block);
 }
 
 /* ---- Blocks --------------------------------------------------------------------------------------------------- */
@@ -261,6 +279,22 @@ enum status heap_size(struct heap *heap, const void *address, size_t *size_bytes
     *size_bytes = block.class_index == CLASS_LARGE ? (size_t)slab_run(block.slab, block.head).count_pages * PAGE_BYTES
                                                    : class_size(block.class_index);
     return ST_OK;
+}
+
+enum status heap_resize(struct heap *heap, void *address, size_t size_bytes) {
+    struct block block;
+    if (!block_find(heap, address, &block) || !bitmap_taken(block.slab->taken, block.object)) return ST_NOT_OURS;
+    if (block.class_index != CLASS_LARGE) return size_bytes <= class_size(block.class_index) ? ST_OK : ST_NO_ADDRESS_SPACE;
+    uint64_t held = slab_run(block.slab, block.head).count_pages;
+    if (size_bytes > BLOCK_LARGEST) return ST_NO_MEMORY;
+    uint64_t wanted = ((size_bytes == 0 ? 1 : size_bytes) + PAGE_BYTES - 1) / PAGE_BYTES;
+    if (wanted > held && !bytes_charge(heap, (wanted - held) * PAGE_BYTES)) return ST_NO_MEMORY;
+    bool done = slab_resize(block.slab, block.head, wanted);
+    if (done == (wanted < held)) {
+        uint64_t back = wanted < held ? held - wanted : wanted - held;
+        atom_add_acqrel_u64(&heap->taken_bytes, -(back * PAGE_BYTES));
+    }
+    return done || wanted <= held ? ST_OK : ST_NO_ADDRESS_SPACE;
 }
 
 /* ---- Heaps ---------------------------------------------------------------------------------------------------- */
@@ -378,6 +412,24 @@ size_t heap_trim(void) {
         if (!heap_enter(heap)) continue;
         bytes += heap_trim_one(heap);
         heap_leave(heap);
+    }
+    return bytes;
+}
+
+uint64_t heap_used(const struct heap *heap) {
+    uint64_t bytes = 0;
+    for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) {
+        const struct set *set = &heap->set[class_index];
+        size_t places = set_places(set);
+        for (size_t place = 0; place < places; place++) {
+            struct granule head = set_slab(set, place);
+            if (head.n == 0) continue;
+            uint64_t life = atom_load_acq_u64(&slab_at(head)->life); /* acq: pairs with slab_open, for the length */
+            if (life_owner(life) != owner_of(heap, class_index)) continue;
+            bool large = class_index == CLASS_LARGE;
+            uint64_t each = large ? slab_run(slab_at(head), head).count_pages * PAGE_BYTES : class_size(class_index);
+            bytes += life_count(life) * each;
+        }
     }
     return bytes;
 }

@@ -26,6 +26,15 @@ struct heap *heap_default(void);
 /* size_bytes 0 gives a block, too. ST_NO_MEMORY and the system's shortages. *block is NULL after a failure. */
 enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block);
 
+/* The same at a multiple of align, a power of two. */
+enum status heap_alloc_aligned(struct heap *heap, size_t size_bytes, size_t align, bool zero, void **block);
+
+/*
+ * Lets the block hold size_bytes where it is; its content stays. ST_NOT_OURS as for heap_free; ST_NO_ADDRESS_SPACE or
+ * ST_NO_MEMORY: it would have to move, and is as it was. A block that is to hold less may stay as large as it is.
+ */
+enum status heap_resize(struct heap *heap, void *block, size_t size_bytes);
+
 /* ST_NOT_OURS for what is not a live block of this heap, as it was given out; then nothing has changed. */
 enum status heap_free(struct heap *heap, void *block);
 
@@ -38,5 +47,8 @@ size_t heap_trim(void);
 
 /* What the heap has taken from the system and not given back, in bytes. */
 uint64_t heap_taken(const struct heap *heap);
+
+/* What of it is in blocks, in bytes; counted slab by slab. */
+uint64_t heap_used(const struct heap *heap);
 
 #endif

@@ -57,8 +57,8 @@ static struct slab *descriptor_make(struct granule head) {
     return os_tables_commit(slab, sizeof(struct slab)) == ST_OK ? slab : NULL;
 }
 
-enum status slab_acquire(uint64_t count_pages, uint8_t state, struct run *run) {
-    enum status status = region_claim(count_pages, false, run);
+enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
+    enum status status = region_claim_aligned(count_pages, align, run);
     if (status != ST_OK) return status;
     size_t size = (size_t)count_pages * PAGE_BYTES;
     if (descriptor_make(run->first) == NULL) {
@@ -77,6 +77,65 @@ enum status slab_acquire(uint64_t count_pages, uint8_t state, struct run *run) {
     }
     region_release(run);
     return status;
+}
+
+enum status slab_acquire(uint64_t count_pages, uint8_t state, struct run *run) {
+    return slab_acquire_aligned(count_pages, GRANULE_BYTES, state, run);
+}
+
+/* The granules of a slab that are behind its first `count`, as a run. */
+static struct run run_behind(struct granule head, size_t count, size_t end) {
+    return (struct run){{head.n + (uint32_t)count}, (uint64_t)(end - count) * PAGES_PER_GRANULE, 0};
+}
+
+static void slab_relength(struct slab *slab, const struct found *found, uint64_t count_pages) {
+    struct span span = found->span;
+    span.count_pages = count_pages;
+    atom_store_rlx_u64(&slab->count_pages, count_pages); /* rlx: read by who holds the object, or closes the slab after that */
+    space_publish(found->head, span);
+}
+
+static bool slab_grow(struct slab *slab, const struct found *found, uint64_t count_pages) {
+    uint64_t held = found->span.count_pages, more = count_pages - held;
+    size_t before = granules_for_pages(held), after = granules_for_pages(count_pages);
+    uintptr_t end = granule_address(found->head) + (size_t)held * PAGE_BYTES;
+    struct run tail = run_behind(found->head, before, after);
+    /* Only within the region: what follows is another's, and could not be given back with the rest. */
+    if ((found->head.n + after - 1) / GRANULES_PER_SLOT != found->head.n / GRANULES_PER_SLOT) return false;
+    if (after > before && region_claim_at(granule_address(tail.first), tail.count_pages, &tail) != ST_OK) return false;
+    /* Writes again what the heads of the held granules say already. */
+    enum status status = space_prepare(found->head, count_pages);
+    if (status == ST_OK) status = os_commit(end, (size_t)more * PAGE_BYTES, found->span.state);
+    if (status != ST_OK) {
+        /* A commit that fails may have reached some pages; what cannot be taken back is lost, not reused. */
+        if (os_decommit(end, (size_t)more * PAGE_BYTES) == ST_OK && after > before) region_release(&tail);
+        return false;
+    }
+    pages_fill(page_of(end), more, found->span.state);
+    slab_relength(slab, found, count_pages);
+    return true;
+}
+
+static bool slab_shrink(struct slab *slab, const struct found *found, uint64_t count_pages) {
+    uint64_t held = found->span.count_pages;
+    size_t before = granules_for_pages(held), after = granules_for_pages(count_pages);
+    uintptr_t end = granule_address(found->head) + (size_t)count_pages * PAGE_BYTES;
+    if (os_decommit(end, (size_t)(held - count_pages) * PAGE_BYTES) != ST_OK) return false;
+    slab_relength(slab, found, count_pages);
+    pages_fill(page_of(end), held - count_pages, PG_NONE);
+    struct run tail = run_behind(found->head, after, before);
+    if (after < before) region_release(&tail);
+    return true;
+}
+
+bool slab_resize(struct slab *slab, struct granule head, uint64_t count_pages) {
+    struct found found;
+    if (!space_find(granule_address(head), &found)) return false;
+    uint64_t held = found.span.count_pages;
+    if (count_pages == held) return true;
+    /* A reservation of the system's goes back as it came; a span that fills a slot has no heads of its own to stand on. */
+    if ((found.span.flags & SPAN_SYSTEM) || granules_for_pages(held) >= GRANULES_PER_SLOT) return false;
+    return count_pages > held ? slab_grow(slab, &found, count_pages) : slab_shrink(slab, &found, count_pages);
 }
 
 bool slab_discard(const struct run *run) {

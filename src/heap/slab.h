@@ -42,6 +42,15 @@ bool slab_find(uintptr_t address, struct granule *head);
 /* Memory for a slab, committed with `state` and zero, and its descriptor. All or nothing. */
 enum status slab_acquire(uint64_t count_pages, uint8_t state, struct run *run);
 
+/* The same at a multiple of align, a power of two. */
+enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t state, struct run *run);
+
+/*
+ * Makes a slab of one object, which the caller holds, longer or shorter where it is; what it gains is zero. False: there is no
+ * room behind it, or the system refused, and nothing has changed.
+ */
+bool slab_resize(struct slab *slab, struct granule head, uint64_t count_pages);
+
 /* Undoes slab_acquire. False: the system did not take the pages back; nothing has changed. */
 bool slab_discard(const struct run *run);
 
