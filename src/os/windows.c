@@ -136,17 +136,19 @@ enum status OS_FUNCTION(reset_undo)(uintptr_t address, size_t size) {
     return allocate(address, size, MEM_RESET_UNDO, PAGE_READWRITE, &got) == ST_OK ? ST_OK : ST_BAD_ADDRESS;
 }
 
-bool OS_FUNCTION(guard_armed)(uintptr_t address) {
-    MEMORY_BASIC_INFORMATION info;
-    return OS_FUNCTION(query_foreign)(address, &info) == ST_OK && (info.Protect & PAGE_GUARD);
-}
-
-enum status OS_FUNCTION(query_foreign)(uintptr_t address, MEMORY_BASIC_INFORMATION *info) {
+static enum status query(uintptr_t address, MEMORY_BASIC_INFORMATION *info) {
     DWORD before = GetLastError();
     enum status status = VirtualQuery((const void *)address, info, sizeof *info) != 0 ? ST_OK : status_of_last_error();
     SetLastError(before);
     return status;
 }
+
+bool OS_FUNCTION(guard_armed)(uintptr_t address) {
+    MEMORY_BASIC_INFORMATION info;
+    return query(address, &info) == ST_OK && (info.Protect & PAGE_GUARD);
+}
+
+enum status OS_FUNCTION(query_foreign)(uintptr_t address, MEMORY_BASIC_INFORMATION *info) { return query(address, info); }
 
 enum status OS_FUNCTION(protect_foreign)(uintptr_t address, size_t size, DWORD protect, DWORD *old_protect) {
     DWORD before = GetLastError();
@@ -215,6 +217,8 @@ enum status OS_FUNCTION(memory_load)(struct os_memory *memory) {
 }
 
 bool OS_FUNCTION(watches_writes)(void) { return true; }
+
+bool OS_FUNCTION(commit_is_lazy)(void) { return false; }
 
 size_t OS_FUNCTION(large_page_bytes)(void) { return GetLargePageMinimum(); }
 
