@@ -6,10 +6,10 @@
  * starts there.
  *
  * Invariants
- *   1. count >= objects taken + pins. A pin comes before the bit that it claims, a release clears the bit before it counts down.
- *      So a thread whose pin found fewer than all objects held has a free bit to find, as long as it holds the pin.
+ *   1. count >= objects taken + pins. A pin comes before the bit that it claims, a release clears the bit before it counts
+ *      down. So a thread whose pin found fewer than all objects held has a free bit to find, as long as it holds the pin.
  *   2. The owner changes only by the thread that has the granule to itself: from 0 by the one that claimed it from its region,
- *      to 0 by the one whose CAS in slab_close succeeded. Both keep the pins of late threads in the count, by adding to the word.
+ *      to 0 by the one whose CAS in slab_close succeeded. Both keep the pins of late threads in the count, by adding to it.
  *   3. While the owner is 0 nobody touches `taken`: a pin that finds no owner, or another than it looked for, claims nothing.
  *      So the bitmap can be prepared for the next slab while late threads still come and go.
  *   4. Owners are compared only by threads of a live heap (a heap must not be in use when it is destroyed), so an owner that is
@@ -57,10 +57,19 @@ static struct slab *descriptor_make(struct granule head) {
     return os_tables_commit(slab, sizeof(struct slab)) == ST_OK ? slab : NULL;
 }
 
+/*
+ * How many bytes of a run are committed: where that costs nothing, all of its granules, so that runs side by side are one
+ * mapping. A reservation for itself ends with its last page.
+ */
+static size_t run_bytes_committed(const struct run *run) {
+    size_t bytes = (size_t)run->count_pages * PAGE_BYTES;
+    return os_commit_is_lazy() && !(run->flags & SPAN_SYSTEM) ? align_up(bytes, GRANULE_BYTES) : bytes;
+}
+
 enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
     enum status status = region_claim_aligned(count_pages, align, run);
     if (status != ST_OK) return status;
-    size_t size = (size_t)count_pages * PAGE_BYTES;
+    size_t size = run_bytes_committed(run);
     if (descriptor_make(run->first) == NULL) {
         status = ST_NO_MEMORY;
     } else {
@@ -95,23 +104,29 @@ static void slab_relength(struct slab *slab, const struct found *found, uint64_t
     space_publish(found->head, span);
 }
 
+/* Where the committed part of a span would end if it had that many pages. It is of a region. */
+static uintptr_t end_committed(const struct found *found, uint64_t count_pages) {
+    struct run run = {found->head, count_pages, 0};
+    return granule_address(found->head) + run_bytes_committed(&run);
+}
+
 static bool slab_grow(struct slab *slab, const struct found *found, uint64_t count_pages) {
-    uint64_t held = found->span.count_pages, more = count_pages - held;
+    uint64_t held = found->span.count_pages;
     size_t before = granules_for_pages(held), after = granules_for_pages(count_pages);
-    uintptr_t end = granule_address(found->head) + (size_t)held * PAGE_BYTES;
+    uintptr_t end = granule_address(found->head) + (size_t)held * PAGE_BYTES, wanted = end_committed(found, count_pages);
     struct run tail = run_behind(found->head, before, after);
     /* Only within the region: what follows is another's, and could not be given back with the rest. */
     if ((found->head.n + after - 1) / GRANULES_PER_SLOT != found->head.n / GRANULES_PER_SLOT) return false;
     if (after > before && region_claim_at(granule_address(tail.first), tail.count_pages, &tail) != ST_OK) return false;
     /* Writes again what the heads of the held granules say already. */
     enum status status = space_prepare(found->head, count_pages);
-    if (status == ST_OK) status = os_commit(end, (size_t)more * PAGE_BYTES, found->span.state);
+    if (status == ST_OK) status = os_commit(end, wanted - end, found->span.state);
     if (status != ST_OK) {
         /* A commit that fails may have reached some pages; what cannot be taken back is lost, not reused. */
-        if (os_decommit(end, (size_t)more * PAGE_BYTES) == ST_OK && after > before) region_release(&tail);
+        if (os_decommit(end, wanted - end) == ST_OK && after > before) region_release(&tail);
         return false;
     }
-    pages_fill(page_of(end), more, found->span.state);
+    pages_fill((struct page){granule_page(found->head).n + held}, count_pages - held, found->span.state);
     slab_relength(slab, found, count_pages);
     return true;
 }
@@ -119,8 +134,10 @@ static bool slab_grow(struct slab *slab, const struct found *found, uint64_t cou
 static bool slab_shrink(struct slab *slab, const struct found *found, uint64_t count_pages) {
     uint64_t held = found->span.count_pages;
     size_t before = granules_for_pages(held), after = granules_for_pages(count_pages);
-    uintptr_t end = granule_address(found->head) + (size_t)count_pages * PAGE_BYTES;
-    if (os_decommit(end, (size_t)(held - count_pages) * PAGE_BYTES) != ST_OK) return false;
+    uintptr_t end = granule_address(found->head) + (size_t)count_pages * PAGE_BYTES, wanted = end_committed(found, count_pages);
+    if (os_decommit(end, end_committed(found, held) - end) != ST_OK) return false;
+    /* Closes the gap in the last granule again. If that is refused the gap stays, until the slab grows. */
+    if (end < wanted) os_commit(end, wanted - end, found->span.state);
     slab_relength(slab, found, count_pages);
     pages_fill(page_of(end), held - count_pages, PG_NONE);
     struct run tail = run_behind(found->head, after, before);
@@ -139,7 +156,7 @@ bool slab_resize(struct slab *slab, struct granule head, uint64_t count_pages) {
 }
 
 bool slab_discard(const struct run *run) {
-    if (os_decommit(granule_address(run->first), (size_t)run->count_pages * PAGE_BYTES) != ST_OK) return false;
+    if (os_decommit(granule_address(run->first), run_bytes_committed(run)) != ST_OK) return false;
     pages_fill(granule_page(run->first), run->count_pages, PG_NONE);
     struct found found;
     if (space_find(granule_address(run->first), &found)) HM_CHECK(space_retract(&found));

@@ -350,6 +350,8 @@ void OS_FUNCTION(tables_discard)(void *start, size_t size) {
 
 bool OS_FUNCTION(watches_writes)(void) { return false; }
 
+bool OS_FUNCTION(commit_is_lazy)(void) { return true; }
+
 size_t OS_FUNCTION(large_page_bytes)(void) { return (size_t)2 << 20; }
 
 uint32_t OS_FUNCTION(thread_id)(void) { return (uint32_t)((uintptr_t)__builtin_thread_pointer() >> PAGE_SHIFT); }

@@ -86,6 +86,12 @@ enum status os_memory_load(struct os_memory *memory);
 /* Whether the system can be asked which pages of an OS_WATCH reservation were written. */
 bool os_watches_writes(void);
 
+/*
+ * Whether a committed page costs nothing until it is touched. A gap of uncommitted pages then costs more than it saves: it
+ * splits a mapping, of which a process may have a limited number.
+ */
+bool os_commit_is_lazy(void);
+
 /* The lowest size and alignment of large pages, 0 where there are none. */
 size_t os_large_page_bytes(void);
 

@@ -65,6 +65,7 @@ enum status os_decommit(uintptr_t address, size_t size) {
     return ST_OK;
 }
 void pages_fill(struct page first, uint64_t count, uint8_t state) { (void)first, (void)count, (void)state; }
+bool os_commit_is_lazy(void) { return true; }
 uint32_t os_thread_id(void) { return 0; }
 
 enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run *run) {

@@ -1,0 +1,167 @@
+/*
+ * heap_resize.c - blocks at larger alignments, and blocks that grow and shrink where they are: contents, bounds, what is in
+ * the way, and refusals of the system at every call.
+ */
+#include "heap/heap.h"
+
+#include <string.h>
+
+#include "check.h"
+#include "core/region.h"
+#include "heap/classes.h"
+#ifdef HM_FAULT
+#include "os/fault.h"
+#endif
+
+#define PAGES(count) ((size_t)(count) * PAGE_BYTES)
+
+static size_t granules_taken(void) {
+    struct region_totals totals;
+    region_totals(&totals);
+    return totals.granules_taken;
+}
+
+static struct heap *heap_make(uint64_t limit) {
+    struct heap *heap;
+    return CHECK(heap_create(false, limit, &heap) == ST_OK) ? heap : NULL;
+}
+
+static size_t size_of(struct heap *heap, const void *block) {
+    size_t size = 0;
+    CHECK(heap_size(heap, block, &size) == ST_OK);
+    return size;
+}
+
+static void test_alignments(void) {
+    size_t before = granules_taken(), sizes[] = {0, 1, 24, 1000, 5000, 30000, 40000, 65536, 300000};
+    struct heap *heap = heap_make(0);
+    if (heap == NULL) return;
+    for (size_t align = 1; align <= (size_t)256 << 20; align *= 2) {
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            void *block[3];
+            for (int n = 0; n < 3; n++) {
+                if (!CHECK(heap_alloc_aligned(heap, sizes[i], align, n == 1, &block[n]) == ST_OK)) return;
+                CHECK_EQ((uintptr_t)block[n] % align, 0);
+                CHECK(size_of(heap, block[n]) >= sizes[i]);
+                unsigned char *bytes = block[n];
+                for (size_t at = 0; n == 1 && at < sizes[i]; at++) {
+                    if (bytes[at] != 0 && !CHECK(bytes[at] == 0)) break;
+                }
+                memset(block[n], 0x99, sizes[i]);
+            }
+            for (int n = 0; n < 3; n++) CHECK(heap_free(heap, block[n]) == ST_OK);
+        }
+    }
+    void *none;
+    CHECK(heap_alloc_aligned(heap, SIZE_MAX, 64, false, &none) == ST_NO_MEMORY && none == NULL);
+    CHECK(heap_alloc_aligned(heap, 8, (size_t)1 << 63, false, &none) == ST_NO_MEMORY && none == NULL);
+    CHECK_EQ(heap_used(heap), 0);
+    CHECK(heap_destroy(heap) == ST_OK);
+    CHECK_EQ(granules_taken(), before);
+}
+
+/* Every length from one page to 70, up and down, with the content checked at each step. */
+static void test_steps(void) {
+    size_t before = granules_taken();
+    struct heap *heap = heap_make(0);
+    void *block;
+    if (heap == NULL || !CHECK(heap_alloc(heap, CLASS_LARGEST + 1, false, &block) == ST_OK)) return;
+    unsigned char *bytes = block;
+    size_t held = size_of(heap, block) / PAGE_BYTES, wrong = 0;
+    for (size_t i = 0; i < held; i++) bytes[PAGES(i)] = (unsigned char)(i + 1);
+    for (; held < 70; held++) {
+        if (!CHECK(heap_resize(heap, block, PAGES(held) + 1) == ST_OK)) return;
+        CHECK_EQ(size_of(heap, block), PAGES(held + 1));
+        CHECK_EQ(heap_taken(heap), PAGES(held + 1));
+        CHECK_EQ(heap_used(heap), PAGES(held + 1));
+        for (size_t i = 0; i < PAGE_BYTES; i++) wrong += bytes[PAGES(held) + i] != 0; /* what is new is zero */
+        memset(bytes + PAGES(held), (int)(held + 1), PAGE_BYTES);
+        for (size_t i = 0; i <= held; i++) wrong += bytes[PAGES(i)] != (unsigned char)(i + 1);
+    }
+    for (held--; held > 0; held--) {
+        CHECK(heap_resize(heap, block, PAGES(held)) == ST_OK);
+        CHECK_EQ(size_of(heap, block), PAGES(held));
+        CHECK_EQ(heap_taken(heap), PAGES(held));
+        for (size_t i = 0; i < held; i++) wrong += bytes[PAGES(i)] != (unsigned char)(i + 1);
+    }
+    CHECK(heap_resize(heap, block, PAGES(40)) == ST_OK);
+    for (size_t i = PAGE_BYTES; i < PAGES(40); i++) wrong += bytes[i] != 0; /* what was given back has lost its content */
+    CHECK_EQ(wrong, 0);
+    CHECK_EQ(granules_taken(), before + granules_for_pages(40));
+    CHECK(heap_free(heap, block) == ST_OK);
+    CHECK(heap_resize(heap, block, PAGES(3)) == ST_NOT_OURS);
+    CHECK_EQ(heap_taken(heap), 0);
+    CHECK_EQ(granules_taken(), before);
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
+/* A block may take what is free behind it, and nothing else. */
+static void test_neighbours(void) {
+    struct heap *heap = heap_make(PAGES(100));
+    void *one, *two, *small;
+    if (heap == NULL || !CHECK(heap_alloc(heap, PAGES(16), false, &one) == ST_OK)) return;
+    if (!CHECK(heap_resize(heap, one, PAGES(32)) == ST_OK && heap_resize(heap, one, PAGES(10)) == ST_OK)) return;
+    struct run run;
+    CHECK(region_claim_at((uintptr_t)one + GRANULE_BYTES, 16, &run) == ST_OK); /* given back by the block */
+    CHECK(heap_resize(heap, one, PAGES(16)) == ST_OK);
+    CHECK(heap_resize(heap, one, PAGES(17)) == ST_NO_ADDRESS_SPACE);
+    CHECK_EQ(size_of(heap, one), PAGES(16));
+    CHECK_EQ(heap_taken(heap), PAGES(16));
+    region_release(&run);
+    CHECK(heap_resize(heap, one, PAGES(17)) == ST_OK);
+    CHECK(heap_resize(heap, one, PAGES(101)) == ST_NO_MEMORY); /* the heap's bound */
+    CHECK(heap_resize(heap, one, SIZE_MAX) == ST_NO_MEMORY);
+    CHECK(heap_resize(heap, (char *)one + 16, PAGES(20)) == ST_NOT_OURS);
+    CHECK(heap_resize(heap, &run, PAGES(20)) == ST_NOT_OURS);
+    CHECK(heap_alloc(heap, PAGES(20), false, &two) == ST_OK && heap_alloc(heap, 100, false, &small) == ST_OK);
+    CHECK(heap_resize(heap, small, 112) == ST_OK && heap_resize(heap, small, 0) == ST_OK);
+    CHECK(heap_resize(heap, small, 113) == ST_NO_ADDRESS_SPACE);
+    CHECK_EQ(heap_used(heap), PAGES(17) + PAGES(20) + 112);
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
+#ifdef HM_FAULT
+/* Each call to the system refused in turn: the block is as it was, and afterwards everything works and nothing is lost. */
+static void test_refusals(size_t from, size_t to) {
+    for (long nth = 1; nth < 20; nth++) {
+        struct heap *heap = heap_make(0);
+        void *block;
+        if (heap == NULL || !CHECK(heap_alloc(heap, PAGES(from), false, &block) == ST_OK)) return;
+        size_t before = granules_taken();
+        memset(block, 0x31, PAGES(from));
+        os_fault_set(NULL, nth, false);
+        enum status status = heap_resize(heap, block, PAGES(to));
+        bool met = os_fault_calls() >= nth;
+        os_fault_set(NULL, 0, false);
+        size_t now = size_of(heap, block), wrong = 0, kept = from < to ? from : to;
+        CHECK(now == PAGES(to) || now == PAGES(from));
+        CHECK(status == ST_OK || now == PAGES(from));
+        CHECK(to < from ? status == ST_OK : now == PAGES(status == ST_OK ? to : from));
+        CHECK_EQ(heap_taken(heap), now);
+        for (size_t i = 0; i < PAGES(kept); i++) wrong += ((unsigned char *)block)[i] != 0x31;
+        CHECK_EQ(wrong, 0);
+        CHECK(heap_resize(heap, block, PAGES(to)) == ST_OK);
+        memset(block, 0x32, PAGES(to));
+        CHECK(heap_resize(heap, block, PAGES(from)) == ST_OK);
+        memset(block, 0x33, PAGES(from));
+        CHECK_EQ(granules_taken(), before);
+        CHECK(heap_free(heap, block) == ST_OK);
+        CHECK(heap_destroy(heap) == ST_OK);
+        if (!met) return;
+    }
+    CHECK(!"there was an end to the calls");
+}
+#endif
+
+int main(void) {
+    test_alignments();
+    test_steps();
+    test_neighbours();
+#ifdef HM_FAULT
+    test_refusals(16, 40);
+    test_refusals(40, 16);
+    test_refusals(20, 22);
+    test_refusals(45, 3);
+#endif
+    return check_done();
+}
