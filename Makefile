@@ -157,7 +157,8 @@ help:
 	@echo 'make test            sets up, builds everything, runs all tests; ONLY=regex picks suites by name'
 	@echo 'make soak            the stress tests and fuzzers, for a long time'
 	@echo 'make libs, tools     parts of make'
-	@echo 'make unit, stress, fuzz, model, conform, tests    builds test programs without running them'
+	@echo 'make unit, stress, fuzz, model, conform, preload, tests    builds test programs without running them'
+	@echo 'make bench           measures both systems against their peers and prints the table of figures, in 5 minutes'
 	@echo 'make setup           only installs and fetches what a build needs'
 	@echo 'make clean           deletes build; distclean deletes the cached downloads too'
 	@echo
@@ -274,4 +275,107 @@ $(B)/tests/conform/conform$(exe): $(call objects_of,$(conform_sources)) $(B)/tes
 $(B)/tests/conform/conform-raw$(exe): $(conform_raw_objects) $(B)/tests/common.a
 	$(run_link)
 
--include $(shell find $(B)/obj $(B)/obj-raw -name '*.d' 2>/dev/null)
+# ---- The malloc drop-in -------------------------------------------------------------------------------------------
+
+# libhostmem-malloc.so is preloaded: the engine once more, compiled so that its thread-local words are at fixed places (finding
+# them otherwise may allocate), of which the linker takes what the heap needs; and bound before the first call (binding may
+# allocate, too).
+ifeq ($(OS)$(filter asan tsan,$(VARIANT)),linux)
+malloc_library := $(B)/libhostmem-malloc.so
+malloc_objects := $(patsubst %.c,$(B)/obj-malloc/%.o,$(sort $(wildcard src/dropin/malloc/*.c)))
+malloc_engine_objects := $(patsubst %.c,$(B)/obj-malloc/%.o,$(engine_sources))
+malloc_flags := -ftls-model=initial-exec
+# The compiler must not find a malloc and a memset in calloc; an exception passes through operator new.
+$(malloc_objects): malloc_flags += -fexceptions $(patsubst %,-fno-builtin-%,malloc calloc realloc free aligned_alloc)
+$(B)/obj-malloc/src/os/%.o: malloc_flags += $(if $(fault_file),-Wno-missing-prototypes)
+
+$(B)/obj-malloc/%.o: %.c Makefile | setup
+	@mkdir -p $(@D)
+	$(call quiet,CC,$@)$(compile) $(c_flags) $(malloc_flags) -c -o $@ $<
+
+$(B)/obj-malloc/engine.a: $(malloc_engine_objects) $(mimalloc_object)
+	$(call quiet,AR,$@)rm -f $@ && $(ar) rcs $@ $^
+
+$(malloc_library): $(malloc_objects) $(B)/obj-malloc/engine.a src/dropin/malloc/exports.map
+	$(call quiet,LINK,$@)$(compile) -shared -Wl,-soname,$(@F) -Wl,--version-script=src/dropin/malloc/exports.map \
+		-Wl,-z,defs,-z,now,-z,nodelete $(link_flags) -o $@ $(filter %.o %.a,$^)
+
+libs: $(malloc_library)
+
+# Programs that know nothing of the engine; tests/scripts/preload.sh runs them with the library in front of the C library.
+malloc_test_programs := $(call programs_of,$(sort $(wildcard tests/preload/*.c)))
+# They do on purpose what compilers warn of.
+$(B)/obj/tests/preload/%.o: extra_flags = -Itests/common -fno-builtin -fexceptions -Wno-unknown-warning-option \
+	-Wno-non-power-of-two-alignment -Wno-use-after-free -Wno-alloc-size-larger-than -Wno-free-nonheap-object \
+	-Wno-mismatched-dealloc -Wno-deprecated-declarations
+$(malloc_test_programs): $(B)/%: $(B)/obj/%.o
+	$(run_link)
+.PHONY: preload
+preload: $(malloc_test_programs)
+tests: preload
+endif
+
+# ---- Benchmarks ---------------------------------------------------------------------------------------------------
+
+# hostmem-bench is C behind Google Benchmark: Debian's library on Linux; for Windows its source, compiled once, by the one
+# flavour of the cross compiler that has C++ threads. hostmem-bench-table makes the table of figures from the runs.
+bench_objects := $(call objects_of,$(sort $(wildcard bench/*.c)))
+bench_glue := $(B)/obj/bench/glue.o
+bench_program := $(B)/hostmem-bench$(exe)
+bench_table := build/linux/hostmem-bench-table
+bench_planted := $(B)/bench/planted-null.so $(B)/bench/planted-slow.so
+bench_cxx := $(if $(filter windows,$(OS)),$(triple)-g++-posix,$(if $(clang),clang++,g++))
+bench_cxx_flags := -std=c++17 -O2 -g -Wall -Wextra -Werror -Iinclude -Isrc -I. -MMD -MP
+ifeq ($(OS),windows)
+benchmark_source := $(cache)/benchmark-1.7.1
+benchmark_library := build/third-party/benchmark-windows.a
+bench_cxx_flags += -isystem $(benchmark_source)/include -DBENCHMARK_STATIC_DEFINE
+bench_libs := -lshlwapi
+else
+bench_libs := -lbenchmark -ldl
+endif
+
+.PHONY: bench bench-programs bench-setup
+bench-setup: | setup
+ifeq ($(HM_SETUP_DONE),)
+	@bash src/setup/bench.sh
+endif
+
+bench-programs: $(bench_program) $(if $(filter linux,$(OS)),$(B)/hostmem-bench-table $(bench_planted))
+
+bench:
+	@bash src/setup/setup.sh build windows
+	@bash src/setup/bench.sh
+	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=linux VARIANT=release libs bench-programs
+	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=windows VARIANT=release bench-programs
+	@bash bench/run.sh
+
+# The compiler may not see through malloc, or it would leave the pairs out.
+$(B)/obj/bench/%.o: extra_flags = -I. -Isrc/tools/common -fno-builtin
+$(B)/obj/bench/table/%.o: extra_flags = -I. -Isrc/tools/common
+$(bench_objects): | bench-setup
+
+$(bench_glue): bench/glue.cc Makefile | bench-setup
+	@mkdir -p $(@D)
+	$(call quiet,CXX,$@)$(bench_cxx) $(bench_cxx_flags) -c -o $@ $<
+
+$(benchmark_library): | bench-setup
+	@mkdir -p $@.work
+	$(call quiet,CXX,$@)cd $@.work && ls $(CURDIR)/$(benchmark_source)/src/*.cc | grep -v benchmark_main | \
+		xargs -P $$(nproc) -n 3 $(bench_cxx) -std=c++11 -O2 -DNDEBUG -DHAVE_STD_REGEX -DHAVE_STEADY_CLOCK \
+		-DBENCHMARK_STATIC_DEFINE -w -I$(CURDIR)/$(benchmark_source)/include -c && \
+		rm -f lib.a && $(ar) rcs lib.a *.o && mv lib.a ../$(@F) && rm -rf ../$(@F).work
+
+$(bench_program): $(bench_objects) $(bench_glue) $(tool_common_objects) $(B)/libhostmem.a $(benchmark_library)
+	$(call quiet,LINK,$@)$(bench_cxx) $(filter -fsanitize=% --coverage -pthread -static,$(link_flags)) -o $@ $^ $(link_libs) \
+		$(bench_libs)
+
+$(B)/hostmem-bench-table: $(call objects_of,$(sort $(wildcard bench/table/*.c))) $(tool_common_objects)
+	$(call quiet,LINK,$@)$(compile) $(link_flags) -o $@ $^ $(link_libs)
+
+# Malloc libraries that are wrong on purpose, for the test of the suite.
+$(B)/bench/planted-%.so: bench/planted/planted.c Makefile | setup
+	@mkdir -p $(@D)
+	$(call quiet,CC,$@)$(compile) $(c_flags) -fno-builtin -fvisibility=default -DPLANTED_$* -shared -o $@ $< -ldl
+
+-include $(shell find $(B)/obj $(B)/obj-raw $(B)/obj-malloc -name '*.d' 2>/dev/null)

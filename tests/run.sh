@@ -73,7 +73,7 @@ tsan_prefix() {
 
 plan_builds() {
     group=build
-    add_build build/linux libs tools stress fuzz conform
+    add_build build/linux libs tools stress fuzz conform preload
     add_build build/windows OS=windows libs tools stress fuzz conform
     [ -z "$soak" ] || return 0
     add_build build/linux-debug VARIANT=debug libs unit model

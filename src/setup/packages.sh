@@ -13,7 +13,11 @@ packages_of() {
     clr) echo mono-mcs libunwind8 libuuid1 libstdc++6 command:npm ca-certificates ;;
     bench) echo g++ libbenchmark-dev ;;
     peers) echo libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 valgrind strace ;;
-    test) echo clang lld libclang-rt-14-dev llvm-14 pkg-config libbenchmark-dev valgrind strace ;;
+    test)
+        echo clang lld libclang-rt-14-dev llvm-14 pkg-config libbenchmark-dev valgrind strace
+        # Programs that run on the malloc drop-in. (redis-tools has the server's program, too.)
+        echo libstdc++6 git perl python3.11 libpython3.11-testsuite redis-tools sqlite3 stress-ng
+        ;;
     *) die "packages.sh: unknown group '$1' (build, windows, clr, bench, peers, test)" ;;
     esac
 }

@@ -11,7 +11,7 @@ failed=0
 judge() {
     awk -v file="$1" '
     BEGIN {
-        count = split("base os core heap vm policy com api", order, " ")
+        count = split("base os core heap vm policy com api dropin", order, " ")
         for (i = 1; i <= count; i++) rank[order[i]] = i
         plain = " stdbool.h stddef.h stdint.h stdalign.h string.h assert.h limits.h "
         public = " hostmem.h hostmem_win32.h hostmem_clr.h "
@@ -31,11 +31,11 @@ judge() {
         else if (rank[folder[1]] > rank[layer]) refuse(layer " includes \"" name "\" of a layer above it")
     }
     function judge_system(name) {
-        if (layer == "os" || layer == "tools" || index(plain, " " name " ")) return
+        if (layer == "os" || layer == "tools" || layer == "dropin" || index(plain, " " name " ")) return
         if (atom && name == "ck_pr.h") return
         # The engine keeps its cold bookkeeping in mimalloc, behind one file; the caller counts them.
         if (name == "mimalloc.h") return
-        refuse("<" name "> is a header of the system: only src/os may include it")
+        refuse("<" name "> is a header of the system: only src/os, tools and drop-ins may include it")
     }
     {
         line = $0

@@ -35,7 +35,7 @@ globals() {
 }
 
 missing=
-for library in build/linux/libhostmem.so build/linux/libhostmem.a build/windows/hostmem.dll build/windows/libhostmem.a; do
+for library in build/linux/{libhostmem.so,libhostmem.a,libhostmem-malloc.so} build/windows/{hostmem.dll,libhostmem.a}; do
     if [ ! -e $library ]; then
         echo "$library was not built"
         missing="$missing $library"
@@ -60,6 +60,22 @@ check "global symbols of the Windows libhostmem.a" "$(globals x86_64-w64-mingw32
 needed=$(objdump -p build/linux/libhostmem.so | awk '$1 == "NEEDED" { print $2 }' |
     grep -vE '^(libc|libpthread|ld-linux-x86-64)\.so')
 check "libraries that libhostmem.so needs" "$needed" ""
+# The drop-in: the allocation functions of C and C++, bound at once, with no library but the C library, and with
+# thread-local words that need no call to be found.
+malloc_names='aligned_alloc calloc free free_aligned_sized free_sized mallinfo mallinfo2 malloc malloc_info malloc_stats
+    malloc_trim malloc_usable_size mallopt memalign posix_memalign pvalloc realloc reallocarray valloc'
+for form in '' RKSt9nothrow_t St11align_val_t St11align_val_tRKSt9nothrow_t; do
+    malloc_names="$malloc_names _Znwm$form _Znam$form _ZdlPv$form _ZdaPv$form"
+done
+malloc_names="$malloc_names _ZdlPvm _ZdaPvm _ZdlPvmSt11align_val_t _ZdaPvmSt11align_val_t"
+found=$(nm -D --defined-only build/linux/libhostmem-malloc.so | awk '{ print $NF }' | sort -u)
+check "dynamic symbols of libhostmem-malloc.so" "$found" "$(printf '%s\n' $malloc_names | sort -u)"
+needed=$(objdump -p build/linux/libhostmem-malloc.so | awk '$1 == "NEEDED" { print $2 }' |
+    grep -vE '^(libc|libpthread|ld-linux-x86-64)\.so')
+check "libraries that libhostmem-malloc.so needs" "$needed" ""
+found=$(nm -D --undefined-only build/linux/libhostmem-malloc.so | grep -oE '__tls_get_addr|_?mi_[a-z_]*|Hm[A-Z][A-Za-z]*')
+check "what libhostmem-malloc.so must not ask for" "$found" ""
+check 'binding of libhostmem-malloc.so' "$(readelf -dW build/linux/libhostmem-malloc.so | grep -oE 'BIND_NOW|TEXTREL')" 'BIND_NOW'
 needed=$(x86_64-w64-mingw32-objdump -p build/windows/hostmem.dll | awk '/DLL Name:/ { print tolower($3) }' |
     grep -vxE '(kernel32|advapi32|msvcrt|bcrypt|psapi|ntdll)\.dll')
 check "libraries that hostmem.dll needs" "$needed" ""

@@ -1,0 +1,64 @@
+/*
+ * system.h - what the benchmarks ask of the system: its raw memory calls in one form, which library serves malloc, the
+ * time-stamp counter, peak memory. One file a system.
+ */
+#ifndef HOSTMEM_BENCH_SYSTEM_H
+#define HOSTMEM_BENCH_SYSTEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Virtual memory from somewhere: the engine, or the system's raw calls. All are read-write, all-or-nothing; NULL and false
+ * are failures. query is NULL where the system has no call for it.
+ */
+struct bench_vm {
+    const char *name;
+    void *(*take)(size_t size_bytes);              /* reserve and commit */
+    void *(*reserve)(size_t size_bytes);           /* address space only */
+    bool (*give)(void *start, size_t size_bytes);  /* all of what take or reserve gave */
+    bool (*commit)(void *start, size_t size_bytes);
+    bool (*decommit)(void *start, size_t size_bytes);
+    size_t (*query)(void *address); /* bytes from there on that are alike */
+};
+
+extern const struct bench_vm bench_vm_raw;
+extern const struct bench_vm bench_vm_engine;
+
+/* Objects from somewhere through calls of one form; heap is what open gave. */
+struct bench_heap {
+    const char *name;
+    void *(*open)(void); /* NULL: cannot be had */
+    void (*close)(void *heap);
+    void *(*alloc)(void *heap, size_t size_bytes);
+    void (*free)(void *heap, void *block);
+};
+
+extern const struct bench_heap bench_heap_raw; /* the system's own: malloc on Linux, HeapAlloc on Windows */
+
+const char *system_name(void);
+const char *system_library_of_malloc(void); /* the file that the malloc which this program calls lies in */
+bool system_peak_reset(void);               /* peak resident memory counts from now on; false where it cannot be done */
+uint64_t system_peak_bytes(void);
+void system_sleep_ms(unsigned ms);
+void system_yield(void);
+
+/* Counts the instructions of one benchmark by stepping through it; false where the system cannot. */
+bool system_step(const char *name, uint64_t turns);
+
+/* The time-stamp counter, after all that came before it. */
+static inline uint64_t system_ticks(void) {
+    uint32_t low, high, which;
+    __asm__ volatile("rdtscp" : "=a"(low), "=d"(high), "=c"(which) : : "memory");
+    return (uint64_t)high << 32 | low;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,135 @@
+/*
+ * system_linux.c - Linux as the benchmarks see it: mmap and its kin as a peer, malloc, peak memory, and a stepper.
+ *
+ * The raw calls are the fewest that do what the Win32 call of the row does: a reservation is a PROT_NONE mapping, a commit
+ * is mprotect, a decommit is MADV_DONTNEED and mprotect.
+ */
+#ifndef _WIN32
+#define _GNU_SOURCE
+#include "bench/bench.h"
+#include "bench/step.h"
+#include "bench/system.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+static void *raw_map(size_t size, int protection) {
+    void *got = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return got == MAP_FAILED ? NULL : got;
+}
+
+static void *raw_take(size_t size) {
+    return raw_map(size, PROT_READ | PROT_WRITE);
+}
+
+static void *raw_reserve(size_t size) {
+    return raw_map(size, PROT_NONE);
+}
+
+static bool raw_give(void *start, size_t size) {
+    return munmap(start, size) == 0;
+}
+
+static bool raw_commit(void *start, size_t size) {
+    return mprotect(start, size, PROT_READ | PROT_WRITE) == 0;
+}
+
+static bool raw_decommit(void *start, size_t size) {
+    return madvise(start, size, MADV_DONTNEED) == 0 && mprotect(start, size, PROT_NONE) == 0;
+}
+
+const struct bench_vm bench_vm_raw = {
+    .name = "raw",
+    .take = raw_take,
+    .reserve = raw_reserve,
+    .give = raw_give,
+    .commit = raw_commit,
+    .decommit = raw_decommit,
+};
+
+static void *raw_open(void) {
+    return (void *)&bench_heap_raw;
+}
+
+static void raw_close(void *heap) {
+    (void)heap;
+}
+
+static void *raw_alloc(void *heap, size_t size) {
+    (void)heap;
+    return malloc(size);
+}
+
+static void raw_free(void *heap, void *block) {
+    (void)heap;
+    free(block);
+}
+
+const struct bench_heap bench_heap_raw = {
+    .name = "raw",
+    .open = raw_open,
+    .close = raw_close,
+    .alloc = raw_alloc,
+    .free = raw_free,
+};
+
+const char *system_name(void) {
+    return "linux";
+}
+
+const char *system_library_of_malloc(void) {
+    /* What the linker bound this program's own calls to: the first malloc in its search order. */
+    Dl_info found;
+    void *bound = dlsym(RTLD_DEFAULT, "malloc");
+    return bound != NULL && dladdr(bound, &found) != 0 && found.dli_fname != NULL ? found.dli_fname : "unknown";
+}
+
+bool system_peak_reset(void) {
+    int file = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+    if (file < 0) return false;
+    bool done = write(file, "5", 1) == 1;
+    close(file);
+    return done;
+}
+
+uint64_t system_peak_bytes(void) {
+    char line[256];
+    uint64_t kib = 0;
+    FILE *file = fopen("/proc/self/status", "re");
+    if (file == NULL) return 0;
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, "VmHWM:", 6) == 0) kib = strtoull(line + 6, NULL, 10);
+    }
+    fclose(file);
+    return kib << 10;
+}
+
+void system_sleep_ms(unsigned ms) {
+    struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    nanosleep(&wait, NULL);
+}
+
+void system_yield(void) {
+    sched_yield();
+}
+
+bool system_step(const char *name, uint64_t turns) {
+    struct step_counts counts;
+    if (!step_count(name, turns, &counts)) return false;
+    /* In the form of Google Benchmark's files, so that one reader reads both. */
+    printf("{\n  \"system\": \"%s\",\n  \"malloc_served_by\": \"%s\",\n  \"benchmarks\": [{\n", system_name(),
+           system_library_of_malloc());
+    printf("    \"run_name\": \"step/%s\",\n    \"turns\": %" PRIu64 ",\n    \"instructions\": %.3f,\n", name, turns,
+           counts.instructions);
+    printf("    \"locked\": %.4f,\n    \"stepped_system_calls\": %.4f\n  }]\n}\n", counts.locked, counts.system_calls);
+    return true;
+}
+#endif

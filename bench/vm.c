@@ -1,0 +1,176 @@
+/*
+ * vm.c - virtual memory: taking and giving back, growing a reservation, committing and decommitting inside one, asking.
+ *
+ * Every row runs on the engine and on the system's raw calls by the same code; "touched" writes one byte into every page.
+ */
+#include "bench/bench.h"
+#include "bench/suite.h"
+#include "bench/system.h"
+#include "hostmem.h"
+#include "tools/common/tool.h"
+
+#include <stdio.h>
+
+enum { PAGE = 4096, GRANULE = 64 << 10, MIB = 1 << 20, GROWN = 256 * MIB };
+
+static void *engine_take(size_t size) {
+    return HmVirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+}
+
+static void *engine_reserve(size_t size) {
+    return HmVirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE);
+}
+
+static bool engine_give(void *start, size_t size) {
+    (void)size;
+    return HmVirtualFree(start, 0, MEM_RELEASE);
+}
+
+static bool engine_commit(void *start, size_t size) {
+    return HmVirtualAlloc(start, size, MEM_COMMIT, PAGE_READWRITE) != NULL;
+}
+
+static bool engine_decommit(void *start, size_t size) {
+    return HmVirtualFree(start, size, MEM_DECOMMIT);
+}
+
+static size_t engine_query(void *address) {
+    MEMORY_BASIC_INFORMATION found;
+    return HmVirtualQuery(address, &found, sizeof found) != 0 ? found.RegionSize : 0;
+}
+
+const struct bench_vm bench_vm_engine = {
+    .name = "engine",
+    .take = engine_take,
+    .reserve = engine_reserve,
+    .give = engine_give,
+    .commit = engine_commit,
+    .decommit = engine_decommit,
+    .query = engine_query,
+};
+
+static inline void touch(char *start, size_t size) {
+    for (size_t at = 0; at < size; at += PAGE) ((volatile char *)start)[at] = 1;
+}
+
+static void untouched(struct bench_state *state) {
+    const struct bench_vm *vm = state->context;
+    size_t size = (size_t)state->argument[0];
+    bool good = true;
+    BENCH_LOOP(state) {
+        void *got = vm->take(size);
+        good &= got != NULL && vm->give(got, size);
+    }
+    if (!good) bench_fail(state, "memory was refused");
+    bench_items(state, 1);
+}
+
+static void touched(struct bench_state *state) {
+    const struct bench_vm *vm = state->context;
+    size_t size = (size_t)state->argument[0];
+    bool good = true;
+    BENCH_LOOP(state) {
+        char *got = vm->take(size);
+        if (got != NULL) touch(got, size);
+        good &= got != NULL && vm->give(got, size);
+    }
+    if (!good) bench_fail(state, "memory was refused");
+    bench_items(state, 1);
+}
+
+/* One turn: a reservation of 256 MiB that is grown to its end. Reserving and releasing are not timed. */
+static void grow(struct bench_state *state) {
+    const struct bench_vm *vm = state->context;
+    size_t step = (size_t)state->argument[0];
+    struct tool_usage before, after;
+    uint64_t faults = 0;
+    bool good = true;
+    BENCH_LOOP(state) {
+        bench_pause(state);
+        char *base = vm->reserve(GROWN);
+        tool_usage_read(&before);
+        bench_resume(state);
+        for (size_t at = 0; base != NULL && at < GROWN; at += step) {
+            good &= vm->commit(base + at, step);
+            if (good) touch(base + at, step);
+        }
+        bench_pause(state);
+        tool_usage_read(&after);
+        faults += after.faults - before.faults;
+        good &= base != NULL && vm->give(base, GROWN);
+        bench_resume(state);
+    }
+    if (!good) bench_fail(state, "memory was refused");
+    bench_items(state, (double)GROWN / MIB);
+    bench_count(state, "faults_per_mib", (double)faults / ((double)GROWN / MIB), BENCH_PER_TURN);
+}
+
+/* The same 64 KiB in the middle of a reservation whose other parts stay as they are. */
+static void recommit(struct bench_state *state) {
+    const struct bench_vm *vm = state->context;
+    size_t size = (size_t)state->argument[0];
+    char *base = vm->reserve(64 * size);
+    char *here = base + 32 * size;
+    bool good = base != NULL && vm->commit(base, size);
+    if (!good) bench_fail(state, "memory was refused");
+    BENCH_LOOP(state) {
+        good &= vm->commit(here, size);
+        if (good) touch(here, size);
+        good &= vm->decommit(here, size);
+    }
+    if (!good) bench_fail(state, "memory was refused");
+    if (base != NULL) vm->give(base, 64 * size);
+    bench_items(state, 1);
+}
+
+static void commit_committed(struct bench_state *state) {
+    const struct bench_vm *vm = state->context;
+    size_t size = (size_t)state->argument[0];
+    char *base = vm->reserve(64 * size);
+    bool good = base != NULL && vm->commit(base, 64 * size);
+    if (!good) bench_fail(state, "memory was refused");
+    BENCH_LOOP(state) good &= vm->commit(base + 32 * size, size);
+    if (!good) bench_fail(state, "memory was refused");
+    if (base != NULL) vm->give(base, 64 * size);
+    bench_items(state, 1);
+}
+
+static void query(struct bench_state *state) {
+    const struct bench_vm *vm = state->context;
+    char *base = vm->reserve(64 * GRANULE);
+    bool good = base != NULL && vm->commit(base + 16 * GRANULE, GRANULE);
+    if (!good) bench_fail(state, "memory was refused");
+    BENCH_LOOP(state) good &= vm->query(base + 16 * GRANULE) == GRANULE;
+    if (!good) bench_fail(state, "the query's answer was wrong");
+    if (base != NULL) vm->give(base, 64 * GRANULE);
+    bench_items(state, 1);
+}
+
+static void add(const char *work, const struct bench_vm *vm, bench_function *run, int64_t size, int threads, uint64_t turns) {
+    char name[64];
+    snprintf(name, sizeof name, "vm/%s/%s", work, vm->name);
+    bench_register(&(struct bench){.name = name,
+                                   .run = run,
+                                   .context = vm,
+                                   .argument = {size},
+                                   .count_arguments = size != 0,
+                                   .threads = threads,
+                                   .turns = turns});
+}
+
+void bench_register_vm(void) {
+    static const int thread_counts[] = {1, 2, 8};
+    static const struct bench_vm *const both[] = {&bench_vm_engine, &bench_vm_raw};
+    /* Engine and raw next to each other, so that they meet the same weather. */
+    for (size_t t = 0; t < sizeof thread_counts / sizeof *thread_counts; t++) {
+        for (size_t v = 0; v < 2; v++) add("untouched", both[v], untouched, GRANULE, thread_counts[t], 0);
+        for (size_t v = 0; v < 2; v++) add("touched", both[v], touched, GRANULE, thread_counts[t], 0);
+        for (size_t v = 0; v < 2; v++) add("touched", both[v], touched, MIB, thread_counts[t], 0);
+        for (size_t v = 0; v < 2; v++) add("recommit", both[v], recommit, GRANULE, thread_counts[t], 0);
+    }
+    for (size_t v = 0; v < 2; v++) add("grow", both[v], grow, GRANULE, 1, 1);
+    for (size_t v = 0; v < 2; v++) add("commit-committed", both[v], commit_committed, GRANULE, 1, 0);
+    for (size_t v = 0; v < 2; v++) {
+        if (both[v]->query != NULL) add("query", both[v], query, 0, 1, 0);
+    }
+}

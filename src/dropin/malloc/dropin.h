@@ -1,0 +1,21 @@
+/*
+ * dropin.h - what the files of the malloc drop-in share. Layer: dropin, above heap.
+ */
+#ifndef HM_DROPIN_MALLOC_H
+#define HM_DROPIN_MALLOC_H
+
+#include "base/base.h"
+
+/* The library is built with hidden visibility; these are the names that a program finds. */
+#define DROPIN_EXPORT __attribute__((visibility("default")))
+
+/* A block, or NULL without memory; errno stays as it is. align is a power of two. */
+void *dropin_alloc(size_t size_bytes, size_t align, bool zero);
+
+/* NULL is fine; anything else that is not a live block ends the process with a line that names the caller and the pointer. */
+void dropin_free(const char *caller, void *block);
+
+/* Writes "caller: what 0x..." (no number for 0) to standard error and aborts. Async-signal-safe; allocates nothing. */
+_Noreturn void dropin_abort(const char *caller, const char *what, uintptr_t number);
+
+#endif

@@ -1,0 +1,243 @@
+/*
+ * malloc.c - the C library's allocation functions, answered from the process's heap (heap_default).
+ *
+ * The library is preloaded: it serves a program from the dynamic linker's first call on, before any constructor, and until
+ * the process has ended, after every destructor. So nothing here has a constructor or needs one, everything is made by the
+ * first call that wants it, and the heap neither waits nor calls anything that allocates: signal handlers may allocate at any
+ * point, and in a child made by fork the heap is whole whatever other threads were doing.
+ *
+ * errno: a failure sets ENOMEM or EINVAL; posix_memalign returns them and leaves errno alone; success and free leave it alone.
+ *
+ * A pointer that is not a live block ends the process with one line. That is found out without reading the pointer's target.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "dropin/malloc/dropin.h"
+#include "heap/heap.h"
+
+#define BLOCK_ALIGN ((size_t)16)
+
+/* From this size on the kernel is asked whether it would promise so much: see memory_promised. */
+#define PROMISE_BYTES ((size_t)1 << 30)
+
+/* C23's, which the C library's headers may not declare yet. */
+void free_sized(void *block, size_t size);
+void free_aligned_sized(void *block, size_t align, size_t size);
+
+/* ---- Reports ------------------------------------------------------------------------------------------------------ */
+
+static char *text_append(char *to, const char *end, const char *text) {
+    while (*text && to < end)
+        *to++ = *text++;
+    return to;
+}
+
+_Noreturn void dropin_abort(const char *caller, const char *what, uintptr_t number) {
+    char line[160], digits[2 + 2 * sizeof number + 1];
+    const char *end = line + sizeof line - 1;
+    char *to = text_append(text_append(text_append(line, end, caller), end, ": "), end, what);
+    if (number) {
+        char *digit = digits + sizeof digits;
+        *--digit = 0;
+        for (uintptr_t rest = number; rest; rest >>= 4)
+            *--digit = "0123456789abcdef"[rest & 15];
+        to = text_append(text_append(to, end, " 0x"), end, digit);
+    }
+    *to++ = '\n';
+    ssize_t written = write(STDERR_FILENO, line, (size_t)(to - line));
+    (void)written;
+    abort();
+}
+
+/* ---- Blocks ------------------------------------------------------------------------------------------------------- */
+
+/*
+ * The heap's pages come from a reservation for which the kernel has promised nothing, so it would let a program have any
+ * number of them and kill it when it uses them. A mapping of that size for a moment asks for its usual answer, whatever
+ * the machine's policy is.
+ */
+static bool memory_promised(size_t size_bytes) {
+    if (size_bytes < PROMISE_BYTES)
+        return true;
+    int kept = errno;
+    void *probe = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (probe != MAP_FAILED)
+        munmap(probe, size_bytes);
+    errno = kept;
+    return probe != MAP_FAILED;
+}
+
+void *dropin_alloc(size_t size_bytes, size_t align, bool zero) {
+    void *block = NULL;
+    struct heap *heap = heap_default();
+    if (__builtin_expect(heap == NULL || !memory_promised(size_bytes), 0))
+        return NULL;
+    if (__builtin_expect(align <= BLOCK_ALIGN, 1)) {
+        heap_alloc(heap, size_bytes, zero, &block);
+    } else {
+        heap_alloc_aligned(heap, size_bytes, align, zero, &block);
+    }
+    return block;
+}
+
+static void *alloc_or_errno(size_t size_bytes, size_t align, bool zero) {
+    void *block = dropin_alloc(size_bytes, align, zero);
+    if (__builtin_expect(block == NULL, 0))
+        errno = ENOMEM;
+    return block;
+}
+
+void dropin_free(const char *caller, void *block) {
+    if (block == NULL)
+        return;
+    struct heap *heap = heap_default();
+    if (__builtin_expect(heap == NULL || heap_free(heap, block) != ST_OK, 0)) {
+        dropin_abort(caller, "invalid pointer", (uintptr_t)block);
+    }
+}
+
+static size_t usable_size(const char *caller, const void *block) {
+    size_t size;
+    struct heap *heap = heap_default();
+    if (heap == NULL || heap_size(heap, block, &size) != ST_OK)
+        dropin_abort(caller, "invalid pointer", (uintptr_t)block);
+    return size;
+}
+
+/* May the block stay where it is? Not if that would keep twice what is asked for. */
+static bool fits_well(size_t size_bytes, size_t usable_bytes) {
+    return size_bytes <= usable_bytes && (usable_bytes <= 64 || size_bytes >= usable_bytes / 2);
+}
+
+static void *block_resize(void *block, size_t size_bytes) {
+    size_t usable = usable_size("realloc()", block);
+    if (fits_well(size_bytes, usable)) {
+        /* Pages that a large block no longer needs go back; whether that works makes no difference to the caller. */
+        if (usable - size_bytes >= PAGE_BYTES)
+            heap_resize(heap_default(), block, size_bytes);
+        return block;
+    }
+    if (!memory_promised(size_bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (heap_resize(heap_default(), block, size_bytes) == ST_OK)
+        return block;
+    void *moved = dropin_alloc(size_bytes, BLOCK_ALIGN, false);
+    if (moved == NULL) {
+        if (size_bytes <= usable)
+            return block;
+        errno = ENOMEM;
+        return NULL;
+    }
+    memcpy(moved, block, size_bytes < usable ? size_bytes : usable);
+    dropin_free("realloc()", block);
+    return moved;
+}
+
+/* ---- The C library's names ---------------------------------------------------------------------------------------- */
+
+DROPIN_EXPORT void *malloc(size_t size) {
+    return alloc_or_errno(size, BLOCK_ALIGN, false);
+}
+
+DROPIN_EXPORT void free(void *block) {
+    dropin_free("free()", block);
+}
+
+DROPIN_EXPORT void free_sized(void *block, size_t size) {
+    (void)size;
+    dropin_free("free_sized()", block);
+}
+
+DROPIN_EXPORT void free_aligned_sized(void *block, size_t align, size_t size) {
+    (void)align, (void)size;
+    dropin_free("free_aligned_sized()", block);
+}
+
+DROPIN_EXPORT void *calloc(size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return alloc_or_errno(bytes, BLOCK_ALIGN, true);
+}
+
+/* As the GNU library: a size of 0 frees. */
+DROPIN_EXPORT void *realloc(void *block, size_t size) {
+    if (block == NULL)
+        return alloc_or_errno(size, BLOCK_ALIGN, false);
+    if (size == 0) {
+        dropin_free("realloc()", block);
+        return NULL;
+    }
+    return block_resize(block, size);
+}
+
+DROPIN_EXPORT void *reallocarray(void *block, size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return realloc(block, bytes);
+}
+
+static bool power_of_two(size_t value) {
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
+/* The size need not be a multiple of the alignment (C17). */
+DROPIN_EXPORT void *aligned_alloc(size_t align, size_t size) {
+    if (!power_of_two(align)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return alloc_or_errno(size, align, false);
+}
+
+/* As the GNU library: other alignments are rounded up to a power of two. */
+DROPIN_EXPORT void *memalign(size_t align, size_t size) {
+    if (align > SIZE_MAX / 2 + 1) {
+        errno = EINVAL;
+        return NULL;
+    }
+    size_t power = BLOCK_ALIGN;
+    while (power < align)
+        power *= 2;
+    return alloc_or_errno(size, power, false);
+}
+
+DROPIN_EXPORT int posix_memalign(void **result, size_t align, size_t size) {
+    if (!power_of_two(align) || align % sizeof(void *) != 0)
+        return EINVAL;
+    void *block = dropin_alloc(size, align, false);
+    if (block == NULL)
+        return ENOMEM;
+    *result = block;
+    return 0;
+}
+
+DROPIN_EXPORT void *valloc(size_t size) {
+    return alloc_or_errno(size, PAGE_BYTES, false);
+}
+
+/* Whole pages, and at least one. */
+DROPIN_EXPORT void *pvalloc(size_t size) {
+    if (size > SIZE_MAX - PAGE_BYTES) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return alloc_or_errno(align_up(size == 0 ? 1 : size, PAGE_BYTES), PAGE_BYTES, false);
+}
+
+DROPIN_EXPORT size_t malloc_usable_size(void *block) {
+    return block == NULL ? 0 : usable_size("malloc_usable_size()", block);
+}
