@@ -198,8 +198,8 @@ plan_counts() {
         warn "no valgrind: instructions are not counted"
     fi
     # PEER NAME, turns to step through, turns under strace; a turn of random is 1,000 pairs.
-    for each in "$ours malloc/pair/libc/64 200 20000" "$ours malloc/random/libc/64 1 100" "none object/pair/engine/64 200 20000" \
-        "none vm/untouched/engine/65536 50 2000" "none vm/touched/engine/65536 5 500" "none vm/query/engine 200 20000"; do
+    for each in "$ours malloc/pair/libc/64 60 20000" "$ours malloc/random/libc/64 1 100" "none object/pair/engine/64 60 20000" \
+        "none vm/untouched/engine/65536 20 2000" "none vm/touched/engine/65536 5 500" "none vm/query/engine 60 20000"; do
         read -r peer name turns each <<<"$each"
         [ "$peer" = none ] || [ -n "${file_of[$peer]-}" ] || continue
         add "counts: stepping through $name" count_step "$peer" "$name" "$turns"

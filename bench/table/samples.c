@@ -70,7 +70,8 @@ static bool read_lines(FILE *file, const char *path, struct sample *sample) {
     while (fgets(line, sizeof line, file) != NULL) {
         if (!split(line, &key, &value)) continue;
         if (strcmp(key, "malloc_served_by") == 0 && !is_served_by(sample->peer, value)) {
-            fprintf(stderr, "hostmem-bench-table: %s: malloc was served by %s and not by %s: not used\n", path, value, sample->peer);
+            fprintf(stderr, "hostmem-bench-table: %s: malloc was served by %s and not by %s: not used\n", path, value,
+                    sample->peer);
             return false;
         }
         if (strcmp(key, "run_name") == 0) {
