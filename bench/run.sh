@@ -152,12 +152,14 @@ plan_round() {
 write_count() {
     local served
     served=$(LD_PRELOAD="${file_of[$1]-}" $program --library)
-    printf '{\n  "system": "linux",\n  "malloc_served_by": "%s",\n  "benchmarks": [{\n    "run_name": "%s",\n    "%s": %s\n  }]\n}\n' \
-        "$served" "$2/$3" "$4" "$5" >"$runs/linux.$1.$2-${3//\//-}.1.json"
+    local form='{\n  "system": "linux",\n  "malloc_served_by": "%s",\n'
+    form+='  "benchmarks": [{\n    "run_name": "%s",\n    "%s": %s\n  }]\n}\n'
+    printf "$form" "$served" "$2/$3" "$4" "$5" >"$runs/linux.$1.$2-${3//\//-}.1.json"
 }
 
 callgrind_total() {
-    timeout 120 env LD_PRELOAD="${file_of[$1]-}" valgrind --tool=callgrind --callgrind-out-file=/dev/null $program --once "$2" "$3" 2>&1 |
+    timeout 120 env LD_PRELOAD="${file_of[$1]-}" \
+        valgrind --tool=callgrind --callgrind-out-file=/dev/null $program --once "$2" "$3" 2>&1 |
         tee -a "$log" | awk '/Collected/ { print $NF }'
 }
 
@@ -220,7 +222,10 @@ total=${#commands[@]}
 start=$SECONDS
 progress() {
     local left=
-    if [ "$1" -gt 3 ]; then left=$(((SECONDS - start) * (total - $1) / $1)) left=", about $((left / 60)):$(printf %02d $((left % 60))) left"; fi
+    if [ "$1" -gt 3 ]; then
+        left=$(((SECONDS - start) * (total - $1) / $1))
+        left=", about $((left / 60)):$(printf %02d $((left % 60))) left"
+    fi
     if [ -t 2 ]; then
         printf '\r\033[K[%d/%d] %s%s' $(($1 + 1)) "$total" "${says[$1]}" "$left" >&2
     elif [ $(($1 % 25)) = 0 ]; then

@@ -62,7 +62,8 @@ check "... is named" says "$work/said" "nonsense"
 
 planted() { # planted NAME: the peers once, judged for this one
     bash bench/run.sh --rounds 1 --only malloc --peer planted-null=build/linux/bench/planted-null.so \
-        --peer planted-slow=build/linux/bench/planted-slow.so --ours planted-null --out "$work/out" >"$work/null.txt" 2>"$work/run.log"
+        --peer planted-slow=build/linux/bench/planted-slow.so --ours planted-null --out "$work/out" \
+        >"$work/null.txt" 2>"$work/run.log"
     $table --ours planted-slow "$work"/out/runs/*.json >"$work/slow.txt" 2>&1
 }
 planted
