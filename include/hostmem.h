@@ -62,6 +62,11 @@ HM_API LPVOID WINAPI HmVirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAll
  *
  * Errors: 87 for arguments that Win32 refuses or a decommit past the allocation's end; 487 for an address that is not an
  * allocation of hostmem's, not its start, or already released; 87 as well for an image or a mapped view.
+ *
+ * A released allocation of up to 1 MiB, all of it committed PAGE_READWRITE, stays with the thread that released it, for its
+ * next HmVirtualAlloc of that size. It is free for every call; but touching it does not fault until it has gone back to the
+ * system, and two threads that release one such allocation at the same moment may both be told TRUE.
+ * HM_OPTIONS.cbThreadCache switches that off.
  */
 HM_API BOOL WINAPI HmVirtualFree(LPVOID lpAddress, SIZE_T dwSize, DWORD dwFreeType);
 
@@ -136,6 +141,12 @@ typedef struct HM_OPTIONS {
      * manager was made with holds for the process. Environment: HOSTMEM_MAX_ADDRESS_SPACE, in bytes.
      */
     SIZE_T cbMaxAddressSpace;
+    /*
+     * The most bytes of free blocks and freed allocations that one thread keeps at hand; 0 for the default of 96 MiB, 1 to
+     * keep none. The tightest value that any manager was made with holds for the process. Environment: HOSTMEM_THREAD_CACHE,
+     * in bytes.
+     */
+    SIZE_T cbThreadCache;
 } HM_OPTIONS;
 
 /*
@@ -175,7 +186,7 @@ typedef struct HM_STATS {
 /* Fills *stats. FALSE with 24 for a cbSize that is too small, 998 for NULL. Other threads may go on meanwhile. */
 HM_API BOOL WINAPI HmGetStats(HM_STATS *stats);
 
-/* Gives memory that nothing uses back to the system at once. Returns the bytes given back. */
+/* Gives memory that nothing uses, and what the calling thread keeps at hand, back to the system at once. Returns the bytes. */
 HM_API SIZE_T WINAPI HmTrim(void);
 
 #ifdef __cplusplus

@@ -4,7 +4,7 @@
  * A heap is safe for threads with or without HEAP_NO_SERIALIZE. The flags of HmHeapAlloc other than HEAP_ZERO_MEMORY, and those
  * of HmHeapFree and HmHeapSize, change nothing. NULL as a handle is the process's heap, which cannot be destroyed.
  */
-#include "heap/heap.h"
+#include "heap/front.h"
 
 #include "hostmem.h"
 #include "vm/error.h"
@@ -37,7 +37,7 @@ BOOL WINAPI HmHeapDestroy(HANDLE hHeap) { return error_report(heap_destroy(hHeap
 LPVOID WINAPI HmHeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes) {
     void *block = NULL;
     struct heap *heap = heap_for(hHeap);
-    if (heap != NULL) error_report(heap_alloc(heap, dwBytes, (dwFlags & HEAP_ZERO_MEMORY) != 0, &block));
+    if (heap != NULL) error_report(front_alloc(heap, dwBytes, (dwFlags & HEAP_ZERO_MEMORY) != 0, &block));
     return block;
 }
 
@@ -45,7 +45,7 @@ BOOL WINAPI HmHeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem) {
     (void)dwFlags;
     struct heap *heap = heap_for(hHeap);
     if (heap == NULL) return FALSE;
-    return lpMem == NULL || error_report(block_status(heap_free(heap, lpMem)));
+    return lpMem == NULL || error_report(block_status(front_free(heap, lpMem)));
 }
 
 SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem) {

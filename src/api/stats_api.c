@@ -1,6 +1,7 @@
 /*
  * stats_api.c - the exported HmGetStats and HmTrim.
  */
+#include "core/cache.h"
 #include "heap/heap.h"
 #include "hostmem.h"
 #include "policy/stats.h"
@@ -13,4 +14,8 @@ BOOL WINAPI HmGetStats(HM_STATS *stats) {
     return TRUE;
 }
 
-SIZE_T WINAPI HmTrim(void) { return heap_trim(); }
+SIZE_T WINAPI HmTrim(void) {
+    uint64_t spans = cache_flush_mine(CACHE_SPANS);
+    cache_flush_all();
+    return (SIZE_T)spans + heap_trim();
+}

@@ -85,6 +85,9 @@ static inline void atom_pause(void) { ck_pr_stall(); }
 
 #endif
 
+/* Keeps the compiler from moving memory accesses across: a signal handler of the same thread sees them in this order. */
+static inline void atom_signal_fence(void) { __asm__ volatile("" ::: "memory"); }
+
 ATOM_DEFINE_(u8, uint8_t, 8)
 ATOM_DEFINE_(u32, uint32_t, 32)
 ATOM_DEFINE_(u64, uint64_t, 64)

@@ -7,7 +7,7 @@
  */
 #include "base/cold.h"
 #include "com/com.h"
-#include "heap/heap.h"
+#include "heap/front.h"
 
 #define MALLOC_KNOWN ((DWORD)(MALLOC_THREADSAFE | MALLOC_EXECUTABLE))
 
@@ -42,7 +42,7 @@ static HRESULT STDMETHODCALLTYPE malloc_alloc(IHostMalloc *face, SIZE_T cbSize, 
     if (ppMem == NULL) return com_answer(ST_NOT_WRITABLE);
     *ppMem = NULL;
     if (!com_level_known(eCriticalLevel)) return com_answer(ST_BAD_ARGUMENT);
-    return com_answer(heap_alloc(object_of(face)->heap, cbSize, false, ppMem));
+    return com_answer(front_alloc(object_of(face)->heap, cbSize, false, ppMem));
 }
 
 static HRESULT STDMETHODCALLTYPE malloc_debug_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
@@ -53,7 +53,7 @@ static HRESULT STDMETHODCALLTYPE malloc_debug_alloc(IHostMalloc *face, SIZE_T cb
 
 static HRESULT STDMETHODCALLTYPE malloc_free(IHostMalloc *face, void *pMem) {
     if (pMem == NULL) return S_OK; /* a CLR does free NULL, and needs to hear that it worked */
-    return com_answer(heap_free(object_of(face)->heap, pMem));
+    return com_answer(front_free(object_of(face)->heap, pMem));
 }
 
 static const IHostMallocVtbl malloc_methods = {

@@ -9,6 +9,7 @@
 
 #include "base/cold.h"
 #include "com/com.h"
+#include "core/cache.h"
 #include "core/region.h"
 #include "os/os.h"
 #include "policy/notify.h"
@@ -153,6 +154,7 @@ HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManag
     uint64_t environment = os_environment_bytes("HOSTMEM_MAX_ADDRESS_SPACE");
     if (environment != 0) region_limit_set(environment);
     if (known.cbMaxAddressSpace != 0) region_limit_set(known.cbMaxAddressSpace);
+    cache_bound_set(known.cbThreadCache);
     manager->face.lpVtbl = (IHostMemoryManagerVtbl *)&manager_methods;
     manager->references = 1;
     *out = &manager->face;

@@ -333,3 +333,10 @@ size_t bitmap_claim_some(uint64_t *words, size_t total, size_t home, unsigned wa
     *mask = 0;
     return BITMAP_NONE;
 }
+
+uint64_t bitmap_release_some(uint64_t *words, size_t word, uint64_t mask) {
+    uint64_t seen = atom_load_rlx_u64(&words[word]); /* rlx: the CAS compares it again */
+    /* acqrel: releases to the claim that takes these bits next. */
+    while (!atom_cas_acqrel_u64(&words[word], &seen, seen & ~mask)) continue;
+    return seen & mask;
+}

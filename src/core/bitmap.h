@@ -45,6 +45,9 @@ size_t bitmap_claim_some(uint64_t *words, size_t total, size_t home, unsigned wa
  */
 bool bitmap_release(uint64_t *words, size_t first, size_t count);
 
+/* Releases those bits of one word that `mask` names and that are taken, by one atomic operation. Returns which these were. */
+uint64_t bitmap_release_some(uint64_t *words, size_t word, uint64_t mask);
+
 /* Is the bit taken? Stale at once unless the caller owns it. */
 bool bitmap_taken(const uint64_t *words, size_t bit);
 

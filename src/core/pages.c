@@ -159,3 +159,16 @@ void pages_lock(struct page first, uint64_t count) {
 void pages_unlock(struct page first, uint64_t count) {
     busy_each(first, count, busy_give);
 }
+
+bool pages_busy(struct page first, uint64_t count) {
+    while (count > 0) {
+        struct stretch s = stretch_at(first, count);
+        size_t bit = s.first % 64;
+        size_t part = 64 - bit < s.count ? 64 - bit : s.count;
+        /* rlx: a look, which says nothing about the next moment. */
+        if (atom_load_rlx_u64(&s.slot->busy[s.first / 64]) & bits_from(bit, part)) return true;
+        first.n += part;
+        count -= part;
+    }
+    return false;
+}

@@ -23,6 +23,9 @@ bool pages_all_committed(struct page first, uint64_t count);
 /* How many are. */
 uint64_t pages_count_committed(struct page first, uint64_t count);
 
+/* Is some call changing one of these pages, as far as can be seen without taking them? */
+bool pages_busy(struct page first, uint64_t count);
+
 /*
  * Between pages_lock and pages_unlock no other call changes these pages. The only place in the engine where one thread waits
  * for another, and only for a call on the same pages: bits are taken from the lowest page up, so no two calls wait for each

@@ -132,7 +132,13 @@ bool space_retract(const struct found *found) {
     return atom_cas_acqrel_u64(span_word(found->head), &seen, 0);
 }
 
-uint32_t space_next_taken(uint32_t from, uint32_t limit) {
+bool space_retract_plain(const struct found *found) {
+    if (!space_unchanged(found)) return false;
+    atom_store_rel_u64(span_word(found->head), 0); /* rel: as in space_retract */
+    return true;
+}
+
+uint32_t space_next_start(uint32_t from, uint32_t limit) {
     for (uint32_t g = from; g < limit;) {
         struct slot *slot = space_slot(granule_address((struct granule){g}));
         uint32_t slot_end = (uint32_t)((g / GRANULES_PER_SLOT + 1) * GRANULES_PER_SLOT);
@@ -150,7 +156,7 @@ uint32_t space_next_taken(uint32_t from, uint32_t limit) {
                     continue;
                 }
             }
-            if (atom_load_rlx_u64(&slot->taken[i / 64]) >> (i % 64) & 1) return g;
+            if (atom_load_rlx_u64(&slot->span[i])) return g; /* rlx: the same */
         }
     }
     return limit;

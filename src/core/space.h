@@ -84,8 +84,14 @@ void space_publish(struct granule head, struct span span);
 /* Takes the span away: false if it is not the one that `found` was read from. One caller wins. */
 bool space_retract(const struct found *found);
 
-/* The first granule at or after `from`, and below `limit`, at which a span starts or which is taken in a region; else limit. */
-uint32_t space_next_taken(uint32_t from, uint32_t limit);
+/*
+ * The same without an atomic operation, for a thread's cache: two threads that release one allocation at the same moment may
+ * both be told true. Then both have it, and the one whose cache is flushed last finds out.
+ */
+bool space_retract_plain(const struct found *found);
+
+/* The first granule at or after `from`, and below `limit`, at which a live span starts; else limit. */
+uint32_t space_next_start(uint32_t from, uint32_t limit);
 
 /*
  * Calls visit for every live span, in address order, until it returns false. Spans made or retracted meanwhile may be missed.

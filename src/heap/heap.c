@@ -30,42 +30,11 @@
 
 #include <string.h>
 
-#include "base/atom.h"
 #include "core/bitmap.h"
-#include "heap/set.h"
-#include "heap/slab.h"
+#include "heap/heap_inside.h"
 #include "os/os.h"
 
-#define CLASS_LARGE CLASS_COUNT
-#define SET_COUNT (CLASS_COUNT + 1)
-#define CLASS_BITS 8
-#define HEAPS_AT_MOST ((size_t)16384)
 #define BLOCK_LARGEST ((size_t)1 << 40) /* more than any machine has; beyond it even the tables would not fit */
-
-struct heap {
-    uint64_t number;
-    uint64_t users; /* 1 for the handle, 1 for each trim of all heaps that is at work here */
-    uint64_t taken_bytes;
-    uint64_t limit_bytes;
-    uint64_t state; /* page byte of its slabs */
-    struct set set[SET_COUNT];
-};
-
-static uint64_t heap_table; /* struct heap[HEAPS_AT_MOST] */
-static uint64_t heap_claimed[HEAPS_AT_MOST / 64];
-static uint64_t heap_live[HEAPS_AT_MOST / 64]; /* the handle is good */
-static uint64_t heap_of_process;
-
-static struct heap *heap_numbered(uint64_t number) {
-    /* acq: pairs with the CAS in table_make. */
-    return (struct heap *)(uintptr_t)atom_load_acq_u64(&heap_table) + (number - 1);
-}
-
-static uint64_t owner_of(const struct heap *heap, unsigned class_index) { return heap->number << CLASS_BITS | class_index; }
-static unsigned owner_class(uint64_t owner) { return (unsigned)(owner & ((1u << CLASS_BITS) - 1)); }
-static uint64_t owner_heap(uint64_t owner) { return owner >> CLASS_BITS; }
-
-static size_t objects_of(unsigned class_index) { return class_index == CLASS_LARGE ? 1 : class_objects(class_index); }
 
 /* ---- Giving slabs back ---------------------------------------------------------------------------------------- */
 
@@ -110,59 +79,64 @@ static void slab_emptied(struct heap *heap, unsigned class_index, struct granule
     }
 }
 
-/* Takes a pin back, with all that may follow from it. */
-static void pin_return(struct heap *heap, struct slab *slab, struct granule head) {
+/* Takes pins back, with all that may follow from it. */
+static void pins_return(struct heap *heap, struct slab *slab, struct granule head, size_t count) {
     size_t place;
-    uint64_t life = slab_unpin(slab, &place);
+    uint64_t life = slab_unpin(slab, count, &place);
     uint64_t owner = life_owner(life);
     if (owner == 0) return;
     unsigned class_index = owner_class(owner);
     if (life_count(life) < objects_of(class_index)) {
         set_mark_room(&heap_numbered(owner_heap(owner))->set[class_index], place);
     }
-    if (life_count(life) == 0 && owner_heap(owner) == heap->number) slab_emptied(heap, class_index, head);
+    if (life_count(life) == 0 && owner_heap(owner) == heap->front.number) slab_emptied(heap, class_index, head);
 }
 
 /* ---- Allocation ----------------------------------------------------------------------------------------------- */
 
-/* An object of the slab at this place, if there is one and it has one. */
-static void *take_at(struct heap *heap, unsigned class_index, size_t place) {
+/* Up to `want` (1 to 64) objects of the slab at this place. */
+static size_t take_at(struct heap *heap, unsigned class_index, size_t place, size_t want, void **blocks) {
     struct set *set = &heap->set[class_index];
     struct granule head = set_slab(set, place);
     if (head.n == 0) {
         set_mark_vacant(set, place);
-        return NULL;
+        return 0;
     }
     struct slab *slab = slab_at(head);
     uint64_t owner = owner_of(heap, class_index);
-    /* rlx: keeps late threads away from other owners' counts; the pin decides. */
-    if (life_owner(atom_load_rlx_u64(&slab->life)) != owner) return NULL;
-    uint64_t life = slab_pin(slab);
+    /* rlx: keeps late threads away from other owners' counts; the pins decide. */
+    if (life_owner(atom_load_rlx_u64(&slab->life)) != owner) return 0;
+    size_t objects = class_objects(class_index), got = 0;
+    uint64_t life = slab_pin(slab, want), mask;
     if (life_owner(life) == owner) {
-        if (life_count(life) < class_objects(class_index)) {
-            size_t object = slab_claim(slab, class_objects(class_index));
-            if (object != SIZE_MAX) return (void *)(granule_address(head) + object * class_size(class_index));
+        if (life_count(life) < objects) {
+            size_t room = objects - (size_t)life_count(life);
+            size_t word = slab_claim(slab, objects, (unsigned)(room < want ? room : want), &mask);
+            for (; word != SIZE_MAX && mask != 0; mask &= mask - 1) {
+                size_t object = word * 64 + (size_t)__builtin_ctzll(mask);
+                blocks[got++] = (void *)(granule_address(head) + object * class_size(class_index));
+            }
         } else {
             /* rlx: cannot change under the pin. It may differ from the place where the slab was found (see slab_retire). */
             set_mark_full(set, (size_t)atom_load_rlx_u64(&slab->place));
         }
     }
-    pin_return(heap, slab, head);
-    return NULL;
+    if (got < want) pins_return(heap, slab, head, want - got);
+    return got;
 }
 
-static void *take_any(struct heap *heap, unsigned class_index) {
+static size_t take_any(struct heap *heap, unsigned class_index, size_t want, void **blocks) {
     struct set *set = &heap->set[class_index];
     size_t place = (size_t)atom_load_rlx_u64(&set->hint); /* rlx: any place will do */
-    void *block = take_at(heap, class_index, place);
-    if (block != NULL) return block;
+    size_t got = take_at(heap, class_index, place, want, blocks);
+    if (got != 0) return got;
     for (place = set_next(set, 0); place != SET_NONE; place = set_next(set, place + 1)) {
-        block = take_at(heap, class_index, place);
-        if (block == NULL) continue;
+        got = take_at(heap, class_index, place, want, blocks);
+        if (got == 0) continue;
         atom_store_rlx_u64(&set->hint, place); /* rlx: as above */
-        return block;
+        return got;
     }
-    return NULL;
+    return 0;
 }
 
 /* Counts bytes that are about to be taken; false if that is past the heap's bound. */
@@ -214,13 +188,26 @@ enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **b
     if (size_bytes <= CLASS_LARGEST) {
         class_index = class_of(size_bytes);
         count_pages = class_slab_granules(class_index) * PAGES_PER_GRANULE;
-        *block = take_any(heap, class_index);
-        if (*block != NULL) {
+        if (take_any(heap, class_index, 1, block) != 0) {
             if (zero) memset(*block, 0, class_size(class_index));
             return ST_OK;
         }
     }
     return slab_add_or_trim(heap, class_index, count_pages, GRANULE_BYTES, block);
+}
+
+size_t heap_alloc_some(struct heap *heap, unsigned class_index, size_t want, void **blocks) {
+    size_t got = 0;
+    while (got < want) {
+        size_t more = take_any(heap, class_index, want - got < 64 ? want - got : 64, blocks + got);
+        if (more == 0) break;
+        got += more;
+    }
+    if (got != 0) return got;
+    /* The rest of a new slab is there for the next. */
+    uint64_t count_pages = class_slab_granules(class_index) * PAGES_PER_GRANULE;
+    if (slab_add_or_trim(heap, class_index, count_pages, GRANULE_BYTES, blocks) != ST_OK) return 0;
+    return want == 1 ? 1 : 1 + take_any(heap, class_index, want - 1 < 64 ? want - 1 : 64, blocks + 1);
 }
 
 /*
@@ -252,7 +239,7 @@ static bool block_find(const struct heap *heap, const void *address, struct bloc
     block->slab = slab_at(block->head);
     if (block->slab == NULL) return false;
     uint64_t owner = life_owner(atom_load_acq_u64(&block->slab->life)); /* acq: pairs with slab_open, for what is read next */
-    if (owner_heap(owner) != heap->number) return false;
+    if (owner_heap(owner) != heap->front.number) return false;
     block->class_index = owner_class(owner);
     size_t offset = (size_t)((uintptr_t)address - granule_address(block->head));
     block->object = 0;
@@ -271,6 +258,43 @@ enum status heap_free(struct heap *heap, void *address) {
     if (life_count(life) == objects_of(block.class_index)) set_mark_room(&heap->set[block.class_index], place);
     if (life_count(life) == 1) slab_emptied(heap, block.class_index, block.head);
     return ST_OK;
+}
+
+/* Puts the objects of one word of a slab back. Returns which of them had been taken. */
+static uint64_t give_word(struct heap *heap, const struct block *block, uint64_t mask) {
+    /* rlx: as in heap_free. */
+    size_t place = (size_t)atom_load_rlx_u64(&block->slab->place), objects = objects_of(block->class_index);
+    uint64_t life, released = slab_release_some(block->slab, block->object / 64, mask, &life);
+    uint64_t before = life_count(life), after = before - (uint64_t)__builtin_popcountll(released);
+    if (before >= objects && after < objects) set_mark_room(&heap->set[block->class_index], place);
+    if (after == 0 && released != 0) slab_emptied(heap, block->class_index, block->head);
+    return released;
+}
+
+static bool same_word(const struct block *a, const struct block *b) {
+    return a->slab == b->slab && a->object / 64 == b->object / 64;
+}
+
+void heap_free_some(struct heap *heap, void *const *blocks, size_t count, void (*bad)(void *block)) {
+    for (size_t i = 0; i < count;) {
+        struct block first, next;
+        if (!block_find(heap, blocks[i], &first)) {
+            bad(blocks[i++]);
+            continue;
+        }
+        uint64_t mask = (uint64_t)1 << first.object % 64;
+        /* What follows is often of the same word; the same object twice is not. */
+        while (++i < count && block_find(heap, blocks[i], &next) && same_word(&next, &first)) {
+            uint64_t bit = (uint64_t)1 << next.object % 64;
+            if (mask & bit) break;
+            mask |= bit;
+        }
+        uint64_t missing = mask & ~give_word(heap, &first, mask);
+        for (; missing != 0; missing &= missing - 1) {
+            size_t object = first.object / 64 * 64 + (size_t)__builtin_ctzll(missing);
+            bad((void *)(granule_address(first.head) + object * class_size(first.class_index)));
+        }
+    }
 }
 
 enum status heap_size(struct heap *heap, const void *address, size_t *size_bytes) {
@@ -297,97 +321,7 @@ enum status heap_resize(struct heap *heap, void *address, size_t size_bytes) {
     return done || wanted <= held ? ST_OK : ST_NO_ADDRESS_SPACE;
 }
 
-/* ---- Heaps ---------------------------------------------------------------------------------------------------- */
-
-static struct heap *table_make(void) {
-    uint64_t table = atom_load_acq_u64(&heap_table); /* acq: pairs with the CAS */
-    if (table != 0) return (struct heap *)(uintptr_t)table;
-    void *made;
-    size_t size = HEAPS_AT_MOST * sizeof(struct heap);
-    if (os_tables_reserve(size, &made) != ST_OK) return NULL;
-    if (atom_cas_acqrel_u64(&heap_table, &table, (uint64_t)(uintptr_t)made)) return made;
-    os_tables_discard(made, size);
-    return (struct heap *)(uintptr_t)table;
-}
-
-enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **heap) {
-    *heap = NULL;
-    struct heap *table = table_make();
-    if (table == NULL) return ST_NO_MEMORY;
-    uint64_t mask;
-    size_t word = bitmap_claim_some(heap_claimed, HEAPS_AT_MOST, 0, 1, &mask);
-    if (word == BITMAP_NONE) return ST_NO_MEMORY;
-    size_t index = word * 64 + (size_t)__builtin_ctzll(mask);
-    struct heap *made = &table[index];
-    if (os_tables_commit(made, sizeof *made) != ST_OK) {
-        bitmap_release(heap_claimed, index, 1);
-        return ST_NO_MEMORY;
-    }
-    /* The sets are as the table's first zeros or set_destroy left them. */
-    made->number = index + 1;
-    made->limit_bytes = limit_bytes;
-    made->state = executable ? PG_EXECUTE_READWRITE : PG_READWRITE;
-    atom_store_rel_u64(&made->users, 1); /* rel: pairs with heap_enter */
-    HM_CHECK(bitmap_claim(heap_live, index, 1));
-    *heap = made;
-    return ST_OK;
-}
-
-struct heap *heap_of_handle(const void *handle) {
-    uintptr_t table = (uintptr_t)atom_load_acq_u64(&heap_table); /* acq: pairs with table_make */
-    uintptr_t offset = (uintptr_t)handle - table;
-    if (table == 0 || (uintptr_t)handle < table || offset % sizeof(struct heap) != 0) return NULL;
-    size_t index = offset / sizeof(struct heap);
-    return index < HEAPS_AT_MOST && bitmap_taken(heap_live, index) ? (struct heap *)table + index : NULL;
-}
-
-/* The last user is gone. */
-static void heap_clear(struct heap *heap) {
-    for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) {
-        struct set *set = &heap->set[class_index];
-        size_t places = set_places(set);
-        for (size_t place = 0; place < places; place++) {
-            struct granule head = set_slab(set, place);
-            if (head.n == 0) continue;
-            struct slab *slab = slab_at(head);
-            if (!slab_close_by_force(slab, owner_of(heap, class_index), objects_of(class_index))) continue;
-            struct run run = slab_run(slab, head);
-            slab_discard(&run); /* if the system refuses, the run is lost, but nothing of it is reused */
-        }
-        set_destroy(set);
-    }
-    atom_store_rlx_u64(&heap->taken_bytes, 0); /* rlx: published by the release below */
-    HM_CHECK(bitmap_release(heap_claimed, (size_t)heap->number - 1, 1));
-}
-
-/* A user more; false if the last one has left already. While a user is counted the heap is not cleared. */
-static bool heap_enter(struct heap *heap) {
-    uint64_t users = atom_load_acq_u64(&heap->users); /* acq: pairs with heap_create */
-    while (users != 0 && !atom_cas_acqrel_u64(&heap->users, &users, users + 1)) continue;
-    return users != 0;
-}
-
-static void heap_leave(struct heap *heap) {
-    if (atom_add_acqrel_u64(&heap->users, UINT64_MAX) == 1) heap_clear(heap);
-}
-
-enum status heap_destroy(struct heap *heap) {
-    /* acq: pairs with the CAS in heap_default. */
-    if (heap_of_handle(heap) == NULL || (uint64_t)(uintptr_t)heap == atom_load_acq_u64(&heap_of_process)) return ST_BAD_HANDLE;
-    if (!bitmap_release(heap_live, (size_t)heap->number - 1, 1)) return ST_BAD_HANDLE; /* another destroys it */
-    heap_leave(heap);
-    return ST_OK;
-}
-
-struct heap *heap_default(void) {
-    uint64_t seen = atom_load_acq_u64(&heap_of_process); /* acq: pairs with the CAS */
-    struct heap *made;
-    if (seen != 0) return (struct heap *)(uintptr_t)seen;
-    if (heap_create(false, 0, &made) != ST_OK) return NULL;
-    if (atom_cas_acqrel_u64(&heap_of_process, &seen, (uint64_t)(uintptr_t)made)) return made;
-    heap_destroy(made);
-    return (struct heap *)(uintptr_t)seen;
-}
+/* ---- The whole heap --------------------------------------------------------------------------------------------- */
 
 size_t heap_trim_one(struct heap *heap) {
     size_t bytes = 0;
@@ -401,17 +335,6 @@ size_t heap_trim_one(struct heap *heap) {
                 bytes += slab_retire(heap, class_index, head);
             }
         }
-    }
-    return bytes;
-}
-
-size_t heap_trim(void) {
-    size_t bytes = 0;
-    for (size_t index = 0; (index = bitmap_next_taken(heap_live, HEAPS_AT_MOST, index)) < HEAPS_AT_MOST; index++) {
-        struct heap *heap = heap_numbered(index + 1);
-        if (!heap_enter(heap)) continue;
-        bytes += heap_trim_one(heap);
-        heap_leave(heap);
     }
     return bytes;
 }

@@ -9,7 +9,25 @@
 
 #include "base/base.h"
 
+#define FRONT_NUMBER_BITS 15
+#define FRONT_NUMBER_MASK (((uint64_t)1 << FRONT_NUMBER_BITS) - 1)
+
+/* What the threads' caches know a heap by: the first thing in a struct heap. */
+struct heap_front {
+    uint64_t id;     /* of all heaps that ever were: no two have the same; the number is in its low bits */
+    uint32_t number; /* of all heaps that there are */
+    uint32_t set;    /* of a thread's cache */
+};
+
 struct heap;
+
+static inline const struct heap_front *heap_front(const struct heap *heap) {
+    return (const struct heap_front *)(const void *)heap;
+}
+
+/* Keeps the heap with this number and id from being cleared, until heap_leave. NULL if it is gone. */
+struct heap *heap_enter(uint32_t number, uint64_t id);
+void heap_leave(struct heap *heap);
 
 /* limit_bytes: the most that it takes from the system, 0 for no bound. ST_NO_MEMORY. */
 enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **heap);
@@ -34,6 +52,12 @@ enum status heap_alloc_aligned(struct heap *heap, size_t size_bytes, size_t alig
  * ST_NO_MEMORY: it would have to move, and is as it was. A block that is to hold less may stay as large as it is.
  */
 enum status heap_resize(struct heap *heap, void *block, size_t size_bytes);
+
+/* Up to `want` blocks of one class at once, for the threads' caches. Returns how many; 0 if there is no memory. */
+size_t heap_alloc_some(struct heap *heap, unsigned class_index, size_t want, void **blocks);
+
+/* Frees blocks that came from heap_alloc_some; calls bad for each that is not a live block of this heap: it was freed twice. */
+void heap_free_some(struct heap *heap, void *const *blocks, size_t count, void (*bad)(void *block));
 
 /* ST_NOT_OURS for what is not a live block of this heap, as it was given out; then nothing has changed. */
 enum status heap_free(struct heap *heap, void *block);

@@ -27,9 +27,10 @@
 #define CLAIM_TRIES 16
 
 static uint64_t slab_map[SLOT_COUNT]; /* struct slab[GRANULES_PER_SLOT], 0 where no slab ever was */
+uint64_t slab_tags[SLOT_COUNT];
 
 struct slab *slab_at(struct granule head) {
-    /* acq: pairs with the CAS in table_make; the table is there to be read. */
+    /* acq: pairs with the CAS in slot_table_make; the table is there to be read. */
     uint64_t table = atom_load_acq_u64(&slab_map[head.n / GRANULES_PER_SLOT]);
     if (table == 0) return NULL;
     return (struct slab *)(uintptr_t)table + head.n % GRANULES_PER_SLOT;
@@ -42,17 +43,31 @@ bool slab_find(uintptr_t address, struct granule *head) {
     return found.span.kind == SPAN_SLAB || found.span.kind == SPAN_LARGE;
 }
 
-/* The granule's descriptor, ready to be written; NULL if there is no memory for it. */
-static struct slab *descriptor_make(struct granule head) {
-    uint64_t *entry = &slab_map[head.n / GRANULES_PER_SLOT];
-    size_t size = GRANULES_PER_SLOT * sizeof(struct slab);
+/* Puts a table into its entry, if there is none yet. False: no memory. */
+static bool slot_table_make(uint64_t *entry, size_t size) {
     uint64_t seen = atom_load_acq_u64(entry); /* acq: as in slab_at */
-    if (seen == 0) {
-        void *table;
-        if (os_tables_reserve(size, &table) != ST_OK) return NULL;
-        /* rel: publishes an empty table; whoever loses uses the winner's. */
-        if (!atom_cas_acqrel_u64(entry, &seen, (uint64_t)(uintptr_t)table)) os_tables_discard(table, size);
-    }
+    void *table;
+    if (seen != 0) return true;
+    if (os_tables_reserve(size, &table) != ST_OK) return false;
+    /* rel: publishes an empty table; whoever loses uses the winner's. */
+    if (!atom_cas_acqrel_u64(entry, &seen, (uint64_t)(uintptr_t)table)) os_tables_discard(table, size);
+    return true;
+}
+
+static uint32_t *tag_at(struct granule g) {
+    return (uint32_t *)(uintptr_t)atom_load_acq_u64(&slab_tags[g.n / GRANULES_PER_SLOT]) + g.n % GRANULES_PER_SLOT;
+}
+
+/*
+ * The granule's descriptor, ready to be written, and the tags of the `count` granules from there on in its slot. NULL: no
+ * memory.
+ */
+static struct slab *descriptor_make(struct granule head, size_t count) {
+    size_t slot = head.n / GRANULES_PER_SLOT;
+    if (!slot_table_make(&slab_map[slot], GRANULES_PER_SLOT * sizeof(struct slab))) return NULL;
+    if (!slot_table_make(&slab_tags[slot], GRANULES_PER_SLOT * sizeof(uint32_t))) return NULL;
+    size_t here = GRANULES_PER_SLOT - head.n % GRANULES_PER_SLOT;
+    if (os_tables_commit(tag_at(head), (count < here ? count : here) * sizeof(uint32_t)) != ST_OK) return NULL;
     struct slab *slab = slab_at(head);
     return os_tables_commit(slab, sizeof(struct slab)) == ST_OK ? slab : NULL;
 }
@@ -66,11 +81,18 @@ static size_t run_bytes_committed(const struct run *run) {
     return os_commit_is_lazy() && !(run->flags & SPAN_SYSTEM) ? align_up(bytes, GRANULE_BYTES) : bytes;
 }
 
+/* Only slabs of small objects have tags; they lie in one slot. */
+static void tags_write(struct granule head, size_t count, uint32_t tag, uint32_t step) {
+    for (uint32_t i = 0; i < count; i++) {
+        atom_store_rlx_u32(tag_at((struct granule){head.n + i}), tag + step * i); /* rlx: see slab_tag */
+    }
+}
+
 enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
     enum status status = region_claim_aligned(count_pages, align, run);
     if (status != ST_OK) return status;
     size_t size = run_bytes_committed(run);
-    if (descriptor_make(run->first) == NULL) {
+    if (descriptor_make(run->first, granules_for_pages(count_pages)) == NULL) {
         status = ST_NO_MEMORY;
     } else {
         status = space_prepare(run->first, count_pages);
@@ -159,7 +181,10 @@ bool slab_discard(const struct run *run) {
     if (os_decommit(granule_address(run->first), run_bytes_committed(run)) != ST_OK) return false;
     pages_fill(granule_page(run->first), run->count_pages, PG_NONE);
     struct found found;
-    if (space_find(granule_address(run->first), &found)) HM_CHECK(space_retract(&found));
+    if (space_find(granule_address(run->first), &found)) {
+        if (found.span.kind == SPAN_SLAB) tags_write(run->first, granules_for_pages(run->count_pages), 0, 0);
+        HM_CHECK(space_retract(&found));
+    }
     region_release(run);
     return true;
 }
@@ -176,6 +201,10 @@ void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64
     /* rel: pairs with slab_pin. An add, because late threads may have pins in the count (invariant 2). */
     uint64_t before = atom_add_acqrel_u64(&slab->life, life_make(owner, 1));
     HM_CHECK(life_owner(before) == 0);
+    if (kind == SPAN_SLAB) {
+        uint32_t tag = (uint32_t)(owner >> OWNER_CLASS_BITS) << TAG_HEAP_SHIFT | ((uint32_t)(owner & OWNER_CLASS_MASK) + 1);
+        tags_write(run->first, granules_for_pages(run->count_pages), tag, 1u << TAG_BACK_SHIFT);
+    }
     space_publish(run->first, (struct span){.count_pages = run->count_pages,
                                             .state = state,
                                             .kind = kind,
@@ -188,28 +217,34 @@ struct run slab_run(const struct slab *slab, struct granule head) {
     return (struct run){head, atom_load_rlx_u64(&slab->count_pages), (unsigned)atom_load_rlx_u64(&slab->flags)};
 }
 
-uint64_t slab_pin(struct slab *slab) {
+uint64_t slab_pin(struct slab *slab, size_t count) {
     /* acq: pairs with slab_open; with the right owner the bitmap is ready. */
-    return atom_add_acqrel_u64(&slab->life, 1);
+    return atom_add_acqrel_u64(&slab->life, count);
 }
 
-uint64_t slab_unpin(struct slab *slab, size_t *place) {
+uint64_t slab_unpin(struct slab *slab, size_t count, size_t *place) {
     uint64_t life = atom_load_acq_u64(&slab->life); /* acq: pairs with slab_open, for the place */
     do {
-        HM_ASSERT(life_count(life) > 0);
+        HM_ASSERT(life_count(life) >= count);
         *place = (size_t)atom_load_rlx_u64(&slab->place); /* rlx: ordered by the load of life; cannot change under a pin */
-    } while (!atom_cas_acqrel_u64(&slab->life, &life, life - 1));
-    return life - 1;
+    } while (!atom_cas_acqrel_u64(&slab->life, &life, life - count));
+    return life - count;
 }
 
-size_t slab_claim(struct slab *slab, size_t count_objects) {
+size_t slab_claim(struct slab *slab, size_t count_objects, unsigned want, uint64_t *mask) {
     size_t home = os_thread_id() % BITMAP_WORDS(count_objects);
     for (int attempt = 0; attempt < CLAIM_TRIES; attempt++) {
-        uint64_t mask;
-        size_t word = bitmap_claim_some(slab->taken, count_objects, home, 1, &mask);
-        if (word != BITMAP_NONE) return word * 64 + (size_t)__builtin_ctzll(mask);
+        size_t word = bitmap_claim_some(slab->taken, count_objects, home, want, mask);
+        if (word != BITMAP_NONE) return word;
     }
     return SIZE_MAX;
+}
+
+uint64_t slab_release_some(struct slab *slab, size_t word, uint64_t mask, uint64_t *life) {
+    uint64_t released = bitmap_release_some(slab->taken, word, mask);
+    /* rel: as in slab_release. */
+    *life = atom_add_acqrel_u64(&slab->life, -(uint64_t)__builtin_popcountll(released));
+    return released;
 }
 
 bool slab_release(struct slab *slab, size_t object, uint64_t *life) {

@@ -17,8 +17,12 @@
 #include "core/region.h"
 #include "heap/classes.h"
 
-#define SLAB_COUNT_BITS 16 /* the largest slab's 4,096 objects, and a pin for each running thread */
+#define SLAB_COUNT_BITS 24 /* the largest slab's 4,096 objects, and 64 pins for each running thread */
 #define SLAB_COUNT_MASK (((uint64_t)1 << SLAB_COUNT_BITS) - 1)
+
+/* An owner is a heap's number above the class. */
+#define OWNER_CLASS_BITS 8
+#define OWNER_CLASS_MASK (((uint64_t)1 << OWNER_CLASS_BITS) - 1)
 
 struct slab {
     uint64_t life;        /* owner << 16 | count */
@@ -46,8 +50,8 @@ enum status slab_acquire(uint64_t count_pages, uint8_t state, struct run *run);
 enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t state, struct run *run);
 
 /*
- * Makes a slab of one object, which the caller holds, longer or shorter where it is; what it gains is zero. False: there is no
- * room behind it, or the system refused, and nothing has changed.
+ * Makes a slab of one object, which the caller holds, longer or shorter where it is; what it gains is zero. False: there is
+ * no room behind it, or the system refused, and nothing has changed.
  */
 bool slab_resize(struct slab *slab, struct granule head, uint64_t count_pages);
 
@@ -60,14 +64,31 @@ void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64
 /* The run of a slab that the caller has closed or keeps from being closed. */
 struct run slab_run(const struct slab *slab, struct granule head);
 
-/* Returns the life before. The caller takes the pin back by slab_unpin, or turns it into the object that it claims. */
-uint64_t slab_pin(struct slab *slab);
+/*
+ * Takes that many pins. Returns the life before. The caller takes each back by slab_unpin, or turns it into an object that
+ * it claims.
+ */
+uint64_t slab_pin(struct slab *slab, size_t count);
 
-/* Takes a pin back. Returns the life after; if that has an owner, *place is the slab's. */
-uint64_t slab_unpin(struct slab *slab, size_t *place);
+/* Takes pins back. Returns the life after; if that has an owner, *place is the slab's. */
+uint64_t slab_unpin(struct slab *slab, size_t count, size_t *place);
 
-/* With a pin that found its owner and fewer than all objects held: claims one. SIZE_MAX if others were faster every time. */
-size_t slab_claim(struct slab *slab, size_t count_objects);
+/*
+ * With pins that found their owner and fewer than all objects held: claims up to `want` (1 to 64, as many as there are pins)
+ * objects of one word of the bitmap. Returns the word, and which of its bits in *mask; SIZE_MAX if others were faster every
+ * time.
+ */
+size_t slab_claim(struct slab *slab, size_t count_objects, unsigned want, uint64_t *mask);
+
+/* Puts those objects of a word back that `mask` names. Returns which of them were taken; *life the life before. */
+uint64_t slab_release_some(struct slab *slab, size_t word, uint64_t mask, uint64_t *life);
+
+/*
+ * What a free has to know about a block, in one load: the owner's heap in the high 16 bits, then how many granules the slab
+ * starts before the block's, then its class plus 1; 0 where there is no slab of small objects.
+ */
+#define TAG_HEAP_SHIFT 16
+#define TAG_BACK_SHIFT 8
 
 /* Puts an object back; false if it is not taken. Returns the life before in *life. */
 bool slab_release(struct slab *slab, size_t object, uint64_t *life);
@@ -80,5 +101,15 @@ bool slab_close_by_force(struct slab *slab, uint64_t owner, size_t count_objects
 
 /* Gives a slab that was just closed back to its owner, empty. */
 void slab_reopen(struct slab *slab, uint64_t owner);
+
+extern uint64_t slab_tags[SLOT_COUNT]; /* uint32_t[GRANULES_PER_SLOT], 0 where no slab ever was */
+
+static inline uint32_t slab_tag(uintptr_t address) {
+    if (address >> ADDRESS_BITS) return 0;
+    /* acq: pairs with the CAS that installed the table. */
+    const uint32_t *table = (const uint32_t *)(uintptr_t)atom_load_acq_u64(&slab_tags[address >> SLOT_SHIFT]);
+    /* rlx: written before the slab's first object was given out, and whoever frees one has been handed it. */
+    return table ? atom_load_rlx_u32(&table[address >> GRANULE_SHIFT & (GRANULES_PER_SLOT - 1)]) : 0;
+}
 
 #endif

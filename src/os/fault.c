@@ -71,6 +71,7 @@ PASSING(bool, watches_writes, (void), ())
 PASSING(bool, commit_is_lazy, (void), ())
 PASSING(size_t, large_page_bytes, (void), ())
 PASSING(uint32_t, thread_id, (void), ())
+PASSING(uint64_t, clock_ms, (void), ())
 PASSING(uint32_t, last_error, (void), ())
 PASSING(uint64_t, environment_bytes, (const char *name), (name))
 

@@ -13,8 +13,12 @@
 #define _GNU_SOURCE
 #include "os/os.h"
 
+#include "base/atom.h"
+#include "os/os_slot.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -356,6 +360,12 @@ size_t OS_FUNCTION(large_page_bytes)(void) { return (size_t)2 << 20; }
 
 uint32_t OS_FUNCTION(thread_id)(void) { return (uint32_t)((uintptr_t)__builtin_thread_pointer() >> PAGE_SHIFT); }
 
+uint64_t OS_FUNCTION(clock_ms)(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 void OS_FUNCTION(yield)(unsigned attempt) {
     int kept = errno;
     if (attempt < 8) {
@@ -366,6 +376,27 @@ void OS_FUNCTION(yield)(unsigned attempt) {
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     }
     errno = kept;
+}
+
+__thread void *os_slot_value[OS_SLOT_COUNT] __attribute__((tls_model("initial-exec")));
+
+bool os_slots_there(void) { return true; }
+
+/* The key is made by whoever comes first: 0 not yet, 1 being made, 2 there, 3 not to be had. */
+static pthread_key_t exit_key;
+static uint32_t exit_key_state;
+
+bool os_at_thread_exit(void (*on_exit)(void *value), void *value) {
+    uint32_t seen = 0;
+    int kept = errno;
+    if (atom_cas_acqrel_u32(&exit_key_state, &seen, 1)) {
+        seen = pthread_key_create(&exit_key, on_exit) == 0 ? 2 : 3;
+        atom_store_rel_u32(&exit_key_state, seen); /* rel: publishes the key */
+    }
+    /* A thread that meets the making (1) does without this time; nobody waits. acq is in the failed CAS. */
+    bool armed = seen == 2 && pthread_setspecific(exit_key, value) == 0;
+    errno = kept;
+    return armed;
 }
 
 static __thread uint32_t last_error __attribute__((tls_model("initial-exec")));

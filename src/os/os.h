@@ -98,6 +98,9 @@ size_t os_large_page_bytes(void);
 /* A number that tells running threads apart; cheap. */
 uint32_t os_thread_id(void);
 
+/* Milliseconds of a clock that only goes forward; coarse and cheap. */
+uint64_t os_clock_ms(void);
+
 /* Lets other threads run: attempt counts the calls in one wait, and later ones wait longer. */
 void os_yield(unsigned attempt);
 

@@ -24,6 +24,9 @@
 
 #include <windows.h>
 
+#include "base/atom.h"
+#include "os/os_slot.h"
+
 enum { RESERVE_TRIES = 16 };
 
 /* What the system has just refused with, in the engine's words. Called right after the call that failed. */
@@ -224,6 +227,8 @@ size_t OS_FUNCTION(large_page_bytes)(void) { return GetLargePageMinimum(); }
 
 uint32_t OS_FUNCTION(thread_id)(void) { return GetCurrentThreadId(); }
 
+uint64_t OS_FUNCTION(clock_ms)(void) { return GetTickCount64(); }
+
 void OS_FUNCTION(yield)(unsigned attempt) {
     if (attempt < 8) { /* what is waited for takes no longer than this, unless its thread is not running */
         for (unsigned i = 0; i < 16u << attempt; i++) __builtin_ia32_pause();
@@ -233,6 +238,38 @@ void OS_FUNCTION(yield)(unsigned attempt) {
     if (attempt >= 64) Sleep(1);
     else if (!SwitchToThread()) Sleep(0);
     SetLastError(before);
+}
+
+/* 0 not yet, 1 being made, 2 there, 3 not to be had. A thread that meets the making does without; nobody waits. */
+static uint32_t slots_state, exit_state;
+static DWORD exit_index;
+uint32_t os_slot_offset[OS_SLOT_COUNT];
+
+enum { TEB_SLOTS = 0x1480, TEB_SLOT_COUNT = 64 };
+
+bool os_slots_there(void) {
+    uint32_t seen = 0;
+    if (!atom_cas_acqrel_u32(&slots_state, &seen, 1)) return seen == 2; /* acq: pairs with the store below */
+    DWORD before = GetLastError(), index[OS_SLOT_COUNT];
+    bool good = true;
+    for (int i = 0; i < OS_SLOT_COUNT; i++) good = (index[i] = TlsAlloc()) < TEB_SLOT_COUNT && good;
+    for (int i = 0; i < OS_SLOT_COUNT && good; i++) os_slot_offset[i] = (uint32_t)(TEB_SLOTS + 8 * index[i]);
+    atom_store_rel_u32(&slots_state, good ? 2 : 3); /* rel: publishes the offsets */
+    SetLastError(before);
+    return good;
+}
+
+bool os_at_thread_exit(void (*on_exit)(void *value), void *value) {
+    uint32_t seen = 0;
+    DWORD before = GetLastError();
+    if (atom_cas_acqrel_u32(&exit_state, &seen, 1)) {
+        exit_index = FlsAlloc((PFLS_CALLBACK_FUNCTION)on_exit); /* one calling convention on 64-bit Windows */
+        seen = exit_index != FLS_OUT_OF_INDEXES ? 2 : 3;
+        atom_store_rel_u32(&exit_state, seen); /* rel: publishes the index */
+    }
+    bool armed = seen == 2 && FlsSetValue(exit_index, value);
+    SetLastError(before);
+    return armed;
 }
 
 void OS_FUNCTION(last_error_set)(uint32_t error) { SetLastError(error); }

@@ -12,6 +12,7 @@
 #include "core/region.h"
 #include "os/os.h"
 #include "vm/range.h"
+#include "vm/spans.h"
 #include "vm/vm.h"
 
 #define TYPE_KNOWN                                                                                                               \
@@ -61,10 +62,8 @@ static enum status run_claim(uintptr_t address, uint64_t count_pages, DWORD type
     return region_claim(count_pages, type & MEM_TOP_DOWN, run);
 }
 
-static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t state, uintptr_t *result) {
-    uintptr_t base = align_down(address, GRANULE_BYTES);
-    if (!range_sane(base, (address - base) + size)) return ST_BAD_ARGUMENT;
-    uint64_t count_pages = (align_up(address + size, PAGE_BYTES) - base) >> PAGE_SHIFT;
+/* A new allocation of what the caller asked for, all or nothing. */
+static enum status alloc_make(uintptr_t base, uint64_t count_pages, DWORD type, uint8_t state, uintptr_t *result) {
     struct run run;
     enum status status = run_claim(base, count_pages, type, state, &run);
     if (status != ST_OK) return status;
@@ -85,6 +84,18 @@ static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t
     space_publish(run.first, span);
     *result = granule_address(run.first);
     return ST_OK;
+}
+
+static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t state, uintptr_t *result) {
+    uintptr_t base = align_down(address, GRANULE_BYTES);
+    if (!range_sane(base, (address - base) + size)) return ST_BAD_ARGUMENT;
+    uint64_t count_pages = (align_up(address + size, PAGE_BYTES) - base) >> PAGE_SHIFT;
+    bool plain = !base && !(type & ~(DWORD)(MEM_COMMIT | MEM_RESERVE)) && type & MEM_COMMIT && state == PG_READWRITE;
+    if (plain && spans_take(count_pages, result)) return ST_OK;
+    enum status status = alloc_make(base, count_pages, type, state, result);
+    /* What this thread keeps at hand may lie where the caller wants to be, or be what is missing. */
+    if (status != ST_OK && spans_flush() != 0) status = alloc_make(base, count_pages, type, state, result);
+    return status;
 }
 
 /* With the range locked. */

@@ -8,6 +8,7 @@
 #include "core/region.h"
 #include "os/os.h"
 #include "vm/range.h"
+#include "vm/spans.h"
 #include "vm/vm.h"
 
 /* With the range locked: drops what is committed, if anything. */
@@ -46,6 +47,7 @@ static enum status free_release(uintptr_t address) {
         r.first = granule_page(r.owner.head);
         r.count = r.owner.span.count_pages;
         if (page_of(address).n != r.first.n) return ST_BAD_ADDRESS;
+        if (spans_leave(&r.owner)) return ST_OK;
     } while (!range_lock(&r));
     enum status status = release_locked(&r);
     if (status == ST_OK) HM_CHECK(space_retract(&r.owner)); /* nobody else can: the pages are held */

@@ -39,7 +39,7 @@ static void describe_span(struct page page, const struct found *f, MEMORY_BASIC_
 static void describe_free(uintptr_t page, MEMORY_BASIC_INFORMATION *info) {
     uint32_t granule = granule_of(page).n;
     uint32_t region_end = (uint32_t)((granule / GRANULES_PER_SLOT + 1) * GRANULES_PER_SLOT);
-    uint32_t end = space_next_taken(granule + 1, region_end);
+    uint32_t end = space_next_start(granule + 1, region_end);
     info->RegionSize = granule_address((struct granule){end}) - page;
     info->State = MEM_FREE;
     info->Protect = PAGE_NOACCESS;

@@ -22,6 +22,12 @@ int fuzz_main(int argc, char **argv, const struct fuzz_target *target);
 /* Do two answers agree? The content is not compared where the model says that it may be any. */
 bool fuzz_agree(const struct vm_answer *a, const struct vm_answer *b, bool any_tag);
 
+/*
+ * In the first half of a run the engine's thread caches are on: what was released may still be accessible there. Corrects
+ * the engine's answer to a touch of free memory then. In the second half they are off, and nothing is excused.
+ */
+void fuzz_lingering_correct(const struct model *m, const struct vm_call *call, struct vm_answer *answer);
+
 /* The engine, with rooms in a region, and some where no region is. */
 void fuzz_engine(struct vm_world *w);
 

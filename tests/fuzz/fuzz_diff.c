@@ -106,6 +106,7 @@ static bool step(const struct model *m, const struct vm_call *call, const struct
     }
     world_call(&engine, call, &ours);
     guard_correct(m, call, &ours);
+    fuzz_lingering_correct(m, call, &ours);
     handed_on_correct(m, call, &ours);
     if (fuzz_agree(&theirs, &ours, expected->any_tag)) return true;
     printf("%s answer, and the engine's:\n", made ? "the system's" : "the model's (the system was not asked)");

@@ -21,6 +21,7 @@
 #define SET_SEGMENTS 1u
 #include "../../src/core/bitmap.c"
 #include "../../src/heap/heap.c"
+#include "../../src/heap/heap_table.c"
 #include "../../src/heap/set.c"
 #include "../../src/heap/slab.c"
 
@@ -304,7 +305,7 @@ static void begin_destroy(void) {
 }
 static void destroy_thread(int me) {
     if (me == 0) MODEL_HOLDS(heap_destroy(scene.heap[0]) == ST_OK);
-    else if (heap_enter(scene.heap[0])) {
+    else if (user_add(scene.heap[0])) {
         heap_trim_one(scene.heap[0]);
         heap_leave(scene.heap[0]);
         model_mark(MARK_ONE);

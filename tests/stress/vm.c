@@ -175,6 +175,7 @@ int main(void) {
     run(seconds < 4 ? seconds / 4 : 1); /* tables and stacks are touched before the measure is taken */
     size_t before = resident();
     uint64_t calls = run(seconds);
+    HmTrim();
     size_t after = resident();
     HM_STATS stats = {.cbSize = sizeof stats};
     CHECK(HmGetStats(&stats));

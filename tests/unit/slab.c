@@ -69,18 +69,22 @@ static void test_objects(void) {
     if (slab == NULL) return;
     bool seen[OBJECTS] = {true}; /* slab_open took the first */
     for (int i = 1; i < OBJECTS; i++) {
-        uint64_t life = slab_pin(slab);
+        uint64_t life = slab_pin(slab, 1);
         CHECK_EQ(life_owner(life), OWNER);
         CHECK_EQ(life_count(life), i);
-        size_t object = slab_claim(slab, OBJECTS);
+        uint64_t mask;
+        size_t word = slab_claim(slab, OBJECTS, 1, &mask);
+        if (!CHECK(word != SIZE_MAX && mask != 0)) return;
+        size_t object = word * 64 + (size_t)__builtin_ctzll(mask);
         if (!CHECK(object < OBJECTS)) return;
         CHECK(!seen[object]);
         seen[object] = true;
     }
     size_t place;
-    CHECK_EQ(life_count(slab_pin(slab)), OBJECTS);
-    CHECK_EQ(slab_claim(slab, OBJECTS), SIZE_MAX);
-    CHECK_EQ(life_count(slab_unpin(slab, &place)), OBJECTS);
+    CHECK_EQ(life_count(slab_pin(slab, 1)), OBJECTS);
+    uint64_t none;
+    CHECK_EQ(slab_claim(slab, OBJECTS, 1, &none), SIZE_MAX);
+    CHECK_EQ(life_count(slab_unpin(slab, 1, &place)), OBJECTS);
     CHECK(!slab_close(slab, OWNER));
     for (size_t i = 0; i < OBJECTS; i++) {
         uint64_t life;
@@ -105,22 +109,22 @@ static void test_late(void) {
     if (slab == NULL) return;
     uint64_t life;
     size_t place;
-    slab_pin(slab);
+    slab_pin(slab, 1);
     CHECK(slab_release(slab, 0, &life));
     CHECK(!slab_close(slab, OWNER)); /* the pin holds it */
-    CHECK_EQ(life_count(slab_unpin(slab, &place)), 0);
+    CHECK_EQ(life_count(slab_unpin(slab, 1, &place)), 0);
     CHECK_EQ(place, 3);
     CHECK(slab_close(slab, OWNER));
-    CHECK_EQ(life_owner(slab_pin(slab)), 0); /* late, in between */
+    CHECK_EQ(life_owner(slab_pin(slab, 1)), 0); /* late, in between */
     slab_open(&run, SPAN_SLAB, PG_READWRITE, OTHER, 5, OBJECTS);
     CHECK_EQ(life_count(slab->life), 2);
-    CHECK_EQ(life_owner(slab_pin(slab)), OTHER);
-    CHECK_EQ(life_count(slab_unpin(slab, &place)), 2);
+    CHECK_EQ(life_owner(slab_pin(slab, 1)), OTHER);
+    CHECK_EQ(life_count(slab_unpin(slab, 1, &place)), 2);
     CHECK_EQ(place, 5);
     CHECK(!slab_close_by_force(slab, OWNER, OBJECTS));
     CHECK(slab_close_by_force(slab, OTHER, OBJECTS)); /* with an object out, and the pin still there */
     CHECK_EQ(slab->life, 1);
-    CHECK_EQ(slab_unpin(slab, &place), 0);
+    CHECK_EQ(slab_unpin(slab, 1, &place), 0);
     CHECK(slab_discard(&run));
 }
 
@@ -138,12 +142,15 @@ static void *storm_late(void *context) {
     unsigned char *bytes = (unsigned char *)granule_address(storm_run.first);
     while (atom_load_acq_u64(&storm_stop) == 0) {
         for (int i = 0; i < 500; i++) atom_pause(); /* so that the slab is empty at times */
-        uint64_t life = slab_pin(storm_slab);
+        uint64_t life = slab_pin(storm_slab, 1), mask;
         size_t object = SIZE_MAX;
         size_t place;
-        if (life_owner(life) == owner && life_count(life) < STORM_OBJECTS) object = slab_claim(storm_slab, STORM_OBJECTS);
+        if (life_owner(life) == owner && life_count(life) < STORM_OBJECTS) {
+            size_t word = slab_claim(storm_slab, STORM_OBJECTS, 1, &mask);
+            if (word != SIZE_MAX) object = word * 64 + (size_t)__builtin_ctzll(mask);
+        }
         if (object == SIZE_MAX) {
-            slab_unpin(storm_slab, &place);
+            slab_unpin(storm_slab, 1, &place);
             continue;
         }
         CHECK(object < STORM_OBJECTS);

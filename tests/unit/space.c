@@ -92,11 +92,11 @@ static void walking(void) {
     space_each(count_visit, &seen);
     CHECK_EQ(seen, 2); /* stops when told to */
     uint32_t first = at(base).n;
-    CHECK_EQ(space_next_taken(first, first + 1000), first);
-    CHECK_EQ(space_next_taken(first + 1, first + 1000), first + 300);
-    CHECK_EQ(space_next_taken(first + 301, first + 599), first + 599);
-    CHECK_EQ(space_next_taken(first + 301, first + 10 * (uint32_t)GRANULES_PER_SLOT), first + 600);
-    CHECK_EQ(space_next_taken(first + 601, first + 10 * (uint32_t)GRANULES_PER_SLOT), first + 10 * (uint32_t)GRANULES_PER_SLOT);
+    CHECK_EQ(space_next_start(first, first + 1000), first);
+    CHECK_EQ(space_next_start(first + 1, first + 1000), first + 300);
+    CHECK_EQ(space_next_start(first + 301, first + 599), first + 599);
+    CHECK_EQ(space_next_start(first + 301, first + 10 * (uint32_t)GRANULES_PER_SLOT), first + 600);
+    CHECK_EQ(space_next_start(first + 601, first + 10 * (uint32_t)GRANULES_PER_SLOT), first + 10 * (uint32_t)GRANULES_PER_SLOT);
 }
 
 int main(void) {

@@ -15,6 +15,7 @@
 
 static size_t taken(void) {
     struct region_totals totals;
+    HmTrim(); /* what this thread has at hand counts as taken */
     region_totals(&totals);
     return totals.granules_taken;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "dropin/malloc/dropin.h"
+#include "core/cache.h"
 #include "heap/heap.h"
 
 struct figures {
@@ -44,6 +45,7 @@ DROPIN_EXPORT struct mallinfo mallinfo(void) {
 
 DROPIN_EXPORT int malloc_trim(size_t pad) {
     (void)pad;
+    cache_flush_all();
     return heap_trim() != 0;
 }
 

@@ -2,13 +2,15 @@
  * malloc.c - the C library's allocation functions, answered from the process's heap (heap_default).
  *
  * The library is preloaded: it serves a program from the dynamic linker's first call on, before any constructor, and until
- * the process has ended, after every destructor. So nothing here has a constructor or needs one, everything is made by the
- * first call that wants it, and the heap neither waits nor calls anything that allocates: signal handlers may allocate at any
- * point, and in a child made by fork the heap is whole whatever other threads were doing.
+ * the process has ended, after every destructor. So nothing here needs a constructor, everything is made by the first call
+ * that wants it (the one constructor only asks to be told of what the threads' caches find later), and the heap neither
+ * waits nor calls anything that allocates: signal handlers may allocate at any point, and in a child made by fork the heap
+ * is whole whatever other threads were doing.
  *
  * errno: a failure sets ENOMEM or EINVAL; posix_memalign returns them and leaves errno alone; success and free leave it alone.
  *
- * A pointer that is not a live block ends the process with one line. That is found out without reading the pointer's target.
+ * A pointer that is not a live block ends the process with one line. That is found out without reading the pointer's target: at
+ * once, or for a second free of a block that the thread freed a while ago, when its cache is next flushed (heap/front.h).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +21,7 @@
 #include <unistd.h>
 
 #include "dropin/malloc/dropin.h"
-#include "heap/heap.h"
+#include "heap/front.h"
 
 #define BLOCK_ALIGN ((size_t)16)
 
@@ -79,7 +81,7 @@ void *dropin_alloc(size_t size_bytes, size_t align, bool zero) {
     if (__builtin_expect(heap == NULL || !memory_promised(size_bytes), 0))
         return NULL;
     if (__builtin_expect(align <= BLOCK_ALIGN, 1)) {
-        heap_alloc(heap, size_bytes, zero, &block);
+        front_alloc(heap, size_bytes, zero, &block);
     } else {
         heap_alloc_aligned(heap, size_bytes, align, zero, &block);
     }
@@ -97,9 +99,17 @@ void dropin_free(const char *caller, void *block) {
     if (block == NULL)
         return;
     struct heap *heap = heap_default();
-    if (__builtin_expect(heap == NULL || heap_free(heap, block) != ST_OK, 0)) {
+    if (__builtin_expect(heap == NULL || front_free(heap, block) != ST_OK, 0)) {
         dropin_abort(caller, "invalid pointer", (uintptr_t)block);
     }
+}
+
+static void double_free(void *block) {
+    dropin_abort("free()", "double free of", (uintptr_t)block);
+}
+
+__attribute__((constructor)) static void be_told(void) {
+    front_on_double_free(double_free);
 }
 
 static size_t usable_size(const char *caller, const void *block) {

@@ -1,0 +1,15 @@
+/*
+ * zero.h - making used memory zero again. Layer: core.
+ */
+#ifndef HM_ZERO_H
+#define HM_ZERO_H
+
+#include "base/base.h"
+
+/*
+ * Zeroes memory of which little may have been written: whole pages, page-aligned. Looks before it writes, since looking costs
+ * less than half of writing and leaves clean lines clean.
+ */
+void zero_used(void *start, size_t size);
+
+#endif

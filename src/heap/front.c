@@ -1,0 +1,92 @@
+/*
+ * front.c - filling and emptying the magazines of heaps.
+ *
+ * A set of a thread's cache belongs to one heap at a time, known by an id that is never used again: what a set still holds
+ * of a heap that was destroyed is forgotten, since its slabs are gone. While a flush is at work the heap is kept from being
+ * cleared (heap_enter).
+ *
+ * Everything here runs with the thread's cache entered, so what the calls below may allocate in their turn goes past it.
+ */
+#include "heap/front.h"
+
+#include <string.h>
+
+#include "base/atom.h"
+
+static uint64_t double_free_tell; /* void (*)(void *block) */
+static uint64_t double_free_count;
+
+void front_on_double_free(void (*tell)(void *block)) {
+    atom_store_rel_u64(&double_free_tell, (uint64_t)(uintptr_t)tell); /* rel: what it uses is ready */
+}
+
+uint64_t front_double_frees(void) { return atom_load_rlx_u64(&double_free_count); /* rlx: a figure for people */ }
+
+static void tell_double_free(void *block) {
+    void (*tell)(void *) = (void (*)(void *))(uintptr_t)atom_load_acq_u64(&double_free_tell); /* acq: as above */
+    atom_add_acqrel_u64(&double_free_count, 1);
+    if (tell) tell(block);
+}
+
+static size_t item_bytes(unsigned bin) { return class_size(bin); }
+
+/* The owner of a set is the heap's id with its number, so that a flush can find the heap. */
+static void flush(uint64_t owner, unsigned bin, void **items, size_t count) {
+    (void)bin;
+    uint64_t number = owner & FRONT_NUMBER_MASK;
+    struct heap *heap = heap_enter((uint32_t)number, owner);
+    if (!heap) return;
+    heap_free_some(heap, items, count, tell_double_free);
+    heap_leave(heap);
+}
+
+static const struct cache_source source = {item_bytes, flush};
+
+/* The cache with the heap's set attached, entered; NULL if the thread has to do without. */
+static struct cache *front_enter(struct heap *heap) {
+    const struct heap_front *front = heap_front(heap);
+    struct cache *cache = cache_enter_or_make();
+    if (cache && !cache_attach(cache, front->set, front->id, &source)) {
+        cache_leave(cache);
+        return NULL;
+    }
+    return cache;
+}
+
+void *front_fetch(struct heap *heap, unsigned class_index) {
+    const struct heap_front *front = heap_front(heap);
+    struct cache *cache = front_enter(heap);
+    void *block = NULL;
+    if (!cache) return heap_alloc_some(heap, class_index, 1, &block) ? block : NULL;
+    void **items;
+    size_t want = cache_want(cache, front->set, class_index, &items);
+    struct magazine *m = &cache->bin[front->set][class_index];
+    if (want) cache_filled(m, heap_alloc_some(heap, class_index, want, items));
+    if (m->top != m->base) {
+        block = *--m->top;
+    } else {
+        /* No memory: what this thread keeps of the heap's other classes may be what is missing. Or nothing is ever kept. */
+        if (want) cache_flush_set(cache, front->set);
+        heap_alloc_some(heap, class_index, 1, &block);
+    }
+    cache_leave(cache);
+    return block;
+}
+
+enum status front_return(struct heap *heap, unsigned class_index, void *block) {
+    const struct heap_front *front = heap_front(heap);
+    struct cache *cache = front_enter(heap);
+    if (!cache) return heap_free(heap, block);
+    struct magazine *m = &cache->bin[front->set][class_index];
+    bool room = cache_make_room(cache, front->set, class_index);
+    if (room) *m->top++ = block;
+    cache_leave(cache);
+    return room ? ST_OK : heap_free(heap, block);
+}
+
+enum status front_alloc_other(struct heap *heap, size_t size_bytes, bool zero, void **block) {
+    if (size_bytes > CLASS_LARGEST) return heap_alloc(heap, size_bytes, zero, block);
+    enum status status = front_alloc(heap, size_bytes, false, block);
+    if (status == ST_OK && zero) memset(*block, 0, class_size(class_of(size_bytes)));
+    return status;
+}

@@ -1,0 +1,38 @@
+/*
+ * heap_inside.h - what a heap is made of, for the files that make it up: heap.c serves requests, heap_table.c makes and ends
+ * heaps. Nobody else includes it. Layer: heap.
+ */
+#ifndef HM_HEAP_INSIDE_H
+#define HM_HEAP_INSIDE_H
+
+#include "base/atom.h"
+#include "heap/classes.h"
+#include "heap/heap.h"
+#include "heap/set.h"
+#include "heap/slab.h"
+
+/* The class of blocks of their own: a slab with one object each. */
+#define CLASS_LARGE CLASS_COUNT
+#define SET_COUNT (CLASS_COUNT + 1)
+
+struct heap {
+    struct heap_front front; /* first: see heap_front */
+    uint64_t users;          /* 1 for the handle, 1 for each trim or flush that is at work here */
+    uint64_t taken_bytes;
+    uint64_t limit_bytes;
+    uint64_t state; /* page byte of its slabs */
+    struct set set[SET_COUNT];
+};
+
+/* The heap with this number, live or not. One with that number has been made. */
+struct heap *heap_numbered(uint64_t number);
+
+static inline uint64_t owner_of(const struct heap *heap, unsigned class_index) {
+    return (uint64_t)heap->front.number << OWNER_CLASS_BITS | class_index;
+}
+static inline unsigned owner_class(uint64_t owner) { return (unsigned)(owner & OWNER_CLASS_MASK); }
+static inline uint64_t owner_heap(uint64_t owner) { return owner >> OWNER_CLASS_BITS; }
+
+static inline size_t objects_of(unsigned class_index) { return class_index == CLASS_LARGE ? 1 : class_objects(class_index); }
+
+#endif

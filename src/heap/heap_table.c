@@ -1,0 +1,138 @@
+/*
+ * heap_table.c - heaps as a whole: making one, telling a live one from anything else, ending it.
+ *
+ * Heaps stand in a table that is reserved once and never unmapped; a bit says that an entry is claimed, another that its
+ * handle is good. A handle is the entry's address, so checking one looks at the engine's own memory alone. What is at work
+ * in a heap without being asked by its program (a trim of all heaps, the flush of a thread's cache) counts as a user of it:
+ * the heap is destroyed at once for its program, and cleared by the last user that leaves.
+ */
+#include "heap/heap_inside.h"
+
+#include "core/bitmap.h"
+#include "core/cache.h"
+#include "os/os.h"
+
+#define HEAPS_AT_MOST ((size_t)16384)
+
+static uint64_t heap_table; /* struct heap[HEAPS_AT_MOST] */
+static uint64_t heap_claimed[HEAPS_AT_MOST / 64];
+static uint64_t heap_live[HEAPS_AT_MOST / 64]; /* the handle is good */
+static uint64_t heap_of_process;
+static uint64_t heaps_made;
+
+struct heap *heap_numbered(uint64_t number) {
+    /* acq: pairs with the CAS in table_make. */
+    return (struct heap *)(uintptr_t)atom_load_acq_u64(&heap_table) + (number - 1);
+}
+
+static struct heap *table_make(void) {
+    uint64_t table = atom_load_acq_u64(&heap_table); /* acq: pairs with the CAS */
+    if (table != 0) return (struct heap *)(uintptr_t)table;
+    void *made;
+    size_t size = HEAPS_AT_MOST * sizeof(struct heap);
+    if (os_tables_reserve(size, &made) != ST_OK) return NULL;
+    if (atom_cas_acqrel_u64(&heap_table, &table, (uint64_t)(uintptr_t)made)) return made;
+    os_tables_discard(made, size);
+    return (struct heap *)(uintptr_t)table;
+}
+
+enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **heap) {
+    *heap = NULL;
+    struct heap *table = table_make();
+    if (table == NULL) return ST_NO_MEMORY;
+    uint64_t mask;
+    size_t word = bitmap_claim_some(heap_claimed, HEAPS_AT_MOST, 0, 1, &mask);
+    if (word == BITMAP_NONE) return ST_NO_MEMORY;
+    size_t index = word * 64 + (size_t)__builtin_ctzll(mask);
+    struct heap *made = &table[index];
+    if (os_tables_commit(made, sizeof *made) != ST_OK) {
+        bitmap_release(heap_claimed, index, 1);
+        return ST_NO_MEMORY;
+    }
+    /* The sets are as the table's first zeros or set_destroy left them. */
+    made->front.number = (uint32_t)index + 1;
+    made->front.set = 1 + (uint32_t)index % (CACHE_SETS - 1);
+    uint64_t id = (atom_add_acqrel_u64(&heaps_made, 1) + 1) << FRONT_NUMBER_BITS | (index + 1);
+    atom_store_rel_u64(&made->front.id, id); /* rel: pairs with heap_enter */
+    made->limit_bytes = limit_bytes;
+    made->state = executable ? PG_EXECUTE_READWRITE : PG_READWRITE;
+    atom_store_rel_u64(&made->users, 1); /* rel: pairs with heap_enter */
+    HM_CHECK(bitmap_claim(heap_live, index, 1));
+    *heap = made;
+    return ST_OK;
+}
+
+struct heap *heap_of_handle(const void *handle) {
+    uintptr_t table = (uintptr_t)atom_load_acq_u64(&heap_table); /* acq: pairs with table_make */
+    uintptr_t offset = (uintptr_t)handle - table;
+    if (table == 0 || (uintptr_t)handle < table || offset % sizeof(struct heap) != 0) return NULL;
+    size_t index = offset / sizeof(struct heap);
+    return index < HEAPS_AT_MOST && bitmap_taken(heap_live, index) ? (struct heap *)table + index : NULL;
+}
+
+/* The last user is gone. */
+static void heap_clear(struct heap *heap) {
+    for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) {
+        struct set *set = &heap->set[class_index];
+        size_t places = set_places(set);
+        for (size_t place = 0; place < places; place++) {
+            struct granule head = set_slab(set, place);
+            if (head.n == 0) continue;
+            struct slab *slab = slab_at(head);
+            if (!slab_close_by_force(slab, owner_of(heap, class_index), objects_of(class_index))) continue;
+            struct run run = slab_run(slab, head);
+            slab_discard(&run); /* if the system refuses, the run is lost, but nothing of it is reused */
+        }
+        set_destroy(set);
+    }
+    atom_store_rlx_u64(&heap->taken_bytes, 0); /* rlx: published by the release below */
+    HM_CHECK(bitmap_release(heap_claimed, (size_t)heap->front.number - 1, 1));
+}
+
+/* A user more; false if the last one has left already. While a user is counted the heap is not cleared. */
+static bool user_add(struct heap *heap) {
+    uint64_t users = atom_load_acq_u64(&heap->users); /* acq: pairs with heap_create */
+    while (users != 0 && !atom_cas_acqrel_u64(&heap->users, &users, users + 1)) continue;
+    return users != 0;
+}
+
+struct heap *heap_enter(uint32_t number, uint64_t id) {
+    struct heap *heap = heap_numbered(number);
+    if (!user_add(heap)) return NULL;
+    if (atom_load_acq_u64(&heap->front.id) == id) return heap; /* acq: pairs with heap_create */
+    heap_leave(heap);
+    return NULL;
+}
+
+void heap_leave(struct heap *heap) {
+    if (atom_add_acqrel_u64(&heap->users, UINT64_MAX) == 1) heap_clear(heap);
+}
+
+enum status heap_destroy(struct heap *heap) {
+    /* acq: pairs with the CAS in heap_default. */
+    if (heap_of_handle(heap) == NULL || (uint64_t)(uintptr_t)heap == atom_load_acq_u64(&heap_of_process)) return ST_BAD_HANDLE;
+    if (!bitmap_release(heap_live, (size_t)heap->front.number - 1, 1)) return ST_BAD_HANDLE; /* another destroys it */
+    heap_leave(heap);
+    return ST_OK;
+}
+
+struct heap *heap_default(void) {
+    uint64_t seen = atom_load_acq_u64(&heap_of_process); /* acq: pairs with the CAS */
+    struct heap *made;
+    if (seen != 0) return (struct heap *)(uintptr_t)seen;
+    if (heap_create(false, 0, &made) != ST_OK) return NULL;
+    if (atom_cas_acqrel_u64(&heap_of_process, &seen, (uint64_t)(uintptr_t)made)) return made;
+    heap_destroy(made);
+    return (struct heap *)(uintptr_t)seen;
+}
+
+size_t heap_trim(void) {
+    size_t bytes = 0;
+    for (size_t index = 0; (index = bitmap_next_taken(heap_live, HEAPS_AT_MOST, index)) < HEAPS_AT_MOST; index++) {
+        struct heap *heap = heap_numbered(index + 1);
+        if (!user_add(heap)) continue;
+        bytes += heap_trim_one(heap);
+        heap_leave(heap);
+    }
+    return bytes;
+}

@@ -1,0 +1,52 @@
+/*
+ * os_slot.h - two pointers of the running thread's own, reached in one or two instructions. Part of the os layer's contract.
+ *
+ * On Linux they are thread-local variables of the initial-exec model. On Windows they are the first TlsAlloc slots that the
+ * engine got, read straight from the thread's environment block, since mingw's thread-local variables cost a call; where the
+ * process had used up the block's 64 slots before, there are none: os_slots_there() is false and both always read as NULL.
+ */
+#ifndef HM_OS_SLOT_H
+#define HM_OS_SLOT_H
+
+#include "base/atom.h"
+#include "base/base.h"
+
+enum { OS_SLOT_READY, OS_SLOT_OWN, OS_SLOT_COUNT };
+
+#ifdef _WIN32
+extern uint32_t os_slot_offset[OS_SLOT_COUNT]; /* from the block's start; 0: none */
+
+static inline void *os_slot_get(unsigned slot) {
+    void *value = NULL;
+    uint32_t offset = os_slot_offset[slot];
+    if (offset) __asm__ volatile("movq %%gs:(%q1), %0" : "=r"(value) : "r"((uint64_t)offset));
+    return value;
+}
+
+static inline void os_slot_set(unsigned slot, void *value) {
+    uint32_t offset = os_slot_offset[slot];
+    if (offset) __asm__ volatile("movq %0, %%gs:(%q1)" : : "r"(value), "r"((uint64_t)offset) : "memory");
+}
+#else
+extern __thread void *os_slot_value[OS_SLOT_COUNT] __attribute__((tls_model("initial-exec")));
+
+static inline void *os_slot_get(unsigned slot) { return *(void *volatile *)&os_slot_value[slot]; }
+
+/* A signal handler of the same thread reads what the interrupted code has written, in the order written. */
+static inline void os_slot_set(unsigned slot, void *value) {
+    atom_signal_fence();
+    *(void *volatile *)&os_slot_value[slot] = value;
+    atom_signal_fence();
+}
+#endif
+
+/* Can threads have values in the slots? Makes them ready at the first call. */
+bool os_slots_there(void);
+
+/*
+ * Has on_exit(value) called by the current thread when it ends. One on_exit for the process; a thread may ask again from
+ * within it. False: nobody will call.
+ */
+bool os_at_thread_exit(void (*on_exit)(void *value), void *value);
+
+#endif

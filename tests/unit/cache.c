@@ -1,0 +1,201 @@
+/*
+ * The threads' caches: what is left comes back, limits grow with use and hold, idle items go back, a thread's end returns
+ * everything, and calls from inside a call (as a signal handler makes them) go past the cache.
+ */
+#include "core/cache.h"
+
+#include <string.h>
+
+#include "check.h"
+#include "core/region.h"
+#include "core/zero.h"
+#include "heap/front.h"
+#include "hostmem.h"
+#include "os/os.h"
+#include "thread.h"
+
+#define KIB ((size_t)1024)
+
+static size_t taken(void) {
+    struct region_totals totals;
+    HmTrim();
+    region_totals(&totals);
+    return totals.granules_taken;
+}
+
+static void *allocation(size_t size) { return HmVirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE); }
+
+/* Sizes that are kept come back at the same place and zero, others do not linger. */
+static void spans_come_back(void) {
+    static const size_t sizes[] = {4 * KIB, 20 * KIB, 64 * KIB, 192 * KIB, 1024 * KIB};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned char *p = allocation(sizes[i]);
+        memset(p, 0xaa, sizes[i]);
+        CHECK(HmVirtualFree(p, 0, MEM_RELEASE));
+        MEMORY_BASIC_INFORMATION info;
+        CHECK(HmVirtualQuery(p, &info, sizeof info) && info.State == MEM_FREE);
+        CHECK(!HmVirtualFree(p, 0, MEM_RELEASE));
+        CHECK(!HmVirtualAlloc(p, 4 * KIB, MEM_COMMIT, PAGE_READWRITE));
+        unsigned char *q = allocation(sizes[i]);
+        CHECK(q == p);
+        size_t dirty = 0;
+        for (size_t b = 0; b < sizes[i]; b++) dirty += q[b] != 0;
+        CHECK_EQ(dirty, 0);
+        CHECK(HmVirtualQuery(q, &info, sizeof info) && info.State == MEM_COMMIT && info.RegionSize == sizes[i]);
+        CHECK(HmVirtualFree(q, 0, MEM_RELEASE));
+        /* A wanted address that only the cache holds is honoured. */
+        CHECK(HmVirtualAlloc(p, 4 * KIB, MEM_RESERVE, PAGE_READONLY) == p);
+        CHECK(HmVirtualFree(p, 0, MEM_RELEASE));
+    }
+}
+
+/* What is not an ordinary read-write allocation goes the ordinary way. */
+static void others_do_not(void) {
+    size_t before = taken();
+    DWORD old;
+    char *reserved = HmVirtualAlloc(NULL, 64 * KIB, MEM_RESERVE, PAGE_READWRITE);
+    char *changed = allocation(64 * KIB), *holed = allocation(64 * KIB), *odd = allocation(68 * KIB);
+    CHECK(HmVirtualProtect(changed + 4 * KIB, 1, PAGE_READONLY, &old));
+    CHECK(HmVirtualFree(holed + 60 * KIB, 1, MEM_DECOMMIT));
+    char *code = HmVirtualAlloc(NULL, 64 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
+    char *all[] = {reserved, changed, holed, odd, code};
+    for (int i = 0; i < 5; i++) CHECK(HmVirtualFree(all[i], 0, MEM_RELEASE));
+    struct region_totals totals;
+    region_totals(&totals); /* without a trim */
+    CHECK_EQ(totals.granules_taken, before);
+}
+
+static void zeroing(void) {
+    static _Alignas(4096) unsigned char room[16 * 4096];
+    uint64_t random = 3;
+    for (int round = 0; round < 2000; round++) {
+        size_t marks = round % 7 ? thread_random(&random) % 50 : 3000;
+        for (size_t i = 0; i < marks; i++) room[thread_random(&random) % sizeof room] = 1;
+        if (round % 50 == 0) memset(room + 4096, 0xff, 3 * 4096);
+        zero_used(room, sizeof room);
+        unsigned char any = 0;
+        for (size_t i = 0; i < sizeof room; i++) any |= room[i];
+        CHECK_EQ(any, 0);
+    }
+}
+
+static void *blocks[3000];
+
+/* A burst of 1,000 and back, over and over: soon nothing goes to the bitmaps any more. */
+static void bursts_settle(void) {
+    struct heap *heap;
+    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 1000; i++) CHECK_EQ(front_alloc(heap, 64, false, &blocks[i]), ST_OK);
+        for (int i = 0; i < 1000; i++) CHECK_EQ(front_free(heap, blocks[i]), ST_OK);
+    }
+    struct cache *cache = cache_enter();
+    struct magazine *m = front_magazine(cache, heap_front(heap), class_of(64));
+    CHECK(m && m->top - m->floor >= 1000);
+    cache_leave(cache);
+    CHECK_EQ(heap_used(heap), (size_t)(m->top - m->floor) * 64);
+    HmTrim();
+    CHECK_EQ(heap_used(heap), 0);
+    CHECK_EQ(heap_taken(heap), 0);
+    CHECK_EQ(heap_destroy(heap), ST_OK);
+}
+
+static uint64_t told;
+static void tell(void *block) { told = (uint64_t)(uintptr_t)block; }
+
+static void misuse(void) {
+    struct heap *heap, *other;
+    void *a, *b;
+    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    CHECK_EQ(heap_create(false, 0, &other), ST_OK);
+    front_alloc(heap, 100, false, &a);
+    front_alloc(heap, 100, false, &b);
+    CHECK_EQ(front_free(heap, (char *)a + 16), ST_NOT_OURS);
+    CHECK_EQ(front_free(other, a), ST_NOT_OURS);
+    CHECK_EQ(front_free(heap, &a), ST_NOT_OURS);
+    CHECK_EQ(front_free(heap, a), ST_OK);
+    CHECK_EQ(front_free(heap, a), ST_NOT_OURS); /* the last one freed */
+    CHECK_EQ(front_free(heap, b), ST_OK);
+    front_on_double_free(tell);
+    uint64_t before = front_double_frees();
+    CHECK_EQ(front_free(heap, a), ST_OK); /* not seen at once, */
+    HmTrim();                             /* but by the flush */
+    CHECK_EQ(front_double_frees(), before + 1);
+    CHECK_EQ(told, (uintptr_t)a);
+    front_on_double_free(NULL);
+    CHECK_EQ(heap_destroy(heap), ST_OK);
+    CHECK_EQ(heap_destroy(other), ST_OK);
+}
+
+/* A heap goes while this thread still holds its blocks: the next heap of that number does not see them. */
+static void heap_goes(void) {
+    for (int round = 0; round < 50; round++) {
+        struct heap *heap;
+        void *block;
+        CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+        for (int i = 0; i < 200; i++) CHECK_EQ(front_alloc(heap, 16 + (size_t)i * 8, false, &blocks[i]), ST_OK);
+        for (int i = 0; i < 150; i++) CHECK_EQ(front_free(heap, blocks[i]), ST_OK);
+        CHECK_EQ(heap_destroy(heap), ST_OK);
+        CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+        CHECK_EQ(front_alloc(heap, 16, false, &block), ST_OK);
+        memset(block, 1, 16);
+        CHECK_EQ(front_free(heap, block), ST_OK);
+        CHECK_EQ(heap_destroy(heap), ST_OK);
+    }
+}
+
+static void *thread_leaves(void *context) {
+    void *mine[64];
+    HmVirtualFree(allocation(64 * KIB), 0, MEM_RELEASE);
+    for (int i = 0; i < 64; i++) CHECK_EQ(front_alloc(context, 100 + (size_t)i, false, &mine[i]), ST_OK);
+    for (int i = 0; i < 64; i++) CHECK_EQ(front_free(context, mine[i]), ST_OK);
+    return NULL;
+}
+
+/* Whatever a thread had at hand is back when it has ended. */
+static void thread_ends(void) {
+    struct heap *heap;
+    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    size_t before = taken();
+    for (int round = 0; round < 300; round++) {
+        struct threads threads = {0};
+        threads_start(&threads, thread_leaves, heap);
+        threads_join(&threads);
+    }
+    CHECK_EQ(heap_used(heap), 0);
+    CHECK_EQ(taken(), before);
+    CHECK_EQ(heap_destroy(heap), ST_OK);
+}
+
+/* As a signal handler does that interrupted this thread in the middle of using its cache. */
+static void inside_a_call(void) {
+    struct heap *heap;
+    void *a, *b;
+    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    front_alloc(heap, 64, false, &a);
+    struct cache *cache = cache_enter();
+    CHECK(cache != NULL);
+    CHECK_EQ(front_alloc(heap, 64, false, &b), ST_OK);
+    CHECK(a != b);
+    CHECK_EQ(front_free(heap, a), ST_OK);
+    CHECK_EQ(front_free(heap, a), ST_NOT_OURS);
+    char *p = allocation(64 * KIB);
+    CHECK(p && HmVirtualFree(p, 0, MEM_RELEASE));
+    CHECK(cache_enter() == NULL && cache_enter_or_make() == NULL);
+    cache_leave(cache);
+    CHECK_EQ(front_free(heap, b), ST_OK);
+    CHECK_EQ(heap_destroy(heap), ST_OK);
+}
+
+int main(void) {
+    spans_come_back();
+    others_do_not();
+    zeroing();
+    bursts_settle();
+    misuse();
+    heap_goes();
+    thread_ends();
+    inside_a_call();
+    CHECK_EQ(taken(), 0);
+    return check_done();
+}
