@@ -28,13 +28,14 @@
 #define MAGAZINE_MOST 2048u
 #define MAGAZINE_FIRST_BYTES ((size_t)256 << 10)
 #define BOUND_DEFAULT ((uint64_t)96 << 20)
+#define ROOM_BYTES (sizeof(void *) * CACHE_BINS * (MAGAZINE_FIRST + MAGAZINE_MOST))
 #define SWEEP_MS 100
 #define SWEEP_KEEPS 4
 
 static uint64_t cache_table; /* struct cache[CACHES_AT_MOST] */
 static uint64_t cache_claimed[CACHES_AT_MOST / 64];
 static uint64_t cache_bound;
-static char cache_ended; /* stands for the cache of a thread that has had one */
+struct cache cache_ended = {.busy = 1};
 
 void cache_bound_set(uint64_t bytes) {
     uint64_t seen = atom_load_rlx_u64(&cache_bound); /* rlx: the CAS decides */
@@ -67,12 +68,12 @@ static struct cache *table_make(void) {
  */
 static void cache_exit(void *value) {
     struct cache *cache = value;
-    os_slot_set(OS_SLOT_READY, NULL);
+    os_slot_set(OS_SLOT_CACHE, &cache_ended);
     for (unsigned set = 0; set < CACHE_SETS; set++) cache_flush_set(cache, set);
-    os_slot_set(OS_SLOT_OWN, &cache_ended);
     HM_CHECK(bitmap_release(cache_claimed, cache->number, 1));
 }
 
+/* A cache, entered. */
 static struct cache *cache_make(void) {
     if (!os_slots_there()) return NULL;
     struct cache *table = table_make();
@@ -82,21 +83,21 @@ static struct cache *cache_make(void) {
     if (word == BITMAP_NONE) return NULL;
     size_t number = word * 64 + (size_t)__builtin_ctzll(mask);
     struct cache *cache = &table[number];
-    /* From here on this thread has a cache that is in use: what the calls below may allocate goes past it. */
-    os_slot_set(OS_SLOT_OWN, cache);
     if (os_tables_commit(cache, sizeof *cache) == ST_OK) {
+        atom_store_rlx_u64(&cache->busy, 1); /* rlx: nobody else sees it */
         cache->number = (uint32_t)number;
+        /* From here on what the calls below may allocate goes past it. */
+        os_slot_set(OS_SLOT_CACHE, cache);
         if (os_at_thread_exit(cache_exit, cache)) return cache;
+        os_slot_set(OS_SLOT_CACHE, NULL);
     }
-    os_slot_set(OS_SLOT_OWN, NULL);
     HM_CHECK(bitmap_release(cache_claimed, number, 1));
     return NULL;
 }
 
 struct cache *cache_enter_or_make(void) {
-    struct cache *cache = cache_enter();
-    if (cache || os_slot_get(OS_SLOT_OWN)) return cache; /* none at hand, though there is one: a signal handler's call */
-    return cache_make();
+    /* A thread that has a cache and cannot enter it is in the middle of using it, or ending. */
+    return os_slot_get(OS_SLOT_CACHE) ? cache_enter() : cache_make();
 }
 
 /* ---- Sets --------------------------------------------------------------------------------------------------------- */
@@ -107,7 +108,7 @@ static uint64_t magazine_close(struct cache *cache, unsigned set, unsigned bin) 
     struct cache_set *s = &cache->set[set];
     if (!m->floor) return 0;
     size_t count = (size_t)(m->top - m->floor), bytes = s->source->item_bytes(bin);
-    if (count) s->source->flush(s->owner, bin, m->floor, count);
+    if (count) s->source->flush(cache->owner[set], bin, m->floor, count);
     cache->bound_bytes -= (uint64_t)(m->end - m->floor) * bytes;
     *m = (struct magazine){0};
     s->refills[bin] = 0;
@@ -116,9 +117,9 @@ static uint64_t magazine_close(struct cache *cache, unsigned set, unsigned bin) 
 
 uint64_t cache_flush_set(struct cache *cache, unsigned set) {
     uint64_t bytes = 0;
-    if (!cache->set[set].owner) return 0;
+    if (!cache->owner[set]) return 0;
     for (unsigned bin = 0; bin < CACHE_BINS; bin++) bytes += magazine_close(cache, set, bin);
-    cache->set[set].owner = 0;
+    cache->owner[set] = 0;
     return bytes;
 }
 
@@ -136,15 +137,15 @@ void cache_flush_all(void) {
 
 bool cache_attach(struct cache *cache, unsigned set, uint64_t owner, const struct cache_source *source) {
     struct cache_set *s = &cache->set[set];
-    if (s->owner == owner) return true;
+    if (cache->owner[set] == owner) return true;
     cache_flush_set(cache, set);
     if (!s->room) {
         void *room;
-        if (os_tables_reserve(sizeof(void *) * CACHE_BINS * MAGAZINE_MOST, &room) != ST_OK) return false;
+        if (os_tables_reserve(ROOM_BYTES, &room) != ST_OK) return false;
         s->room = room;
     }
     s->source = source;
-    s->owner = owner;
+    cache->owner[set] = owner;
     return true;
 }
 
@@ -155,16 +156,26 @@ static size_t limit_most(const struct cache_set *s, unsigned bin) {
     return items > MAGAZINE_MOST ? MAGAZINE_MOST : items;
 }
 
-/* Sets the limit of a magazine, if the thread's bound and the system allow it. */
+/*
+ * Where a magazine of that limit has its items. The small ones of a set stand close together, so that a thread that needs few
+ * items of many sizes touches few pages.
+ */
+static void **room_of(const struct cache_set *s, unsigned bin, size_t limit) {
+    if (limit <= MAGAZINE_FIRST) return s->room + (size_t)bin * MAGAZINE_FIRST;
+    return s->room + CACHE_BINS * MAGAZINE_FIRST + (size_t)bin * MAGAZINE_MOST;
+}
+
+/* Sets the limit of a magazine, not below what it was unless it is new, if the thread's bound and the system allow it. */
 static bool limit_set(struct cache *cache, unsigned set, unsigned bin, size_t limit) {
     struct magazine *m = &cache->bin[set][bin];
     struct cache_set *s = &cache->set[set];
     uint64_t more = (uint64_t)(limit - (size_t)(m->end - m->floor)) * s->source->item_bytes(bin);
     if (m->floor && cache->bound_bytes + more > bound()) return false;
-    void **room = s->room + (size_t)bin * MAGAZINE_MOST;
+    void **room = room_of(s, bin, limit);
     if (os_tables_commit(room, limit * sizeof(void *)) != ST_OK) return false;
-    if (!m->floor) *m = (struct magazine){room, room, room, room};
-    m->end = m->floor + limit;
+    size_t count = (size_t)(m->top - m->floor), hidden = (size_t)(m->base - m->floor);
+    if (count && room != m->floor) memcpy(room, m->floor, count * sizeof(void *));
+    *m = (struct magazine){.top = room + count, .base = room + hidden, .end = room + limit, .floor = room};
     cache->bound_bytes += more;
     return true;
 }
@@ -182,7 +193,7 @@ static bool magazine_open(struct cache *cache, unsigned set, unsigned bin) {
 static void flush_lowest(struct cache *cache, unsigned set, unsigned bin, size_t count) {
     struct magazine *m = &cache->bin[set][bin];
     struct cache_set *s = &cache->set[set];
-    s->source->flush(s->owner, bin, m->floor, count);
+    s->source->flush(cache->owner[set], bin, m->floor, count);
     memmove(m->floor, m->floor + count, (size_t)(m->top - m->floor - (ptrdiff_t)count) * sizeof(void *));
     m->top -= count;
     m->base = m->floor;
@@ -194,7 +205,7 @@ static void magazine_sweep(struct cache *cache, unsigned set, unsigned bin) {
     if (m->base != m->floor) {
         flush_lowest(cache, set, bin, (size_t)(m->base - m->floor));
         size_t held = (size_t)(m->top - m->floor), limit = (size_t)(m->end - m->floor);
-        if (limit > MAGAZINE_FIRST && held < limit / 4) {
+        if (limit > 2 * MAGAZINE_FIRST && held < limit / 4) {
             cache->bound_bytes -= (uint64_t)(limit - limit / 2) * cache->set[set].source->item_bytes(bin);
             m->end = m->floor + limit / 2;
         }
@@ -208,7 +219,7 @@ static void cache_sweep(struct cache *cache) {
     if (now - cache->swept_ms < SWEEP_MS) return;
     cache->swept_ms = now;
     for (unsigned set = 0; set < CACHE_SETS; set++) {
-        if (!cache->set[set].owner) continue;
+        if (!cache->owner[set]) continue;
         for (unsigned bin = 0; bin < CACHE_BINS; bin++) magazine_sweep(cache, set, bin);
     }
 }

@@ -5,12 +5,13 @@
  * addresses. Taking from a magazine and putting into it are a few plain instructions. What happens when a magazine is empty
  * or full is the business of the set's source, in batches.
  *
- * The thread's pointer to its cache doubles as the guard against the thread itself: cache_enter takes it away and
- * cache_leave puts it back, so a signal handler that allocates in between finds no cache, and goes straight to the bitmaps.
+ * A thread can be interrupted by its own signal handler in the middle of using its cache. cache_enter marks the cache busy and
+ * cache_leave takes that back; a handler that allocates in between finds it busy, and goes straight to the bitmaps.
  */
 #ifndef HM_CACHE_H
 #define HM_CACHE_H
 
+#include "base/atom.h"
 #include "base/base.h"
 #include "os/os_slot.h"
 
@@ -34,13 +35,14 @@ struct cache_source {
 };
 
 struct cache_set {
-    uint64_t owner; /* 0: none */
     const struct cache_source *source;
     void **room;                    /* the items' memory, kept for life */
     uint32_t refills[CACHE_BINS];   /* since the magazine was last full: what it needs to grow */
 };
 
 struct cache {
+    uint64_t busy; /* plain, but written in order: see cache_enter */
+    uint64_t owner[CACHE_SETS]; /* of each set; 0: none */
     struct magazine bin[CACHE_SETS][CACHE_BINS];
     struct cache_set set[CACHE_SETS];
     uint64_t bound_bytes;   /* what the limits of all magazines add up to */
@@ -48,14 +50,22 @@ struct cache {
     uint32_t number;
 };
 
+extern struct cache cache_ended; /* stands for the cache of a thread that has had one; always busy */
+
 /* The cache of this thread, to be left soon; NULL if it has none or is in the middle of using it. */
 static inline struct cache *cache_enter(void) {
-    struct cache *cache = os_slot_get(OS_SLOT_READY);
-    if (cache) os_slot_set(OS_SLOT_READY, NULL);
+    struct cache *cache = os_slot_get(OS_SLOT_CACHE);
+    /* rlx: only this thread looks, or its handlers, which leave it as they found it. */
+    if (!cache || atom_load_rlx_u64(&cache->busy)) return NULL;
+    atom_store_rlx_u64(&cache->busy, 1);
+    atom_signal_fence();
     return cache;
 }
 
-static inline void cache_leave(struct cache *cache) { os_slot_set(OS_SLOT_READY, cache); }
+static inline void cache_leave(struct cache *cache) {
+    atom_signal_fence();
+    atom_store_rlx_u64(&cache->busy, 0); /* rlx: as in cache_enter */
+}
 
 /* cache_enter, and makes the cache if the thread has none yet. NULL as well if there is no memory or no room for one. */
 struct cache *cache_enter_or_make(void);

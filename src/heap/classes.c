@@ -19,3 +19,12 @@ const struct class_row class_table[CLASS_COUNT] = {
     EIGHT(0u, 16u),      EIGHT(128u, 16u),    EIGHT(256u, 32u),    EIGHT(512u, 64u),      EIGHT(1024u, 128u),
     EIGHT(2048u, 256u),  EIGHT(4096u, 512u),  EIGHT(8192u, 1024u), EIGHT(16384u, 2048u),
 };
+
+/* The same for the small ones, by the sixteenth byte; the unit test compares them all. */
+const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1] = {
+    [0 ... 1] = 0, [2] = 1, [3] = 2, [4] = 3, [5] = 4, [6] = 5, [7] = 6, [8] = 7, [9] = 8, [10] = 9, [11] = 10,
+    [12] = 11, [13] = 12, [14] = 13, [15] = 14, [16] = 15, [17 ... 18] = 16, [19 ... 20] = 17, [21 ... 22] = 18,
+    [23 ... 24] = 19, [25 ... 26] = 20, [27 ... 28] = 21, [29 ... 30] = 22, [31 ... 32] = 23, [33 ... 36] = 24,
+    [37 ... 40] = 25, [41 ... 44] = 26, [45 ... 48] = 27, [49 ... 52] = 28, [53 ... 56] = 29, [57 ... 60] = 30,
+    [61 ... 64] = 31,
+};

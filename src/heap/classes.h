@@ -23,9 +23,12 @@ struct class_row {
 
 extern const struct class_row class_table[CLASS_COUNT];
 
+#define CLASS_QUICK_BYTES ((size_t)1024)
+extern const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1]; /* the class of up to 16 * i bytes */
+
 /* The class of a request of size_bytes, 0 to CLASS_LARGEST. */
 static inline unsigned class_of(size_t size_bytes) {
-    if (size_bytes <= 128) return size_bytes == 0 ? 0 : (unsigned)((size_bytes - 1) / 16);
+    if (__builtin_expect(size_bytes <= CLASS_QUICK_BYTES, 1)) return class_quick[(size_bytes + 15) / 16];
     size_t last = size_bytes - 1;
     unsigned top = 63u - (unsigned)__builtin_clzll(last);
     return 8u + (top - 7u) * 8u + (unsigned)((last >> (top - 3u)) & 7u);

@@ -33,7 +33,7 @@ uint64_t front_double_frees(void);
 
 /* The thread's magazine for the class, with the cache entered; NULL: not this heap's. */
 static inline struct magazine *front_magazine(struct cache *cache, const struct heap_front *front, unsigned class_index) {
-    return cache->set[front->set].owner == front->id ? &cache->bin[front->set][class_index] : NULL;
+    return __builtin_expect(cache->owner[front->set] == front->id, 1) ? &cache->bin[front->set][class_index] : NULL;
 }
 
 static inline void *front_take(struct heap *heap, unsigned class_index) {

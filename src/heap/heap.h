@@ -7,6 +7,7 @@
 #ifndef HM_HEAP_H
 #define HM_HEAP_H
 
+#include "base/atom.h"
 #include "base/base.h"
 
 #define FRONT_NUMBER_BITS 15
@@ -38,8 +39,14 @@ enum status heap_destroy(struct heap *heap);
 /* The heap that a caller means by this handle: NULL if it is not a live heap. Looks at no memory but the engine's own. */
 struct heap *heap_of_handle(const void *handle);
 
+extern uint64_t heap_of_process; /* struct heap *, 0 until it is made */
+struct heap *heap_default_make(void);
+
 /* The process's own heap, made when it is first asked for. NULL if there is no memory. It cannot be destroyed. */
-struct heap *heap_default(void);
+static inline struct heap *heap_default(void) {
+    uint64_t seen = atom_load_acq_u64(&heap_of_process); /* acq: pairs with the CAS in heap_default_make */
+    return __builtin_expect(seen != 0, 1) ? (struct heap *)(uintptr_t)seen : heap_default_make();
+}
 
 /* size_bytes 0 gives a block, too. ST_NO_MEMORY and the system's shortages. *block is NULL after a failure. */
 enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block);

@@ -17,7 +17,7 @@
 static uint64_t heap_table; /* struct heap[HEAPS_AT_MOST] */
 static uint64_t heap_claimed[HEAPS_AT_MOST / 64];
 static uint64_t heap_live[HEAPS_AT_MOST / 64]; /* the handle is good */
-static uint64_t heap_of_process;
+uint64_t heap_of_process;
 static uint64_t heaps_made;
 
 struct heap *heap_numbered(uint64_t number) {
@@ -109,14 +109,14 @@ void heap_leave(struct heap *heap) {
 }
 
 enum status heap_destroy(struct heap *heap) {
-    /* acq: pairs with the CAS in heap_default. */
+    /* acq: pairs with the CAS in heap_default_make. */
     if (heap_of_handle(heap) == NULL || (uint64_t)(uintptr_t)heap == atom_load_acq_u64(&heap_of_process)) return ST_BAD_HANDLE;
     if (!bitmap_release(heap_live, (size_t)heap->front.number - 1, 1)) return ST_BAD_HANDLE; /* another destroys it */
     heap_leave(heap);
     return ST_OK;
 }
 
-struct heap *heap_default(void) {
+struct heap *heap_default_make(void) {
     uint64_t seen = atom_load_acq_u64(&heap_of_process); /* acq: pairs with the CAS */
     struct heap *made;
     if (seen != 0) return (struct heap *)(uintptr_t)seen;

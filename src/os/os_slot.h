@@ -1,5 +1,5 @@
 /*
- * os_slot.h - two pointers of the running thread's own, reached in one or two instructions. Part of the os layer's contract.
+ * os_slot.h - pointers of the running thread's own, reached in one or two instructions. Part of the os layer's contract.
  *
  * On Linux they are thread-local variables of the initial-exec model. On Windows they are the first TlsAlloc slots that the
  * engine got, read straight from the thread's environment block, since mingw's thread-local variables cost a call; where the
@@ -11,7 +11,7 @@
 #include "base/atom.h"
 #include "base/base.h"
 
-enum { OS_SLOT_READY, OS_SLOT_OWN, OS_SLOT_COUNT };
+enum { OS_SLOT_CACHE, OS_SLOT_COUNT };
 
 #ifdef _WIN32
 extern uint32_t os_slot_offset[OS_SLOT_COUNT]; /* from the block's start; 0: none */

@@ -52,7 +52,7 @@ static void *pop(struct cache *cache, uint32_t bin) {
     struct magazine *m = &cache->bin[CACHE_SPANS][bin];
     void **items;
     if (m->top == m->base) {
-        if (cache->set[CACHE_SPANS].owner != SPANS_OWNER) return NULL;
+        if (cache->owner[CACHE_SPANS] != SPANS_OWNER) return NULL;
         cache_want(cache, CACHE_SPANS, bin, &items);
     }
     return m->top != m->base ? *--m->top : NULL;
