@@ -76,6 +76,13 @@ enum status {
     ST_COUNT
 };
 
+/* For data that several files use: the compiler may then address it without asking the loader's table for its place. */
+#ifdef _WIN32
+#define HM_HIDDEN
+#else
+#define HM_HIDDEN __attribute__((visibility("hidden")))
+#endif
+
 /* HM_CHECK stays in release builds: it is for cheap conditions whose failure means that memory has been corrupted. */
 #define HM_CHECK(condition) ((condition) ? (void)0 : __builtin_trap())
 #ifdef HM_DEBUG

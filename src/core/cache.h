@@ -16,7 +16,7 @@
 #include "os/os_slot.h"
 
 #define CACHE_SETS 8u
-#define CACHE_BINS 112u
+#define CACHE_BINS 128u /* more than any set has; a power of two, so that a bin's place is found by shifting */
 #define CACHE_SPANS 0u /* the set of whole spans; the others are heaps' */
 
 /* [floor, base) rests: see cache_sweep. [base, top) is at hand, [top, end) is room. All NULL: not in use yet. */
@@ -50,7 +50,7 @@ struct cache {
     uint32_t number;
 };
 
-extern struct cache cache_ended; /* stands for the cache of a thread that has had one; always busy */
+extern HM_HIDDEN struct cache cache_ended; /* stands for the cache of a thread that has had one; always busy */
 
 /* The cache of this thread, to be left soon; NULL if it has none or is in the middle of using it. */
 static inline struct cache *cache_enter(void) {

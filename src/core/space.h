@@ -45,7 +45,7 @@ struct slot {
     uint64_t cover;                         /* head + 1 of the span that covers the whole slot, 0 for none */
 };
 
-extern uint64_t space_map[SLOT_COUNT]; /* struct slot *, 0 where there is none */
+extern HM_HIDDEN uint64_t space_map[SLOT_COUNT]; /* struct slot *, 0 where there is none */
 
 static inline struct slot *space_slot(uintptr_t address) {
     if (address >> ADDRESS_BITS) return NULL;

@@ -17,14 +17,14 @@
 struct class_row {
     uint64_t reciprocal; /* 2^40 / size, rounded up */
     uint32_t size_bytes;
-    uint32_t objects; /* in one slab */
-    uint32_t granules;
+    uint16_t objects; /* in one slab */
+    uint16_t granules;
 };
 
-extern const struct class_row class_table[CLASS_COUNT];
+extern HM_HIDDEN const struct class_row class_table[CLASS_COUNT];
 
 #define CLASS_QUICK_BYTES ((size_t)1024)
-extern const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1]; /* the class of up to 16 * i bytes */
+extern HM_HIDDEN const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1]; /* the class of up to 16 * i bytes */
 
 /* The class of a request of size_bytes, 0 to CLASS_LARGEST. */
 static inline unsigned class_of(size_t size_bytes) {

@@ -31,12 +31,15 @@ enum status front_alloc_other(struct heap *heap, size_t size_bytes, bool zero, v
 void front_on_double_free(void (*tell)(void *block));
 uint64_t front_double_frees(void);
 
+/* The compiler would call these two; a call costs a sixth of them. */
+#define FRONT_INLINE static inline __attribute__((always_inline))
+
 /* The thread's magazine for the class, with the cache entered; NULL: not this heap's. */
 static inline struct magazine *front_magazine(struct cache *cache, const struct heap_front *front, unsigned class_index) {
     return __builtin_expect(cache->owner[front->set] == front->id, 1) ? &cache->bin[front->set][class_index] : NULL;
 }
 
-static inline void *front_take(struct heap *heap, unsigned class_index) {
+FRONT_INLINE void *front_take(struct heap *heap, unsigned class_index) {
     const struct heap_front *front = heap_front(heap);
     struct cache *cache = cache_enter();
     if (!cache) return NULL;
@@ -54,7 +57,7 @@ static inline enum status front_alloc(struct heap *heap, size_t size_bytes, bool
     return *block ? ST_OK : ST_NO_MEMORY;
 }
 
-static inline enum status front_free(struct heap *heap, void *block) {
+FRONT_INLINE enum status front_free(struct heap *heap, void *block) {
     const struct heap_front *front = heap_front(heap);
     uint32_t tag = slab_tag((uintptr_t)block);
     if (tag >> TAG_HEAP_SHIFT != front->number) return heap_free(heap, block);

@@ -39,7 +39,7 @@ enum status heap_destroy(struct heap *heap);
 /* The heap that a caller means by this handle: NULL if it is not a live heap. Looks at no memory but the engine's own. */
 struct heap *heap_of_handle(const void *handle);
 
-extern uint64_t heap_of_process; /* struct heap *, 0 until it is made */
+extern HM_HIDDEN uint64_t heap_of_process; /* struct heap *, 0 until it is made */
 struct heap *heap_default_make(void);
 
 /* The process's own heap, made when it is first asked for. NULL if there is no memory. It cannot be destroyed. */

@@ -102,7 +102,7 @@ bool slab_close_by_force(struct slab *slab, uint64_t owner, size_t count_objects
 /* Gives a slab that was just closed back to its owner, empty. */
 void slab_reopen(struct slab *slab, uint64_t owner);
 
-extern uint64_t slab_tags[SLOT_COUNT]; /* uint32_t[GRANULES_PER_SLOT], 0 where no slab ever was */
+extern HM_HIDDEN uint64_t slab_tags[SLOT_COUNT]; /* uint32_t[GRANULES_PER_SLOT], 0 where no slab ever was */
 
 static inline uint32_t slab_tag(uintptr_t address) {
     if (address >> ADDRESS_BITS) return 0;

@@ -28,7 +28,7 @@ static inline void os_slot_set(unsigned slot, void *value) {
     if (offset) __asm__ volatile("movq %0, %%gs:(%q1)" : : "r"(value), "r"((uint64_t)offset) : "memory");
 }
 #else
-extern __thread void *os_slot_value[OS_SLOT_COUNT] __attribute__((tls_model("initial-exec")));
+extern HM_HIDDEN __thread void *os_slot_value[OS_SLOT_COUNT] __attribute__((tls_model("initial-exec")));
 
 static inline void *os_slot_get(unsigned slot) { return *(void *volatile *)&os_slot_value[slot]; }
 
