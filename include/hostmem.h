@@ -142,7 +142,7 @@ typedef struct HM_OPTIONS {
      */
     SIZE_T cbMaxAddressSpace;
     /*
-     * The most bytes of free blocks and freed allocations that one thread keeps at hand; 0 for the default of 96 MiB, 1 to
+     * The most bytes of free blocks and freed allocations that one thread keeps at hand; 0 for the default of 160 MiB, 1 to
      * keep none. The tightest value that any manager was made with holds for the process. Environment: HOSTMEM_THREAD_CACHE,
      * in bytes.
      */

@@ -27,7 +27,7 @@
 #define MAGAZINE_FIRST 64u
 #define MAGAZINE_MOST 2048u
 #define MAGAZINE_FIRST_BYTES ((size_t)256 << 10)
-#define BOUND_DEFAULT ((uint64_t)96 << 20)
+#define BOUND_DEFAULT ((uint64_t)160 << 20)
 #define ROOM_BYTES (sizeof(void *) * CACHE_BINS * (MAGAZINE_FIRST + MAGAZINE_MOST))
 #define SWEEP_MS 100
 #define SWEEP_KEEPS 4

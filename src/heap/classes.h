@@ -1,7 +1,7 @@
 /*
  * classes.h - the sizes that objects come in. Layer: heap. Pure functions over one constant table.
  *
- * Multiples of 16 up to 128, then eight steps to each doubling up to 32 KiB; so a block wastes less than 16 bytes, or less than
+ * Multiples of 16 up to 128, then eight steps to each doubling up to 64 KiB; so a block wastes less than 16 bytes, or less than
  * an eighth of itself. A slab of a class is so many granules long that at least eight objects fit and its tail wastes an eighth
  * at most.
  */
@@ -10,8 +10,8 @@
 
 #include "base/base.h"
 
-#define CLASS_COUNT 72u
-#define CLASS_LARGEST ((size_t)32768)
+#define CLASS_COUNT 80u
+#define CLASS_LARGEST ((size_t)65536)
 #define CLASS_MOST_OBJECTS 4096u /* in one slab: 64 KiB of 16 bytes each */
 
 struct class_row {

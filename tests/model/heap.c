@@ -28,7 +28,7 @@
 #define OBJECTS 2u
 #define SIZE 32768u
 const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1] = {0}; /* only the smallest class is asked for */
-const struct class_row class_table[72] = {[0] = {((1ull << 40) + SIZE - 1) / SIZE, SIZE, OBJECTS, 1}};
+const struct class_row class_table[80] = {[0] = {((1ull << 40) + SIZE - 1) / SIZE, SIZE, OBJECTS, 1}};
 
 #define FIRST_GRANULE 0x20000u
 #define GRANULES 6u

@@ -117,7 +117,7 @@ static void test_large(void) {
     size_t before = granules_taken();
     struct heap *heap = heap_make(0);
     if (heap == NULL) return;
-    size_t sizes[] = {CLASS_LARGEST + 1, 65536, 65537, 1 << 20, (1 << 20) + 1, 100 << 20};
+    size_t sizes[] = {CLASS_LARGEST + 1, 131072, 131073, 1 << 20, (1 << 20) + 1, 100 << 20};
     unsigned char *block[sizeof sizes / sizeof *sizes];
     size_t count = sizeof sizes / sizeof *sizes, pages = 0;
     for (size_t n = 0; n < count; n++) {

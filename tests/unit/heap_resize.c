@@ -99,16 +99,16 @@ static void test_steps(void) {
 static void test_neighbours(void) {
     struct heap *heap = heap_make(PAGES(100));
     void *one, *two, *small;
-    if (heap == NULL || !CHECK(heap_alloc(heap, PAGES(16), false, &one) == ST_OK)) return;
-    if (!CHECK(heap_resize(heap, one, PAGES(32)) == ST_OK && heap_resize(heap, one, PAGES(10)) == ST_OK)) return;
+    if (heap == NULL || !CHECK(heap_alloc(heap, PAGES(32), false, &one) == ST_OK)) return;
+    if (!CHECK(heap_resize(heap, one, PAGES(48)) == ST_OK && heap_resize(heap, one, PAGES(26)) == ST_OK)) return;
     struct run run;
-    CHECK(region_claim_at((uintptr_t)one + GRANULE_BYTES, 16, &run) == ST_OK); /* given back by the block */
-    CHECK(heap_resize(heap, one, PAGES(16)) == ST_OK);
-    CHECK(heap_resize(heap, one, PAGES(17)) == ST_NO_ADDRESS_SPACE);
-    CHECK_EQ(size_of(heap, one), PAGES(16));
-    CHECK_EQ(heap_taken(heap), PAGES(16));
+    CHECK(region_claim_at((uintptr_t)one + 2 * GRANULE_BYTES, 16, &run) == ST_OK); /* given back by the block */
+    CHECK(heap_resize(heap, one, PAGES(32)) == ST_OK);
+    CHECK(heap_resize(heap, one, PAGES(33)) == ST_NO_ADDRESS_SPACE);
+    CHECK_EQ(size_of(heap, one), PAGES(32));
+    CHECK_EQ(heap_taken(heap), PAGES(32));
     region_release(&run);
-    CHECK(heap_resize(heap, one, PAGES(17)) == ST_OK);
+    CHECK(heap_resize(heap, one, PAGES(33)) == ST_OK);
     CHECK(heap_resize(heap, one, PAGES(101)) == ST_NO_MEMORY); /* the heap's bound */
     CHECK(heap_resize(heap, one, SIZE_MAX) == ST_NO_MEMORY);
     CHECK(heap_resize(heap, (char *)one + 16, PAGES(20)) == ST_NOT_OURS);
@@ -117,7 +117,7 @@ static void test_neighbours(void) {
     CHECK(heap_alloc(heap, 100, false, &small) == ST_OK);
     CHECK(heap_resize(heap, small, 112) == ST_OK && heap_resize(heap, small, 0) == ST_OK);
     CHECK(heap_resize(heap, small, 113) == ST_NO_ADDRESS_SPACE);
-    CHECK_EQ(heap_used(heap), PAGES(17) + PAGES(20) + 112);
+    CHECK_EQ(heap_used(heap), PAGES(33) + PAGES(20) + 112);
     CHECK(heap_destroy(heap) == ST_OK);
 }
 
@@ -159,8 +159,8 @@ int main(void) {
     test_steps();
     test_neighbours();
 #ifdef HM_FAULT
-    test_refusals(16, 40);
-    test_refusals(40, 16);
+    test_refusals(24, 40);
+    test_refusals(40, 24);
     test_refusals(20, 22);
     test_refusals(45, 3);
 #endif
