@@ -100,6 +100,7 @@ static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t
 
 /* With the range locked. */
 static enum status commit_locked(const struct range *r, uint8_t state) {
+    if (range_is(r, state)) return ST_OK;
     enum status status = os_commit(range_address(r), range_bytes(r), state);
     if (status == ST_OK) {
         range_fill(r, state);

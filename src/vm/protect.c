@@ -13,6 +13,10 @@
 static enum status protect_locked(const struct range *r, uint8_t state, DWORD *old) {
     if (!pages_all_committed(r->first, r->count)) return ST_BAD_ADDRESS;
     DWORD before = prot_to_win32(state_now(r->first));
+    if (range_is(r, state)) {
+        *old = before;
+        return ST_OK;
+    }
     enum status status = os_protect(range_address(r), range_bytes(r), state);
     if (status == ST_OK) {
         range_fill(r, state);

@@ -43,6 +43,14 @@ static inline bool range_lock(const struct range *r) {
 static inline void range_unlock(const struct range *r) { pages_unlock(r->first, r->count); }
 
 /*
+ * With the range locked: are all its pages in this state already, so that the system need not be asked? Guards may have gone
+ * off.
+ */
+static inline bool range_is(const struct range *r, uint8_t state) {
+    return !(state & PG_GUARD) && pages_state(r->first) == state && pages_run(r->first, r->count, 0xff) == r->count;
+}
+
+/*
  * With the range locked: makes kernel and page bytes agree with the bytes again after a commit or protect of the range
  * has failed half-way.
  */
