@@ -123,12 +123,17 @@ HM_API BOOL WINAPI HmHeapDestroy(HANDLE hHeap);
 HM_API LPVOID WINAPI HmHeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes);
 
 /*
- * Frees a block of this heap; NULL is fine. An address that is not a live block of hHeap (foreign, interior, freed already,
- * of another heap) is refused with 87 and nothing changes.
+ * Frees a block of this heap; NULL is fine. An address that is not where a block of hHeap starts (foreign, interior, of another
+ * heap) is refused with 87 and nothing changes, and so is the block that this thread freed last. Another block that was freed
+ * already may be taken, and handed out twice, until a thread's cache gives it back to the heap, which finds it out;
+ * HM_OPTIONS.cbThreadCache 1 has every one refused at once.
  */
 HM_API BOOL WINAPI HmHeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem);
 
-/* The size in bytes that was asked for, rounded up to the block's size class; (SIZE_T)-1 with 87 for what is not a block. */
+/*
+ * The size in bytes that was asked for, rounded up to the block's size class; (SIZE_T)-1 with 87 for what is not a block. A
+ * freed block that a thread's cache holds still has its size.
+ */
 HM_API SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
 
 /* ---- Managers for a CLR --------------------------------------------------------------------------------------- */

@@ -77,7 +77,7 @@ typedef struct IHostMallocVtbl {
     /* The same, with the place of the request for a leak report. */
     HRESULT(STDMETHODCALLTYPE *DebugAlloc)
     (IHostMalloc *This, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel, char *pszFileName, int iLineNo, void **ppMem);
-    /* NULL is fine; a block that this heap did not give out is HOST_E_INVALIDOPERATION. */
+    /* NULL is fine; a block that this heap did not give out is HOST_E_INVALIDOPERATION. Freeing twice: see HmHeapFree. */
     HRESULT(STDMETHODCALLTYPE *Free)(IHostMalloc *This, void *pMem);
 } IHostMallocVtbl;
 struct IHostMalloc {

@@ -3,7 +3,7 @@
  *
  * On Linux they are thread-local variables of the initial-exec model. On Windows they are the first TlsAlloc slots that the
  * engine got, read straight from the thread's environment block, since mingw's thread-local variables cost a call; where the
- * process had used up the block's 64 slots before, there are none: os_slots_there() is false and both always read as NULL.
+ * process had used up the block's 64 slots before, there are none: os_slots_there() is false and they read as NULL.
  */
 #ifndef HM_OS_SLOT_H
 #define HM_OS_SLOT_H
