@@ -138,7 +138,10 @@ HM_API SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
 
 /* ---- Managers for a CLR --------------------------------------------------------------------------------------- */
 
-/* How a manager is made. Set cbSize to sizeof(HM_OPTIONS) and the rest to 0 for the defaults. */
+/*
+ * How a manager is made. Set cbSize to sizeof(HM_OPTIONS) and the rest to 0 for the defaults. Fields are only ever added, at
+ * the end.
+ */
 typedef struct HM_OPTIONS {
     SIZE_T cbSize;
     /*
@@ -152,6 +155,11 @@ typedef struct HM_OPTIONS {
      * in bytes.
      */
     SIZE_T cbThreadCache;
+    /*
+     * The same of all threads together; 0 for the default of 1 GiB. The tightest value holds. Environment: HOSTMEM_ALL_CACHES, in
+     * bytes.
+     */
+    SIZE_T cbAllCaches;
 } HM_OPTIONS;
 
 /*
@@ -191,7 +199,11 @@ typedef struct HM_STATS {
 /* Fills *stats. FALSE with 24 for a cbSize that is too small, 998 for NULL. Other threads may go on meanwhile. */
 HM_API BOOL WINAPI HmGetStats(HM_STATS *stats);
 
-/* Gives memory that nothing uses, and what the calling thread keeps at hand, back to the system at once. Returns the bytes. */
+/*
+ * Gives memory that nothing uses, and what the calling thread keeps at hand, back to the system at once. Returns the bytes. What
+ * other threads keep at hand goes back by itself when they have not used it for half a second, by a thread that the engine
+ * starts when that is worth it (environment HOSTMEM_NO_KEEPER=1: it does not).
+ */
 HM_API SIZE_T WINAPI HmTrim(void);
 
 #ifdef __cplusplus

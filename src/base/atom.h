@@ -19,6 +19,9 @@
  *   load_rlx load_acq store_rlx store_rel            any width
  *   cas_acqrel(target, &expected, desired)           true if stored; else expected receives the value found
  *   add_acqrel(target, delta)                        returns the value before; u32 and u64
+ *   load_own store_own                               u64, of a word that one thread and its signal handlers write and others
+ *                                                    glance at: acquire and release, which on x86-64 is plain; so the release
+ *                                                    build lets the compiler see them, and atom_signal_fence keeps them in order
  */
 #ifndef HM_ATOM_H
 #define HM_ATOM_H
@@ -49,6 +52,8 @@ void model_pause(void); /* the thread waits for another: run someone else first 
 #define ATOM_DEFINE_ADD_(w, type, ck) \
     static inline type atom_add_acqrel_##w(type *t, type delta) { return (type)model_add(t, delta, sizeof(type)); }
 
+static inline uint64_t atom_load_own_u64(const uint64_t *t) { return model_load(t, sizeof *t, 'a'); }
+static inline void atom_store_own_u64(uint64_t *t, uint64_t v) { model_store(t, v, sizeof *t, 'l'); }
 static inline void atom_pause(void) { model_pause(); }
 
 #elif defined(HM_ATOM_BUILTIN)
@@ -64,6 +69,8 @@ static inline void atom_pause(void) { model_pause(); }
 #define ATOM_DEFINE_ADD_(w, type, ck) \
     static inline type atom_add_acqrel_##w(type *t, type delta) { return __atomic_fetch_add(t, delta, __ATOMIC_ACQ_REL); }
 
+static inline uint64_t atom_load_own_u64(const uint64_t *t) { return __atomic_load_n(t, __ATOMIC_ACQUIRE); }
+static inline void atom_store_own_u64(uint64_t *t, uint64_t v) { __atomic_store_n(t, v, __ATOMIC_RELEASE); }
 static inline void atom_pause(void) { __builtin_ia32_pause(); }
 
 #else
@@ -81,6 +88,9 @@ static inline void atom_pause(void) { __builtin_ia32_pause(); }
 #define ATOM_DEFINE_ADD_(w, type, ck) \
     static inline type atom_add_acqrel_##w(type *t, type delta) { return ck_pr_faa_##ck(t, delta); }
 
+/* An aligned word is read and written whole on x86-64. */
+static inline uint64_t atom_load_own_u64(const uint64_t *t) { return *t; }
+static inline void atom_store_own_u64(uint64_t *t, uint64_t v) { *t = v; }
 static inline void atom_pause(void) { ck_pr_stall(); }
 
 #endif

@@ -5,6 +5,7 @@
  * the process's: it stays valid when the manager goes. VirtualQuery runs while other threads are suspended: it takes the vm
  * layer's way, which neither waits nor allocates.
  */
+#include <stddef.h>
 #include <string.h>
 
 #include "base/cold.h"
@@ -128,18 +129,19 @@ static const IHostMemoryManagerVtbl manager_methods = {
 };
 
 /*
- * Reads a caller's options, which may be of a later version: what this one does not know must be 0. No version had
- * fewer fields than this one.
+ * Reads a caller's options, which may be of an earlier version, that had fewer fields, or of a later one: what this one does
+ * not know must be 0.
  */
 static bool options_read(const HM_OPTIONS *options, HM_OPTIONS *known) {
     memset(known, 0, sizeof *known);
     if (options == NULL) return true;
-    if (options->cbSize < sizeof *known || options->cbSize > OPTIONS_AT_MOST) return false;
+    SIZE_T size = options->cbSize;
+    if (size < offsetof(HM_OPTIONS, cbThreadCache) || size > OPTIONS_AT_MOST || size % sizeof(SIZE_T) != 0) return false;
     const unsigned char *bytes = (const unsigned char *)options;
-    for (size_t i = sizeof *known; i < options->cbSize; i++) {
+    for (size_t i = sizeof *known; i < size; i++) {
         if (bytes[i] != 0) return false;
     }
-    *known = *options;
+    memcpy(known, options, size < sizeof *known ? size : sizeof *known);
     return true;
 }
 
@@ -154,7 +156,7 @@ HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManag
     uint64_t environment = os_environment_bytes("HOSTMEM_MAX_ADDRESS_SPACE");
     if (environment != 0) region_limit_set(environment);
     if (known.cbMaxAddressSpace != 0) region_limit_set(known.cbMaxAddressSpace);
-    cache_bound_set(known.cbThreadCache);
+    cache_bound_set(known.cbThreadCache, known.cbAllCaches);
     manager->face.lpVtbl = (IHostMemoryManagerVtbl *)&manager_methods;
     manager->references = 1;
     *out = &manager->face;

@@ -315,7 +315,21 @@ static inline uint64_t lowest_bits(uint64_t free, unsigned want) {
     return free ^ rest;
 }
 
-size_t bitmap_claim_some(uint64_t *words, size_t total, size_t home, unsigned want, uint64_t *mask) {
+/* Of these bits, those whose group (1, 2 or 4 bits, aligned) is among them as a whole. */
+static uint64_t whole_groups(uint64_t free, unsigned group) {
+    uint64_t first = free;
+    if (group == 1) return free;
+    first &= first >> 1;
+    if (group == 2) {
+        first &= 0x5555555555555555u;
+        return first | first << 1;
+    }
+    first &= first >> 2;
+    first &= 0x1111111111111111u;
+    return first | first << 1 | first << 2 | first << 3;
+}
+
+size_t bitmap_claim_groups(uint64_t *words, size_t total, size_t home, unsigned want, unsigned group, uint64_t *mask) {
     size_t size = BITMAP_WORDS(total);
     if (home >= size) home = 0;
     size_t i = home;
@@ -323,7 +337,7 @@ size_t bitmap_claim_some(uint64_t *words, size_t total, size_t home, unsigned wa
         uint64_t valid = run_mask(0, total, i);
         uint64_t seen = atom_load_rlx_u64(&words[i]); /* rlx: the CAS compares it again */
         uint64_t take;
-        while ((take = lowest_bits(~seen & valid, want)) != 0) {
+        while ((take = lowest_bits(whole_groups(~seen & valid, group), want)) != 0) {
             /* acqrel: acquires from word_release of the last owners of these bits (I4). */
             if (!atom_cas_acqrel_u64(&words[i], &seen, seen | take)) continue;
             *mask = take;
@@ -332,6 +346,10 @@ size_t bitmap_claim_some(uint64_t *words, size_t total, size_t home, unsigned wa
     }
     *mask = 0;
     return BITMAP_NONE;
+}
+
+size_t bitmap_claim_some(uint64_t *words, size_t total, size_t home, unsigned want, uint64_t *mask) {
+    return bitmap_claim_groups(words, total, home, want, 1, mask);
 }
 
 uint64_t bitmap_release_some(uint64_t *words, size_t word, uint64_t mask) {

@@ -38,6 +38,12 @@ size_t bitmap_claim_run_high(uint64_t *words, size_t total, size_t count);
 size_t bitmap_claim_some(uint64_t *words, size_t total, size_t home, unsigned want, uint64_t *mask);
 
 /*
+ * The same of groups of 1, 2 or 4 bits that start at a multiple of their length and are free as a whole; `want` is a multiple of
+ * `group`.
+ */
+size_t bitmap_claim_groups(uint64_t *words, size_t total, size_t home, unsigned want, unsigned group, uint64_t *mask);
+
+/*
  * Releases [first, first + count), count at least 1. False if a bit of the run was free when the call began: then nothing has
  * changed. Of two releases of one run that race, exactly one returns true and the other has changed nothing. Only if
  * releases race that overlap and start in different words, a mistake nobody can take back, may one return false and yet have

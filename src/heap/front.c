@@ -28,11 +28,21 @@ static void tell_double_free(void *block) {
     if (tell) tell(block);
 }
 
-static size_t item_bytes(unsigned bin) { return class_size(bin); }
+/*
+ * The last bin of a set is for blocks of every class that lie in other threads' slabs and may share a cache line with what
+ * those hand out. It is only ever filled and flushed.
+ */
+#define AWAY (CACHE_BINS - 1)
+#define AWAY_BYTES 64u /* what a block there counts for */
+
+_Static_assert(CLASS_COUNT < AWAY, "a bin for each class, and one more");
+_Static_assert(sizeof(struct magazine) == sizeof(struct class_row), "a tag's low half finds both");
+
+static size_t item_bytes(unsigned bin) { return bin < CLASS_COUNT ? class_size(bin) : AWAY_BYTES; }
 
 /* The owner of a set is the heap's id with its number, so that a flush can find the heap. */
-static void flush(uint64_t owner, unsigned bin, void **items, size_t count) {
-    (void)bin;
+static void flush(uint64_t owner, unsigned bin, void **items, size_t count, bool passing) {
+    (void)bin, (void)passing;
     uint64_t number = owner & FRONT_NUMBER_MASK;
     struct heap *heap = heap_enter((uint32_t)number, owner);
     if (!heap) return;
@@ -46,42 +56,56 @@ static const struct cache_source source = {item_bytes, flush};
 static struct cache *front_enter(struct heap *heap) {
     const struct heap_front *front = heap_front(heap);
     struct cache *cache = cache_enter_or_make();
-    if (cache && !cache_attach(cache, front->set, front->id, &source)) {
+    if (!cache) return NULL;
+    if (!cache_attach(cache, front->set, front->id, &source)) {
         cache_leave(cache);
         return NULL;
     }
+    if (front->set == CACHE_PROCESS) cache->process_tag = front->tag | cache->home;
     return cache;
 }
 
 void *front_fetch(struct heap *heap, unsigned class_index) {
     const struct heap_front *front = heap_front(heap);
     struct cache *cache = front_enter(heap);
+    uint32_t no_hint = 0;
     void *block = NULL;
-    if (!cache) return heap_alloc_some(heap, class_index, 1, &block) ? block : NULL;
+    if (!cache) return heap_alloc_some(heap, class_index, (struct heap_asker){0, &no_hint}, 1, &block) ? block : NULL;
+    struct heap_asker asker = {cache->home, &cache->set[front->set].hint[class_index]};
+    struct magazine *m = cache_magazine(cache, front->set, class_index);
     void **items;
     size_t want = cache_want(cache, front->set, class_index, &items);
-    struct magazine *m = &cache->bin[front->set][class_index];
-    if (want) cache_filled(m, heap_alloc_some(heap, class_index, want, items));
-    if (m->top != m->base) {
-        block = *--m->top;
-    } else {
+    if (want) cache_filled(m, heap_alloc_some(heap, class_index, asker, want, items));
+    block = front_pop(m);
+    if (!block) {
         /* No memory: what this thread keeps of the heap's other classes may be what is missing. Or nothing is ever kept. */
         if (want) cache_flush_set(cache, front->set);
-        heap_alloc_some(heap, class_index, 1, &block);
+        heap_alloc_some(heap, class_index, (struct heap_asker){cache->home, &no_hint}, 1, &block);
     }
     cache_leave(cache);
     return block;
 }
 
-enum status front_return(struct heap *heap, unsigned class_index, void *block) {
+/* Into which magazine a block of this heap goes that this thread frees. */
+static unsigned bin_for(const struct cache *cache, uint64_t tag) {
+    bool lines_its_own = tag_row(tag)->line == 1;
+    return lines_its_own || (tag & TAG_HOME_MASK) == cache->home ? tag_class(tag) : AWAY;
+}
+
+enum status front_free_other(struct heap *heap, void *block) {
     const struct heap_front *front = heap_front(heap);
+    uint64_t tag = slab_tag((uintptr_t)block);
+    if (tag >> TAG_HEAP_SHIFT != front->number) return heap_free(heap, block);
+    if (class_object_at(tag_row(tag), (uintptr_t)block) >= tag_row(tag)->objects) return ST_NOT_OURS;
     struct cache *cache = front_enter(heap);
     if (!cache) return heap_free(heap, block);
-    struct magazine *m = &cache->bin[front->set][class_index];
-    bool room = cache_make_room(cache, front->set, class_index);
-    if (room) *m->top++ = block;
+    unsigned bin = bin_for(cache, tag);
+    struct magazine *m = cache_magazine(cache, front->set, bin);
+    bool again = m->top != NULL && m->top[-1] == block;
+    bool kept = !again && (m->top != m->end || cache_make_room(cache, front->set, bin));
+    if (kept) *m->top++ = block;
     cache_leave(cache);
-    return room ? ST_OK : heap_free(heap, block);
+    return again ? ST_NOT_OURS : kept ? ST_OK : heap_free(heap, block);
 }
 
 enum status front_alloc_other(struct heap *heap, size_t size_bytes, bool zero, void **block) {

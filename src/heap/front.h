@@ -3,7 +3,8 @@
  *
  * A block that a thread frees goes into the thread's magazine of its class, and the next of that class comes from there: a
  * few plain instructions, no atomic operation, no system call. Only when a magazine is empty or full do heaps' bitmaps come
- * in, for many blocks at once.
+ * in, for many blocks at once. What other threads' slabs hold goes into a magazine that is not served from, if its cache line may
+ * be shared: see "Homes" in heap.c.
  *
  * What is checked when: a free of an address that is not the start of an object of this heap is refused on the spot
  * (ST_NOT_OURS), and so is one of the block that the thread freed last. Another double free is found when the magazine is
@@ -21,8 +22,8 @@
 /* When the magazine does not help: fills it, and returns a block; NULL if there is no memory. */
 void *front_fetch(struct heap *heap, unsigned class_index);
 
-/* When the magazine is full: makes room, and keeps the block or frees it. */
-enum status front_return(struct heap *heap, unsigned class_index, void *block);
+/* A free that is not the plain case. */
+enum status front_free_other(struct heap *heap, void *block);
 
 /* heap_alloc and heap_free for what the caches do not serve. */
 enum status front_alloc_other(struct heap *heap, size_t size_bytes, bool zero, void **block);
@@ -31,49 +32,93 @@ enum status front_alloc_other(struct heap *heap, size_t size_bytes, bool zero, v
 void front_on_double_free(void (*tell)(void *block));
 uint64_t front_double_frees(void);
 
-/* The compiler would call these two; a call costs a sixth of them. */
+/* The compiler would call these; a call costs a sixth of them. */
 #define FRONT_INLINE static inline __attribute__((always_inline))
 
-/* The thread's magazine for the class, with the cache entered; NULL: not this heap's. */
-static inline struct magazine *front_magazine(struct cache *cache, const struct heap_front *front, unsigned class_index) {
-    return __builtin_expect(cache->owner[front->set] == front->id, 1) ? &cache->bin[front->set][class_index] : NULL;
+/* With the cache entered. NULL: the magazine is empty. */
+FRONT_INLINE void *front_pop(struct magazine *m) {
+    void **top = m->top;
+    if (__builtin_expect(top == m->base, 0)) return NULL;
+    m->top = top - 1;
+    return top[-1];
 }
 
-FRONT_INLINE void *front_take(struct heap *heap, unsigned class_index) {
-    const struct heap_front *front = heap_front(heap);
-    struct cache *cache = cache_enter();
-    if (!cache) return NULL;
-    struct magazine *m = front_magazine(cache, front, class_index);
-    void *block = m && m->top != m->base ? *--m->top : NULL;
+/* With the cache entered. False: the magazine is full, or the block is the one that was freed last. */
+FRONT_INLINE bool front_push(struct magazine *m, void *block) {
+    void **top = m->top;
+    if (__builtin_expect(top == m->end || top[-1] == block, 0)) return false;
+    *top = block;
+    m->top = top + 1;
+    return true;
+}
+
+/* ---- The process's heap, whose set of magazines is nobody else's ----------------------------------------------------- */
+
+/* A block of up to CLASS_QUICK_BYTES from the thread's magazine; NULL: front_fetch may have one. */
+FRONT_INLINE void *front_take_quick(size_t size_bytes) {
+    struct cache *cache = cache_mine();
+    if (!cache_try(cache)) return NULL;
+    char *bins = (char *)(cache_bins(cache) + CACHE_PROCESS * CACHE_BINS);
+    struct magazine *m = (struct magazine *)(void *)(bins + class_quick[(size_bytes + 15) / 16]);
+    void **top = m->top;
+    if (__builtin_expect(top == m->base, 0)) {
+        cache_leave(cache);
+        return NULL;
+    }
+    /* As front_pop, but known to the compiler not to be NULL. */
+    void *block = top[-1];
+    m->top = top - 1;
     cache_leave(cache);
+    if (block == NULL) __builtin_unreachable();
     return block;
 }
 
-static inline enum status front_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
-    if (zero || size_bytes > CLASS_LARGEST) return front_alloc_other(heap, size_bytes, zero, block);
+/* Keeps a block of the thread's own slabs. False: it is not one, or there is no room; front_free_other. */
+FRONT_INLINE bool front_keep_quick(void *block) {
+    struct cache *cache = cache_mine();
+    uint64_t row = slab_tag((uintptr_t)block) - cache->process_tag;
+    if (__builtin_expect(row > TAG_ROW_MASK, 0)) return false;
+    if (__builtin_expect(class_object_at(tag_row(row), (uintptr_t)block) >= tag_row(row)->objects, 0)) return false;
+    if (!cache_try(cache)) return false;
+    char *bins = (char *)(cache_bins(cache) + CACHE_PROCESS * CACHE_BINS);
+    bool kept = front_push((struct magazine *)(void *)(bins + row), block);
+    cache_leave(cache);
+    return kept;
+}
+
+/* ---- Any heap --------------------------------------------------------------------------------------------------------- */
+
+/* The thread's magazines for the heap, with the cache entered. */
+FRONT_INLINE struct magazine *front_bins(struct cache *cache, const struct heap_front *front) {
+    if (__builtin_expect(cache->owner[front->set] != front->id, 0)) return &cache_no_bins[0][0];
+    return cache_bins(cache) + (size_t)front->set * CACHE_BINS;
+}
+
+FRONT_INLINE enum status front_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
+    if (__builtin_expect(zero || size_bytes > CLASS_LARGEST, 0)) return front_alloc_other(heap, size_bytes, zero, block);
     unsigned class_index = class_of(size_bytes);
-    *block = front_take(heap, class_index);
-    if (!*block) *block = front_fetch(heap, class_index);
+    struct cache *cache = cache_mine();
+    *block = NULL;
+    if (__builtin_expect(cache_try(cache), 1)) {
+        *block = front_pop(front_bins(cache, heap_front(heap)) + class_index);
+        cache_leave(cache);
+    }
+    if (__builtin_expect(*block == NULL, 0)) *block = front_fetch(heap, class_index);
     return *block ? ST_OK : ST_NO_MEMORY;
 }
 
 FRONT_INLINE enum status front_free(struct heap *heap, void *block) {
     const struct heap_front *front = heap_front(heap);
-    uint32_t tag = slab_tag((uintptr_t)block);
-    if (tag >> TAG_HEAP_SHIFT != front->number) return heap_free(heap, block);
-    unsigned class_index = (tag & 0xff) - 1;
-    uintptr_t base = ((uintptr_t)block >> GRANULE_SHIFT) - (tag >> TAG_BACK_SHIFT & 0xff);
-    size_t offset = (size_t)((uintptr_t)block - (base << GRANULE_SHIFT));
-    size_t object = class_index_at(class_index, offset);
-    if (object * class_size(class_index) != offset || object >= class_objects(class_index)) return ST_NOT_OURS;
-    struct cache *cache = cache_enter();
-    if (!cache) return front_return(heap, class_index, block);
-    struct magazine *m = front_magazine(cache, front, class_index);
-    bool room = m && m->top != m->end;
-    bool again = room && m->top != m->floor && m->top[-1] == block;
-    if (room && !again) *m->top++ = block;
-    cache_leave(cache);
-    return again ? ST_NOT_OURS : room ? ST_OK : front_return(heap, class_index, block);
+    struct cache *cache = cache_mine();
+    uint64_t row = slab_tag((uintptr_t)block) - front->tag - cache->home;
+    if (__builtin_expect(row > TAG_ROW_MASK, 0)) return front_free_other(heap, block);
+    if (class_object_at(tag_row(row), (uintptr_t)block) >= tag_row(row)->objects) return ST_NOT_OURS;
+    bool kept = false;
+    if (__builtin_expect(cache_try(cache), 1)) {
+        kept = front_push((struct magazine *)(void *)((char *)front_bins(cache, front) + row), block);
+        cache_leave(cache);
+    }
+    return __builtin_expect(kept, 1) ? ST_OK : front_free_other(heap, block);
 }
 
 #endif

@@ -4,8 +4,8 @@
  * A heap has a set of slabs for each class, and one more for blocks of their own (CLASS_LARGE, one object each). Heaps live in
  * a table that is never unmapped, numbered from 1; a handle is an entry's address, so that checking one reads nothing unknown.
  *
- * Allocation: pin the slab that served last, or one whose `full` bit is clear; claim a bit under the pin, which then counts for
- * the object. No slab: a new one, whose first object is the maker's. Free: clear the bit, count down.
+ * Allocation: pin the slab that served last, or one whose `full` bit is clear; claim bits under the pins, which then count for
+ * the objects. No slab: a new one, whose first object is the maker's. Free: clear the bit, count down.
  *
  * Marking. A thread whose pin finds all objects held (M) sets the slab's `full` bit, and then takes its pin back (U) and clears
  * the bit again if fewer than all are held after that. A thread whose free takes the count from all to one less (D) clears the
@@ -31,6 +31,7 @@
 #include <string.h>
 
 #include "core/bitmap.h"
+#include "core/cache.h"
 #include "heap/heap_inside.h"
 #include "os/os.h"
 
@@ -58,7 +59,7 @@ static size_t slab_retire(struct heap *heap, unsigned class_index, struct granul
 
 /* The slab's count has come to 0: see "Empty slabs". */
 static void slab_emptied(struct heap *heap, unsigned class_index, struct granule head) {
-    if (class_index == CLASS_LARGE) {
+    if (objects_of(class_index) == 1) {
         slab_retire(heap, class_index, head);
         return;
     }
@@ -94,8 +95,27 @@ static void pins_return(struct heap *heap, struct slab *slab, struct granule hea
 
 /* ---- Allocation ----------------------------------------------------------------------------------------------- */
 
+/*
+ * Homes. A slab serves one thread at a time, its home, so that no two threads get objects of one cache line. When a thread's own
+ * slabs have no room it takes over one with room whose home has ended or is idle, whole lines only; or a new one is made. A
+ * thread frees what is not its home's past its magazines (front.c), so it is not handed that again. What an earlier home holds
+ * in the lines of a slab that was taken over goes away as it is freed.
+ */
+enum look { LOOK_OWN, LOOK_OTHERS, LOOK_ANY };
+
+/* How many places with room are looked at for a slab of the thread's own, from the first and from the last that served on. */
+#define LOOKS_FIRST 16u
+#define LOOKS_MORE 48u
+
+/* Is a slab with that many objects held, and that tag, one that may be taken from? */
+static bool look_suits(enum look look, const struct class_row *row, uint64_t count, uint64_t tag, uint64_t home) {
+    if (look == LOOK_ANY || home == 0 || (tag & TAG_HOME_MASK) == home) return true;
+    return look == LOOK_OTHERS && count * 4 <= row->objects * 3 && !cache_home_active(tag & TAG_HOME_MASK);
+}
+
 /* Up to `want` (1 to 64) objects of the slab at this place. */
-static size_t take_at(struct heap *heap, unsigned class_index, size_t place, size_t want, void **blocks) {
+static size_t take_at(struct heap *heap, unsigned class_index, size_t place, enum look look, uint64_t home, size_t want,
+                      void **blocks) {
     struct set *set = &heap->set[class_index];
     struct granule head = set_slab(set, place);
     if (head.n == 0) {
@@ -103,19 +123,24 @@ static size_t take_at(struct heap *heap, unsigned class_index, size_t place, siz
         return 0;
     }
     struct slab *slab = slab_at(head);
+    const struct class_row *row = &class_table[class_index];
     uint64_t owner = owner_of(heap, class_index);
     /* rlx: keeps late threads away from other owners' counts; the pins decide. */
-    if (life_owner(atom_load_rlx_u64(&slab->life)) != owner) return 0;
-    size_t objects = class_objects(class_index), got = 0;
+    uint64_t seen = atom_load_rlx_u64(&slab->life), tag = slab_tag(granule_address(head));
+    if (life_owner(seen) != owner || !look_suits(look, row, life_count(seen), tag, home)) return 0;
+    bool foreign = look == LOOK_OTHERS && home != 0 && (tag & TAG_HOME_MASK) != home;
+    size_t got = 0;
     uint64_t life = slab_pin(slab, want), mask;
     if (life_owner(life) == owner) {
-        if (life_count(life) < objects) {
-            size_t room = objects - (size_t)life_count(life);
-            size_t word = slab_claim(slab, objects, (unsigned)(room < want ? room : want), &mask);
+        if (life_count(life) < row->objects) {
+            size_t room = (size_t)(row->objects - life_count(life));
+            unsigned most = (unsigned)(room < want ? room : want), group = foreign && most >= row->line ? row->line : 1;
+            size_t word = slab_claim(slab, row->objects, most & ~(group - 1), group, &mask);
             for (; word != SIZE_MAX && mask != 0; mask &= mask - 1) {
                 size_t object = word * 64 + (size_t)__builtin_ctzll(mask);
-                blocks[got++] = (void *)(granule_address(head) + object * class_size(class_index));
+                blocks[got++] = (void *)(granule_address(head) + object * row->size_bytes);
             }
+            if (got != 0 && foreign) slab_home_set(head, home);
         } else {
             /* rlx: cannot change under the pin. It may differ from the place where the slab was found (see slab_retire). */
             set_mark_full(set, (size_t)atom_load_rlx_u64(&slab->place));
@@ -125,18 +150,27 @@ static size_t take_at(struct heap *heap, unsigned class_index, size_t place, siz
     return got;
 }
 
-static size_t take_any(struct heap *heap, unsigned class_index, size_t want, void **blocks) {
+/* Looks at up to `looks` places from one on. Leaves *place where it found something, or would look next. */
+static size_t take_from(struct heap *heap, unsigned class_index, struct heap_asker asker, enum look look, size_t *place,
+                        size_t looks, size_t want, void **blocks) {
     struct set *set = &heap->set[class_index];
-    size_t place = (size_t)atom_load_rlx_u64(&set->hint); /* rlx: any place will do */
-    size_t got = take_at(heap, class_index, place, want, blocks);
-    if (got != 0) return got;
-    for (place = set_next(set, 0); place != SET_NONE; place = set_next(set, place + 1)) {
-        got = take_at(heap, class_index, place, want, blocks);
+    for (*place = set_next(set, *place); *place != SET_NONE && looks != 0; *place = set_next(set, *place + 1), looks--) {
+        size_t got = take_at(heap, class_index, *place, look, asker.home, want, blocks);
         if (got == 0) continue;
-        atom_store_rlx_u64(&set->hint, place); /* rlx: as above */
+        *asker.hint = (uint32_t)*place;
         return got;
     }
     return 0;
+}
+
+static size_t take_any(struct heap *heap, unsigned class_index, struct heap_asker asker, enum look look, size_t want,
+                       void **blocks) {
+    size_t first = 0, last = *asker.hint;
+    size_t got = take_at(heap, class_index, last, look, asker.home, want, blocks);
+    if (got == 0) got = take_from(heap, class_index, asker, look, &first, LOOKS_FIRST, want, blocks);
+    if (got == 0 && first != SET_NONE) got = take_from(heap, class_index, asker, look, &last, LOOKS_MORE, want, blocks);
+    if (got == 0 && look == LOOK_OWN && first != SET_NONE) *asker.hint = last == SET_NONE ? 0 : (uint32_t)last;
+    return got;
 }
 
 /* Counts bytes that are about to be taken; false if that is past the heap's bound. */
@@ -149,7 +183,8 @@ static bool bytes_charge(struct heap *heap, uint64_t bytes) {
 }
 
 /* A new slab, at a multiple of align; *block is its first object, whose bytes are zero. */
-static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t count_pages, size_t align, void **block) {
+static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t home, uint64_t count_pages, size_t align,
+                            void **block) {
     uint64_t bytes = count_pages * PAGE_BYTES;
     if (!bytes_charge(heap, bytes)) return ST_NO_MEMORY;
     struct set *set = &heap->set[class_index];
@@ -161,9 +196,8 @@ static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t co
         if (status == ST_OK) {
             bool large = class_index == CLASS_LARGE;
             slab_open(&run, large ? SPAN_LARGE : SPAN_SLAB, (uint8_t)heap->state, owner_of(heap, class_index), place,
-                      objects_of(class_index));
-            set_enter(set, place, run.first, !large);
-            atom_store_rlx_u64(&set->hint, place); /* rlx: a hint */
+                      objects_of(class_index), home);
+            set_enter(set, place, run.first, objects_of(class_index) > 1);
             *block = (void *)granule_address(run.first);
             return ST_OK;
         }
@@ -173,41 +207,49 @@ static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t co
     return status;
 }
 
-static enum status slab_add_or_trim(struct heap *heap, unsigned class_index, uint64_t count_pages, size_t align, void **block) {
-    enum status status = slab_add(heap, class_index, count_pages, align, block);
+static enum status slab_add_or_trim(struct heap *heap, unsigned class_index, uint64_t home, uint64_t count_pages, size_t align,
+                                    void **block) {
+    enum status status = slab_add(heap, class_index, home, count_pages, align, block);
     /* What other classes keep in reserve may be what is missing. */
-    if (status != ST_OK && heap_trim_one(heap) != 0) status = slab_add(heap, class_index, count_pages, align, block);
+    if (status != ST_OK && heap_trim_one(heap) != 0) status = slab_add(heap, class_index, home, count_pages, align, block);
     return status;
+}
+
+static enum status slab_add_of_class(struct heap *heap, unsigned class_index, uint64_t home, void **block) {
+    return slab_add_or_trim(heap, class_index, home, class_slab_pages(class_index), class_slab_align(class_index), block);
 }
 
 enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
     *block = NULL;
     if (size_bytes > BLOCK_LARGEST) return ST_NO_MEMORY;
-    unsigned class_index = CLASS_LARGE;
-    uint64_t count_pages = (size_bytes + PAGE_BYTES - 1) / PAGE_BYTES;
-    if (size_bytes <= CLASS_LARGEST) {
-        class_index = class_of(size_bytes);
-        count_pages = class_slab_granules(class_index) * PAGES_PER_GRANULE;
-        if (take_any(heap, class_index, 1, block) != 0) {
-            if (zero) memset(*block, 0, class_size(class_index));
-            return ST_OK;
-        }
+    if (size_bytes > CLASS_LARGEST) {
+        uint64_t count_pages = (size_bytes + PAGE_BYTES - 1) / PAGE_BYTES;
+        return slab_add_or_trim(heap, CLASS_LARGE, 0, count_pages, GRANULE_BYTES, block);
     }
-    return slab_add_or_trim(heap, class_index, count_pages, GRANULE_BYTES, block);
+    unsigned class_index = class_of(size_bytes);
+    uint32_t hint = 0;
+    struct heap_asker asker = {0, &hint};
+    if (take_any(heap, class_index, asker, LOOK_ANY, 1, block) == 0) return slab_add_of_class(heap, class_index, 0, block);
+    if (zero) memset(*block, 0, class_size(class_index));
+    return ST_OK;
 }
 
-size_t heap_alloc_some(struct heap *heap, unsigned class_index, size_t want, void **blocks) {
+size_t heap_alloc_some(struct heap *heap, unsigned class_index, struct heap_asker asker, size_t want, void **blocks) {
     size_t got = 0;
     while (got < want) {
-        size_t more = take_any(heap, class_index, want - got < 64 ? want - got : 64, blocks + got);
+        size_t at_once = want - got < 64 ? want - got : 64;
+        size_t more = take_any(heap, class_index, asker, LOOK_OWN, at_once, blocks + got);
+        if (more == 0 && got == 0) more = take_any(heap, class_index, asker, LOOK_OTHERS, at_once, blocks);
         if (more == 0) break;
         got += more;
     }
     if (got != 0) return got;
     /* The rest of a new slab is there for the next. */
-    uint64_t count_pages = class_slab_granules(class_index) * PAGES_PER_GRANULE;
-    if (slab_add_or_trim(heap, class_index, count_pages, GRANULE_BYTES, blocks) != ST_OK) return 0;
-    return want == 1 ? 1 : 1 + take_any(heap, class_index, want - 1 < 64 ? want - 1 : 64, blocks + 1);
+    if (slab_add_of_class(heap, class_index, asker.home, blocks) != ST_OK) {
+        return take_any(heap, class_index, asker, LOOK_ANY, want < 64 ? want : 64, blocks);
+    }
+    if (want == 1 || class_objects(class_index) == 1) return 1;
+    return 1 + take_any(heap, class_index, asker, LOOK_OWN, want - 1 < 64 ? want - 1 : 64, blocks + 1);
 }
 
 /*
@@ -221,7 +263,7 @@ enum status heap_alloc_aligned(struct heap *heap, size_t size_bytes, size_t alig
     size_t rounded = align_up(size_bytes == 0 ? 1 : size_bytes, align);
     if (rounded <= CLASS_LARGEST) return heap_alloc(heap, rounded, zero, block);
     uint64_t count_pages = ((size_bytes == 0 ? 1 : size_bytes) + PAGE_BYTES - 1) / PAGE_BYTES;
-    return slab_add_or_trim(heap, CLASS_LARGE, count_pages, align < GRANULE_BYTES ? GRANULE_BYTES : align, block);
+    return slab_add_or_trim(heap, CLASS_LARGE, 0, count_pages, align < GRANULE_BYTES ? GRANULE_BYTES : align, block);
 }
 
 /* ---- Blocks --------------------------------------------------------------------------------------------------- */
@@ -241,11 +283,10 @@ static bool block_find(const struct heap *heap, const void *address, struct bloc
     uint64_t owner = life_owner(atom_load_acq_u64(&block->slab->life)); /* acq: pairs with slab_open, for what is read next */
     if (owner_heap(owner) != heap->front.number) return false;
     block->class_index = owner_class(owner);
-    size_t offset = (size_t)((uintptr_t)address - granule_address(block->head));
     block->object = 0;
-    if (block->class_index == CLASS_LARGE) return offset == 0;
-    block->object = class_index_at(block->class_index, offset);
-    return block->object < class_objects(block->class_index) && block->object * class_size(block->class_index) == offset;
+    if (block->class_index == CLASS_LARGE) return (uintptr_t)address == granule_address(block->head);
+    block->object = (size_t)class_object_at(&class_table[block->class_index], (uintptr_t)address);
+    return block->object < class_objects(block->class_index);
 }
 
 enum status heap_free(struct heap *heap, void *address) {

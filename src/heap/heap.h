@@ -16,6 +16,7 @@
 /* What the threads' caches know a heap by: the first thing in a struct heap. */
 struct heap_front {
     uint64_t id;     /* of all heaps that ever were: no two have the same; the number is in its low bits */
+    uint64_t tag;    /* what its slabs' tags begin with: the number above the rest */
     uint32_t number; /* of all heaps that there are */
     uint32_t set;    /* of a thread's cache */
 };
@@ -60,8 +61,17 @@ enum status heap_alloc_aligned(struct heap *heap, size_t size_bytes, size_t alig
  */
 enum status heap_resize(struct heap *heap, void *block, size_t size_bytes);
 
-/* Up to `want` blocks of one class at once, for the threads' caches. Returns how many; 0 if there is no memory. */
-size_t heap_alloc_some(struct heap *heap, unsigned class_index, size_t want, void **blocks);
+/* Who asks for many blocks: its home as in the tags (0: whoever), and where it was served last, a place in the set. */
+struct heap_asker {
+    uint64_t home;
+    uint32_t *hint;
+};
+
+/*
+ * Up to `want` blocks of one class at once, for the threads' caches. Returns how many; 0 if there is no memory. As long as there
+ * is memory, no two homes get blocks of one cache line.
+ */
+size_t heap_alloc_some(struct heap *heap, unsigned class_index, struct heap_asker asker, size_t want, void **blocks);
 
 /* Frees blocks that came from heap_alloc_some; calls bad for each that is not a live block of this heap: it was freed twice. */
 void heap_free_some(struct heap *heap, void *const *blocks, size_t count, void (*bad)(void *block));

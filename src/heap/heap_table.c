@@ -36,7 +36,12 @@ static struct heap *table_make(void) {
     return (struct heap *)(uintptr_t)table;
 }
 
-enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **heap) {
+/* Of a thread's cache: one set is the process's heap's alone, one is the spans', the heaps share the others. */
+static uint32_t set_for(bool of_process, size_t index) {
+    return of_process ? CACHE_PROCESS : CACHE_SPANS + 1 + (uint32_t)(index % (CACHE_SETS - CACHE_SPANS - 1));
+}
+
+static enum status heap_make(bool executable, uint64_t limit_bytes, bool of_process, struct heap **heap) {
     *heap = NULL;
     struct heap *table = table_make();
     if (table == NULL) return ST_NO_MEMORY;
@@ -51,7 +56,8 @@ enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **hea
     }
     /* The sets are as the table's first zeros or set_destroy left them. */
     made->front.number = (uint32_t)index + 1;
-    made->front.set = 1 + (uint32_t)index % (CACHE_SETS - 1);
+    made->front.tag = (uint64_t)(index + 1) << TAG_HEAP_SHIFT;
+    made->front.set = set_for(of_process, index);
     uint64_t id = (atom_add_acqrel_u64(&heaps_made, 1) + 1) << FRONT_NUMBER_BITS | (index + 1);
     atom_store_rel_u64(&made->front.id, id); /* rel: pairs with heap_enter */
     made->limit_bytes = limit_bytes;
@@ -60,6 +66,10 @@ enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **hea
     HM_CHECK(bitmap_claim(heap_live, index, 1));
     *heap = made;
     return ST_OK;
+}
+
+enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **heap) {
+    return heap_make(executable, limit_bytes, false, heap);
 }
 
 struct heap *heap_of_handle(const void *handle) {
@@ -120,7 +130,7 @@ struct heap *heap_default_make(void) {
     uint64_t seen = atom_load_acq_u64(&heap_of_process); /* acq: pairs with the CAS */
     struct heap *made;
     if (seen != 0) return (struct heap *)(uintptr_t)seen;
-    if (heap_create(false, 0, &made) != ST_OK) return NULL;
+    if (heap_make(false, 0, true, &made) != ST_OK) return NULL;
     if (atom_cas_acqrel_u64(&heap_of_process, &seen, (uint64_t)(uintptr_t)made)) return made;
     heap_destroy(made);
     return (struct heap *)(uintptr_t)seen;

@@ -54,8 +54,8 @@ static bool slot_table_make(uint64_t *entry, size_t size) {
     return true;
 }
 
-static uint32_t *tag_at(struct granule g) {
-    return (uint32_t *)(uintptr_t)atom_load_acq_u64(&slab_tags[g.n / GRANULES_PER_SLOT]) + g.n % GRANULES_PER_SLOT;
+static uint64_t *tag_at(struct granule g) {
+    return (uint64_t *)(uintptr_t)atom_load_acq_u64(&slab_tags[g.n / GRANULES_PER_SLOT]) + g.n % GRANULES_PER_SLOT;
 }
 
 /*
@@ -65,9 +65,9 @@ static uint32_t *tag_at(struct granule g) {
 static struct slab *descriptor_make(struct granule head, size_t count) {
     size_t slot = head.n / GRANULES_PER_SLOT;
     if (!slot_table_make(&slab_map[slot], GRANULES_PER_SLOT * sizeof(struct slab))) return NULL;
-    if (!slot_table_make(&slab_tags[slot], GRANULES_PER_SLOT * sizeof(uint32_t))) return NULL;
+    if (!slot_table_make(&slab_tags[slot], GRANULES_PER_SLOT * sizeof(uint64_t))) return NULL;
     size_t here = GRANULES_PER_SLOT - head.n % GRANULES_PER_SLOT;
-    if (os_tables_commit(tag_at(head), (count < here ? count : here) * sizeof(uint32_t)) != ST_OK) return NULL;
+    if (os_tables_commit(tag_at(head), (count < here ? count : here) * sizeof(uint64_t)) != ST_OK) return NULL;
     struct slab *slab = slab_at(head);
     return os_tables_commit(slab, sizeof(struct slab)) == ST_OK ? slab : NULL;
 }
@@ -81,11 +81,16 @@ static size_t run_bytes_committed(const struct run *run) {
     return os_commit_is_lazy() && !(run->flags & SPAN_SYSTEM) ? align_up(bytes, GRANULE_BYTES) : bytes;
 }
 
-/* Only slabs of small objects have tags; they lie in one slot. */
-static void tags_write(struct granule head, size_t count, uint32_t tag, uint32_t step) {
-    for (uint32_t i = 0; i < count; i++) {
-        atom_store_rlx_u32(tag_at((struct granule){head.n + i}), tag + step * i); /* rlx: see slab_tag */
-    }
+/* Only slabs of a class have tags; they lie in one slot. */
+static void tags_write(struct granule head, size_t count, uint64_t tag) {
+    for (uint32_t i = 0; i < count; i++) atom_store_rlx_u64(tag_at((struct granule){head.n + i}), tag); /* rlx: see slab_tag */
+}
+
+void slab_home_set(struct granule head, uint64_t home) {
+    uint64_t tag = slab_tag(granule_address(head));
+    if (tag == 0 || (tag & TAG_HOME_MASK) == home) return;
+    size_t count = granules_for_pages(class_slab_pages(tag_class(tag)));
+    tags_write(head, count, (tag & ~TAG_HOME_MASK) | home);
 }
 
 enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
@@ -182,14 +187,15 @@ bool slab_discard(const struct run *run) {
     pages_fill(granule_page(run->first), run->count_pages, PG_NONE);
     struct found found;
     if (space_find(granule_address(run->first), &found)) {
-        if (found.span.kind == SPAN_SLAB) tags_write(run->first, granules_for_pages(run->count_pages), 0, 0);
+        if (found.span.kind == SPAN_SLAB) tags_write(run->first, granules_for_pages(run->count_pages), 0);
         HM_CHECK(space_retract(&found));
     }
     region_release(run);
     return true;
 }
 
-void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64_t owner, size_t place, size_t count_objects) {
+void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64_t owner, size_t place, size_t count_objects,
+               uint64_t home) {
     struct slab *slab = slab_at(run->first);
     /* rlx: invariant 3; all of it is published by the add below. */
     for (size_t i = 0; i < BITMAP_WORDS(count_objects); i++) atom_store_rlx_u64(&slab->taken[i], 0);
@@ -202,8 +208,9 @@ void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64
     uint64_t before = atom_add_acqrel_u64(&slab->life, life_make(owner, 1));
     HM_CHECK(life_owner(before) == 0);
     if (kind == SPAN_SLAB) {
-        uint32_t tag = (uint32_t)(owner >> OWNER_CLASS_BITS) << TAG_HEAP_SHIFT | ((uint32_t)(owner & OWNER_CLASS_MASK) + 1);
-        tags_write(run->first, granules_for_pages(run->count_pages), tag, 1u << TAG_BACK_SHIFT);
+        uint64_t tag = (owner >> OWNER_CLASS_BITS) << TAG_HEAP_SHIFT | home |
+                       (owner & OWNER_CLASS_MASK) * sizeof(struct class_row);
+        tags_write(run->first, granules_for_pages(run->count_pages), tag);
     }
     space_publish(run->first, (struct span){.count_pages = run->count_pages,
                                             .state = state,
@@ -231,11 +238,12 @@ uint64_t slab_unpin(struct slab *slab, size_t count, size_t *place) {
     return life - count;
 }
 
-size_t slab_claim(struct slab *slab, size_t count_objects, unsigned want, uint64_t *mask) {
+size_t slab_claim(struct slab *slab, size_t count_objects, unsigned want, unsigned group, uint64_t *mask) {
     size_t home = os_thread_id() % BITMAP_WORDS(count_objects);
     for (int attempt = 0; attempt < CLAIM_TRIES; attempt++) {
-        size_t word = bitmap_claim_some(slab->taken, count_objects, home, want, mask);
+        size_t word = bitmap_claim_groups(slab->taken, count_objects, home, want, group, mask);
         if (word != BITMAP_NONE) return word;
+        if (group > 1) break;
     }
     return SIZE_MAX;
 }

@@ -59,7 +59,8 @@ bool slab_resize(struct slab *slab, struct granule head, uint64_t count_pages);
 bool slab_discard(const struct run *run);
 
 /* Gives the slab its owner and shows it to slab_find. The first of its objects is taken, on behalf of the caller. */
-void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64_t owner, size_t place, size_t count_objects);
+void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64_t owner, size_t place, size_t count_objects,
+               uint64_t home);
 
 /* The run of a slab that the caller has closed or keeps from being closed. */
 struct run slab_run(const struct slab *slab, struct granule head);
@@ -75,20 +76,30 @@ uint64_t slab_unpin(struct slab *slab, size_t count, size_t *place);
 
 /*
  * With pins that found their owner and fewer than all objects held: claims up to `want` (1 to 64, as many as there are pins)
- * objects of one word of the bitmap. Returns the word, and which of its bits in *mask; SIZE_MAX if others were faster every
- * time.
+ * objects of one word of the bitmap, in groups as bitmap_claim_groups. Returns the word, and which of its bits in *mask;
+ * SIZE_MAX if there was no group, or others were faster every time.
  */
-size_t slab_claim(struct slab *slab, size_t count_objects, unsigned want, uint64_t *mask);
+size_t slab_claim(struct slab *slab, size_t count_objects, unsigned want, unsigned group, uint64_t *mask);
 
 /* Puts those objects of a word back that `mask` names. Returns which of them were taken; *life the life before. */
 uint64_t slab_release_some(struct slab *slab, size_t word, uint64_t mask, uint64_t *life);
 
 /*
- * What a free has to know about a block, in one load: the owner's heap in the high 16 bits, then how many granules the slab
- * starts before the block's, then its class plus 1; 0 where there is no slab of small objects.
+ * What a free has to know about a block, in one load: the heap's number in the high half, then the home, which is the thread
+ * that the slab serves (as struct cache's `home`, 0 for no thread), then where the class's row is in class_table, in bytes. 0
+ * where there is no slab of a class.
  */
-#define TAG_HEAP_SHIFT 16
-#define TAG_BACK_SHIFT 8
+#define TAG_HEAP_SHIFT 32
+#define TAG_HOME_MASK ((uint64_t)0xffff0000)
+#define TAG_ROW_MASK ((uint64_t)0xffff)
+
+static inline const struct class_row *tag_row(uint64_t tag) {
+    return (const struct class_row *)(const void *)((const char *)class_table + (tag & TAG_ROW_MASK));
+}
+static inline unsigned tag_class(uint64_t tag) { return (unsigned)(tag & TAG_ROW_MASK) / (unsigned)sizeof(struct class_row); }
+
+/* Makes the slab serve another thread. */
+void slab_home_set(struct granule head, uint64_t home);
 
 /* Puts an object back; false if it is not taken. Returns the life before in *life. */
 bool slab_release(struct slab *slab, size_t object, uint64_t *life);
@@ -102,14 +113,15 @@ bool slab_close_by_force(struct slab *slab, uint64_t owner, size_t count_objects
 /* Gives a slab that was just closed back to its owner, empty. */
 void slab_reopen(struct slab *slab, uint64_t owner);
 
-extern HM_HIDDEN uint64_t slab_tags[SLOT_COUNT]; /* uint32_t[GRANULES_PER_SLOT], 0 where no slab ever was */
+extern HM_HIDDEN uint64_t slab_tags[SLOT_COUNT]; /* uint64_t[GRANULES_PER_SLOT], 0 where no slab ever was */
 
-static inline uint32_t slab_tag(uintptr_t address) {
-    if (address >> ADDRESS_BITS) return 0;
-    /* acq: pairs with the CAS that installed the table. */
-    const uint32_t *table = (const uint32_t *)(uintptr_t)atom_load_acq_u64(&slab_tags[address >> SLOT_SHIFT]);
-    /* rlx: written before the slab's first object was given out, and whoever frees one has been handed it. */
-    return table ? atom_load_rlx_u32(&table[address >> GRANULE_SHIFT & (GRANULES_PER_SLOT - 1)]) : 0;
+static inline uint64_t slab_tag(uintptr_t address) {
+    if (__builtin_expect(address >> SLOT_SHIFT >= SLOT_COUNT, 0)) return 0;
+    /* own: installed by a CAS before the first slab there; a free has been handed a block of it. */
+    const uint64_t *table = (const uint64_t *)(uintptr_t)atom_load_own_u64(&slab_tags[address >> SLOT_SHIFT]);
+    if (__builtin_expect(table == NULL, 0)) return 0;
+    /* own: the heap and the class were written before the slab's first object was given out; any home will do. */
+    return atom_load_own_u64(&table[(uint32_t)address >> GRANULE_SHIFT]);
 }
 
 #endif

@@ -378,7 +378,8 @@ void OS_FUNCTION(yield)(unsigned attempt) {
     errno = kept;
 }
 
-__thread void *os_slot_value[OS_SLOT_COUNT] __attribute__((tls_model("initial-exec")));
+uint64_t os_slot_unset[8] = {1};
+__thread void *os_slot_value[OS_SLOT_COUNT] __attribute__((tls_model("initial-exec"))) = {os_slot_unset};
 
 bool os_slots_there(void) { return true; }
 

@@ -104,6 +104,20 @@ uint64_t os_clock_ms(void);
 /* Lets other threads run: attempt counts the calls in one wait, and later ones wait longer. */
 void os_yield(unsigned attempt);
 
+/*
+ * The engine's one thread of its own. os_thread_start runs it, without signals of the program's; false: the system gives none.
+ * It naps until os_nap_end is called or the time is over, 0 for no end; one call too many wakes it once too often.
+ */
+bool os_thread_start(void (*run)(void));
+void os_nap(unsigned timeout_ms);
+void os_nap_end(void);
+
+/* Has told() called in the child of each fork; one function for the process. */
+void os_at_fork(void (*told)(void));
+
+/* Each other thread of the process passes a full memory barrier before this returns. Of one thread at a time. */
+void os_barrier(void);
+
 /* The thread's last error. */
 void os_last_error_set(uint32_t error);
 uint32_t os_last_error(void);

@@ -3,7 +3,9 @@
  *
  * On Linux they are thread-local variables of the initial-exec model. On Windows they are the first TlsAlloc slots that the
  * engine got, read straight from the thread's environment block, since mingw's thread-local variables cost a call; where the
- * process had used up the block's 64 slots before, there are none: os_slots_there() is false and they read as NULL.
+ * process had used up the block's 64 slots before, there are none: os_slots_there() is false and they read as unset.
+ *
+ * A slot that the thread has not set yet points to os_slot_unset, so that what a slot points to can be read without a test.
  */
 #ifndef HM_OS_SLOT_H
 #define HM_OS_SLOT_H
@@ -13,6 +15,8 @@
 
 enum { OS_SLOT_CACHE, OS_SLOT_COUNT };
 
+extern HM_HIDDEN uint64_t os_slot_unset[8]; /* the first word is 1, the others are 0; never written */
+
 #ifdef _WIN32
 extern uint32_t os_slot_offset[OS_SLOT_COUNT]; /* from the block's start; 0: none */
 
@@ -20,7 +24,7 @@ static inline void *os_slot_get(unsigned slot) {
     void *value = NULL;
     uint32_t offset = os_slot_offset[slot];
     if (offset) __asm__ volatile("movq %%gs:(%q1), %0" : "=r"(value) : "r"((uint64_t)offset));
-    return value;
+    return __builtin_expect(value != NULL, 1) ? value : os_slot_unset;
 }
 
 static inline void os_slot_set(unsigned slot, void *value) {

@@ -33,8 +33,8 @@ static uint64_t bin_pages(unsigned bin) {
 /* Bins that are never used count as pages, so that nothing has to know their number. */
 static size_t item_bytes(unsigned bin) { return (size_t)bin_pages(bin) << PAGE_SHIFT; }
 
-static void flush(uint64_t owner, unsigned bin, void **items, size_t count) {
-    (void)owner;
+static void flush(uint64_t owner, unsigned bin, void **items, size_t count, bool passing) {
+    (void)owner, (void)passing;
     uint64_t pages = bin_pages(bin);
     for (size_t i = 0; i < count; i++) {
         uintptr_t start = (uintptr_t)items[i];
@@ -49,7 +49,7 @@ static const struct cache_source source = {item_bytes, flush};
 
 /* With the cache entered: what is at hand, or was hidden by a sweep; NULL where the magazine is empty. */
 static void *pop(struct cache *cache, uint32_t bin) {
-    struct magazine *m = &cache->bin[CACHE_SPANS][bin];
+    struct magazine *m = cache_magazine(cache, CACHE_SPANS, bin);
     void **items;
     if (m->top == m->base) {
         if (cache->owner[CACHE_SPANS] != SPANS_OWNER) return NULL;
@@ -74,7 +74,7 @@ bool spans_take(uint64_t count_pages, uintptr_t *start) {
 
 /* With the cache entered. */
 static bool push(struct cache *cache, uint32_t bin, void *start) {
-    struct magazine *m = &cache->bin[CACHE_SPANS][bin];
+    struct magazine *m = cache_magazine(cache, CACHE_SPANS, bin);
     if (m->top == m->end) {
         if (!cache_attach(cache, CACHE_SPANS, SPANS_OWNER, &source)) return false;
         if (!cache_make_room(cache, CACHE_SPANS, bin)) return false;
@@ -94,7 +94,7 @@ bool spans_leave(const struct found *found) {
     /* Retracted first: from here on it is this thread's alone. */
     bool left = space_retract_plain(found);
     if (left && !push(cache, bin, (void *)granule_address(found->head))) {
-        flush(SPANS_OWNER, bin, (void *[]){(void *)granule_address(found->head)}, 1);
+        flush(SPANS_OWNER, bin, (void *[]){(void *)granule_address(found->head)}, 1, true);
     }
     cache_leave(cache);
     return left;

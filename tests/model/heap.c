@@ -27,8 +27,8 @@
 
 #define OBJECTS 2u
 #define SIZE 32768u
-const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1] = {0}; /* only the smallest class is asked for */
-const struct class_row class_table[80] = {[0] = {((1ull << 40) + SIZE - 1) / SIZE, SIZE, OBJECTS, 1}};
+const uint16_t class_quick[CLASS_QUICK_BYTES / 16 + 1] = {0}; /* only the smallest class is asked for */
+const struct class_row class_table[112] = {[0] = {(uint64_t)1 << 17, OBJECTS, 0xffff, SIZE, PAGES_PER_GRANULE, 1}};
 
 #define FIRST_GRANULE 0x20000u
 #define GRANULES 6u
@@ -69,6 +69,10 @@ enum status os_decommit(uintptr_t address, size_t size) {
 void pages_fill(struct page first, uint64_t count, uint8_t state) { (void)first, (void)count, (void)state; }
 bool os_commit_is_lazy(void) { return true; }
 uint32_t os_thread_id(void) { return 0; }
+bool cache_home_active(uint64_t home) {
+    (void)home;
+    return false;
+}
 
 enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run *run) {
     uint64_t mask;
@@ -219,7 +223,6 @@ static void begin_leaving(void) {
     fill(5);
     drop(0, scene.old[4]); /* the third slab is the spare */
     drop(0, scene.old[1]);
-    scene.heap[0]->set[0].hint = 0;
 }
 static void leaving_thread(int me) {
     if (me == 0) drop(0, scene.old[0]);

@@ -90,8 +90,8 @@ static void bursts_settle(void) {
         for (int i = 0; i < 1000; i++) CHECK_EQ(front_free(heap, blocks[i]), ST_OK);
     }
     struct cache *cache = cache_enter();
-    struct magazine *m = front_magazine(cache, heap_front(heap), class_of(64));
-    CHECK(m && m->top - m->floor >= 1000);
+    struct magazine *m = front_bins(cache, heap_front(heap)) + class_of(64);
+    CHECK(m->top - m->floor >= 1000);
     cache_leave(cache);
     CHECK_EQ(heap_used(heap), (size_t)(m->top - m->floor) * 64);
     HmTrim();

@@ -30,25 +30,32 @@ static void test_sizes(void) {
 static void test_rows(void) {
     for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) {
         size_t size = class_size(class_index);
-        size_t slab = class_slab_granules(class_index) * GRANULE_BYTES;
+        size_t slab = class_slab_pages(class_index) * PAGE_BYTES, align = class_slab_align(class_index);
         size_t objects = class_objects(class_index);
         CHECK(size % 16 == 0);
         CHECK(class_index == 0 || size > class_size(class_index - 1));
         CHECK_EQ(class_of(size), class_index);
-        CHECK(class_slab_granules(class_index) >= 1 && class_slab_granules(class_index) <= 8);
-        CHECK(objects >= 8 && objects <= CLASS_MOST_OBJECTS);
+        CHECK(slab <= align && slab * 2 > align && align <= CLASS_MOST_GRANULES * GRANULE_BYTES);
+        CHECK((align & (align - 1)) == 0 && align % GRANULE_BYTES == 0);
         CHECK_EQ(objects, slab / size);
-        CHECK((slab - objects * size) * 8 <= slab);
+        CHECK(objects <= CLASS_MOST_OBJECTS);
+        if (size > 65536) CHECK_EQ(slab, size);
+        else CHECK(objects >= 8 && (slab - objects * size) * 8 <= slab);
+        size_t line = class_table[class_index].line;
+        CHECK_EQ(line * size % 64, 0);
+        CHECK(line == 1 || line / 2 * size % 64 != 0);
     }
 }
 
-/* The reciprocal against a real division, at every byte of every slab. */
+/* Which object starts at an address, against a real division, at every byte of every slab. */
 static void test_division(void) {
     for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) {
-        size_t slab = class_slab_granules(class_index) * GRANULE_BYTES;
-        size_t wrong = 0;
-        for (size_t offset = 0; offset < slab; offset++) {
-            if (class_index_at(class_index, offset) != offset / class_size(class_index)) wrong++;
+        size_t align = class_slab_align(class_index), size = class_size(class_index), wrong = 0;
+        uintptr_t slab = (uintptr_t)0x123 << 32 | align * 3;
+        for (size_t offset = 0; offset < align; offset++) {
+            uint64_t object = class_object_at(&class_table[class_index], slab + offset);
+            bool is_one = offset % size == 0 && offset / size < class_objects(class_index);
+            if (is_one ? object != offset / size : object < class_objects(class_index)) wrong++;
         }
         CHECK_EQ(wrong, 0);
     }

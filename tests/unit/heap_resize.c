@@ -60,12 +60,19 @@ static void test_alignments(void) {
     CHECK_EQ(granules_taken(), before);
 }
 
+/* A block of its own of that many pages: those come longer than CLASS_LARGEST, and may then be made shorter. */
+static void *large_make(struct heap *heap, size_t count_pages) {
+    void *block;
+    if (!CHECK(heap_alloc(heap, CLASS_LARGEST + 1, false, &block) == ST_OK)) return NULL;
+    return CHECK(heap_resize(heap, block, PAGES(count_pages)) == ST_OK) ? block : NULL;
+}
+
 /* Every length from one page to 70, up and down, with the content checked at each step. */
 static void test_steps(void) {
     size_t before = granules_taken();
     struct heap *heap = heap_make(0);
-    void *block;
-    if (heap == NULL || !CHECK(heap_alloc(heap, CLASS_LARGEST + 1, false, &block) == ST_OK)) return;
+    void *block = heap != NULL ? large_make(heap, 1) : NULL;
+    if (block == NULL) return;
     unsigned char *bytes = block;
     size_t held = size_of(heap, block) / PAGE_BYTES, wrong = 0;
     for (size_t i = 0; i < held; i++) bytes[PAGES(i)] = (unsigned char)(i + 1);
@@ -97,9 +104,9 @@ static void test_steps(void) {
 
 /* A block may take what is free behind it, and nothing else. */
 static void test_neighbours(void) {
-    struct heap *heap = heap_make(PAGES(100));
-    void *one, *two, *small;
-    if (heap == NULL || !CHECK(heap_alloc(heap, PAGES(32), false, &one) == ST_OK)) return;
+    struct heap *heap = heap_make(PAGES(300));
+    void *one = heap != NULL ? large_make(heap, 32) : NULL, *two, *small;
+    if (one == NULL) return;
     if (!CHECK(heap_resize(heap, one, PAGES(48)) == ST_OK && heap_resize(heap, one, PAGES(26)) == ST_OK)) return;
     struct run run;
     CHECK(region_claim_at((uintptr_t)one + 2 * GRANULE_BYTES, 16, &run) == ST_OK); /* given back by the block */
@@ -109,7 +116,7 @@ static void test_neighbours(void) {
     CHECK_EQ(heap_taken(heap), PAGES(32));
     region_release(&run);
     CHECK(heap_resize(heap, one, PAGES(33)) == ST_OK);
-    CHECK(heap_resize(heap, one, PAGES(101)) == ST_NO_MEMORY); /* the heap's bound */
+    CHECK(heap_resize(heap, one, PAGES(301)) == ST_NO_MEMORY); /* the heap's bound */
     CHECK(heap_resize(heap, one, SIZE_MAX) == ST_NO_MEMORY);
     CHECK(heap_resize(heap, (char *)one + 16, PAGES(20)) == ST_NOT_OURS);
     CHECK(heap_resize(heap, &run, PAGES(20)) == ST_NOT_OURS);
@@ -126,8 +133,8 @@ static void test_neighbours(void) {
 static void test_refusals(size_t from, size_t to) {
     for (long nth = 1; nth < 20; nth++) {
         struct heap *heap = heap_make(0);
-        void *block;
-        if (heap == NULL || !CHECK(heap_alloc(heap, PAGES(from), false, &block) == ST_OK)) return;
+        void *block = heap != NULL ? large_make(heap, from) : NULL;
+        if (block == NULL) return;
         size_t before = granules_taken();
         memset(block, 0x31, PAGES(from));
         os_fault_set(NULL, nth, false);

@@ -28,7 +28,7 @@ static void *take(struct heap *heap, size_t size) {
     return CHECK(heap_alloc(heap, size, false, &block) == ST_OK) ? block : NULL;
 }
 
-static size_t slab_bytes(unsigned class_index) { return class_slab_granules(class_index) * GRANULE_BYTES; }
+static size_t slab_bytes(unsigned class_index) { return class_slab_pages(class_index) * PAGE_BYTES; }
 
 enum { THREADS = 4, BOXES = 256 };
 
@@ -110,7 +110,7 @@ static void test_exchange(void) {
     uint64_t most = 0;
     for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) most += slab_bytes(class_index);
     CHECK(heap_taken(shared_heap) <= most);
-    CHECK_EQ((granules_taken() - before) * GRANULE_BYTES, heap_taken(shared_heap));
+    CHECK((granules_taken() - before) * GRANULE_BYTES >= heap_taken(shared_heap));
     uint64_t spare = heap_taken(shared_heap);
     CHECK_EQ(heap_trim_one(shared_heap), spare);
     CHECK_EQ(heap_taken(shared_heap), 0);

@@ -25,7 +25,7 @@ static size_t granules_taken(void) {
 
 static struct slab *slab_make(size_t granules, uint64_t owner, size_t place, size_t count_objects, struct run *run) {
     if (!CHECK(slab_acquire(granules * PAGES_PER_GRANULE, PG_READWRITE, run) == ST_OK)) return NULL;
-    slab_open(run, SPAN_SLAB, PG_READWRITE, owner, place, count_objects);
+    slab_open(run, SPAN_SLAB, PG_READWRITE, owner, place, count_objects, 0);
     return slab_at(run->first);
 }
 
@@ -73,7 +73,7 @@ static void test_objects(void) {
         CHECK_EQ(life_owner(life), OWNER);
         CHECK_EQ(life_count(life), i);
         uint64_t mask;
-        size_t word = slab_claim(slab, OBJECTS, 1, &mask);
+        size_t word = slab_claim(slab, OBJECTS, 1, 1, &mask);
         if (!CHECK(word != SIZE_MAX && mask != 0)) return;
         size_t object = word * 64 + (size_t)__builtin_ctzll(mask);
         if (!CHECK(object < OBJECTS)) return;
@@ -83,7 +83,7 @@ static void test_objects(void) {
     size_t place;
     CHECK_EQ(life_count(slab_pin(slab, 1)), OBJECTS);
     uint64_t none;
-    CHECK_EQ(slab_claim(slab, OBJECTS, 1, &none), SIZE_MAX);
+    CHECK_EQ(slab_claim(slab, OBJECTS, 1, 1, &none), SIZE_MAX);
     CHECK_EQ(life_count(slab_unpin(slab, 1, &place)), OBJECTS);
     CHECK(!slab_close(slab, OWNER));
     for (size_t i = 0; i < OBJECTS; i++) {
@@ -116,7 +116,7 @@ static void test_late(void) {
     CHECK_EQ(place, 3);
     CHECK(slab_close(slab, OWNER));
     CHECK_EQ(life_owner(slab_pin(slab, 1)), 0); /* late, in between */
-    slab_open(&run, SPAN_SLAB, PG_READWRITE, OTHER, 5, OBJECTS);
+    slab_open(&run, SPAN_SLAB, PG_READWRITE, OTHER, 5, OBJECTS, 0);
     CHECK_EQ(life_count(slab->life), 2);
     CHECK_EQ(life_owner(slab_pin(slab, 1)), OTHER);
     CHECK_EQ(life_count(slab_unpin(slab, 1, &place)), 2);
@@ -146,7 +146,7 @@ static void *storm_late(void *context) {
         size_t object = SIZE_MAX;
         size_t place;
         if (life_owner(life) == owner && life_count(life) < STORM_OBJECTS) {
-            size_t word = slab_claim(storm_slab, STORM_OBJECTS, 1, &mask);
+            size_t word = slab_claim(storm_slab, STORM_OBJECTS, 1, 1, &mask);
             if (word != SIZE_MAX) object = word * 64 + (size_t)__builtin_ctzll(mask);
         }
         if (object == SIZE_MAX) {
@@ -179,7 +179,7 @@ static void test_storm(void) {
     for (double end = thread_seconds() + 0.5; thread_seconds() < end;) {
         if (!slab_close(storm_slab, owner)) continue;
         owner = owner == OWNER ? OTHER : OWNER;
-        slab_open(&storm_run, SPAN_SLAB, PG_READWRITE, owner, 0, STORM_OBJECTS);
+        slab_open(&storm_run, SPAN_SLAB, PG_READWRITE, owner, 0, STORM_OBJECTS, 0);
         for (int i = 0; i < 50; i++) atom_pause();
         CHECK(slab_release(storm_slab, 0, &life));
         changes++;

@@ -153,21 +153,27 @@ static void *block_resize(void *block, size_t size_bytes) {
 
 /* ---- The C library's names ---------------------------------------------------------------------------------------- */
 
+static __attribute__((noinline)) void *malloc_other(size_t size) {
+    return alloc_or_errno(size, BLOCK_ALIGN, false);
+}
+
+static __attribute__((noinline)) void free_other(void *block) {
+    dropin_free("free()", block);
+}
+
 /* What nearly every call needs stands in these two; the rest is called. */
 DROPIN_EXPORT void *malloc(size_t size) {
-    struct heap *heap = heap_default();
-    void *block = NULL;
-    if (__builtin_expect(heap != NULL && size <= CLASS_LARGEST, 1))
-        block = front_take(heap, class_of(size));
-    return __builtin_expect(block != NULL, 1) ? block : alloc_or_errno(size, BLOCK_ALIGN, false);
+    if (__builtin_expect(size <= CLASS_QUICK_BYTES, 1)) {
+        void *block = front_take_quick(size);
+        if (__builtin_expect(block != NULL, 1))
+            return block;
+    }
+    return malloc_other(size);
 }
 
 DROPIN_EXPORT void free(void *block) {
-    if (block == NULL)
-        return;
-    struct heap *heap = heap_default();
-    if (__builtin_expect(heap == NULL || front_free(heap, block) != ST_OK, 0))
-        dropin_abort("free()", "invalid pointer", (uintptr_t)block);
+    if (__builtin_expect(!front_keep_quick(block), 0))
+        free_other(block);
 }
 
 DROPIN_EXPORT void free_sized(void *block, size_t size) {

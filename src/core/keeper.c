@@ -1,0 +1,113 @@
+/*
+ * keeper.c - the background thread. It exists once some thread held a noticeable amount of idle memory, goes round a few times a
+ * second while there is something to give back, and is at rest otherwise.
+ *
+ * A round stops the caches that their threads have not swept for a while, sweeps them, and lets them go on; then it does
+ * the jobs that other layers have added. A thread that comes along while its cache is stopped does not wait (cache.h).
+ *
+ * States: NONE -> RUNS (keeper_wanted) <-> RESTS; NONE -> FAILED where the system gives no thread, or the user wants none:
+ * then threads sweep only their own caches, on slow paths. A child made by fork starts again at NONE.
+ *
+ * Going to rest. The keeper says RESTS, and only then looks whether it was wanted meanwhile; who wants it counts, and only then
+ * looks whether it rests. So one of the two sees the other.
+ */
+#include "core/keeper.h"
+
+#include "base/atom.h"
+#include "core/cache.h"
+#include "os/os.h"
+
+#define ROUND_MS 250u
+#define IDLE_MS 200u /* longer than a thread that uses its slow paths leaves its cache unswept */
+#define STOP_MOST 64u
+#define JOBS_MOST 8u
+
+enum { NONE, RUNS, RESTS, FAILED };
+
+static uint32_t state;
+static uint32_t wanted; /* counts */
+static uint64_t jobs[JOBS_MOST]; /* bool (*)(void), in order; 0 after the last */
+
+bool keeper_add(bool (*job)(void)) {
+    for (size_t i = 0; i < JOBS_MOST; i++) {
+        uint64_t seen = 0;
+        /* rel: what the job uses is ready. */
+        if (atom_cas_acqrel_u64(&jobs[i], &seen, (uint64_t)(uintptr_t)job) || seen == (uint64_t)(uintptr_t)job) return true;
+    }
+    return false;
+}
+
+/* ---- A round ------------------------------------------------------------------------------------------------------ */
+
+struct stopped {
+    struct cache *cache[STOP_MOST];
+    size_t count;
+    uint64_t now_ms;
+};
+
+static void stop_idle(struct cache *cache, void *context) {
+    struct stopped *all = context;
+    /* rlx: a cache that is swept at this moment is stopped for nothing, or looked at a round later. */
+    uint64_t swept_ms = atom_load_rlx_u64(&cache->swept_ms);
+    if (all->count == STOP_MOST || all->now_ms - swept_ms < IDLE_MS) return;
+    if (cache_stop(cache)) all->cache[all->count++] = cache;
+}
+
+bool keeper_round(void) {
+    struct stopped all = {.now_ms = os_clock_ms()};
+    bool more = false;
+    cache_each_used(stop_idle, &all);
+    if (all.count != 0) os_barrier();
+    for (size_t i = 0; i < all.count; i++) {
+        struct cache *cache = all.cache[i];
+        bool stopped = cache_stopped(cache);
+        more |= !stopped || cache_sweep(cache) != 0;
+        if (stopped) atom_store_rlx_u64(&cache->idle, 1); /* rlx: a hint, see cache_home_active */
+        cache_go_on(cache);
+    }
+    for (size_t i = 0; i < JOBS_MOST; i++) {
+        bool (*job)(void) = (bool (*)(void))(uintptr_t)atom_load_acq_u64(&jobs[i]); /* acq: pairs with keeper_add */
+        if (job) more |= job();
+    }
+    return more;
+}
+
+/* ---- The thread --------------------------------------------------------------------------------------------------- */
+
+static void rest(uint32_t seen_wanted) {
+    uint32_t expected = RUNS;
+    atom_cas_acqrel_u32(&state, &expected, RESTS); /* acqrel: see "Going to rest" */
+    while (atom_add_acqrel_u32(&wanted, 0) == seen_wanted && atom_load_acq_u32(&state) == RESTS) os_nap(0);
+    expected = RESTS;
+    atom_cas_acqrel_u32(&state, &expected, RUNS);
+}
+
+static void keeper_run(void) {
+    for (unsigned idle = 0;;) {
+        uint32_t seen_wanted = atom_load_acq_u32(&wanted); /* acq: what was counted before is seen by the round */
+        os_nap(ROUND_MS);
+        idle = keeper_round() ? 0 : idle + 1;
+        if (idle < 3) continue;
+        rest(seen_wanted);
+        idle = 0;
+    }
+}
+
+static void forked(void) {
+    /* rlx: the child has one thread. */
+    if (atom_load_rlx_u32(&state) != FAILED) atom_store_rlx_u32(&state, NONE);
+    cache_after_fork();
+}
+
+bool keeper_started(void) { return atom_load_rlx_u32(&state) != NONE; /* rlx: who is late asks once more */ }
+
+void keeper_wanted(void) {
+    uint32_t seen = NONE;
+    atom_add_acqrel_u32(&wanted, 1); /* acqrel: see "Going to rest" */
+    if (!atom_cas_acqrel_u32(&state, &seen, RUNS)) {
+        if (seen == RESTS && atom_cas_acqrel_u32(&state, &seen, RUNS)) os_nap_end();
+        return;
+    }
+    os_at_fork(forked);
+    if (os_environment_bytes("HOSTMEM_NO_KEEPER") != 0 || !os_thread_start(keeper_run)) atom_store_rel_u32(&state, FAILED);
+}

@@ -1,0 +1,25 @@
+/*
+ * keeper.h - the background thread that gives back what nobody uses, so that no request has to. Layer: core.
+ */
+#ifndef HM_KEEPER_H
+#define HM_KEEPER_H
+
+#include "base/base.h"
+
+/*
+ * There is something to look after. Starts the keeper at the first call, wakes it if it is at rest. Only from a request for
+ * memory: the C library holds a lock of its threads' own while it frees.
+ */
+void keeper_wanted(void);
+bool keeper_started(void);
+
+/*
+ * One more thing to do on each round: gives back what has been idle for a round, returns whether there may be more to do soon. A
+ * few at most, each once; false if there is no place left.
+ */
+bool keeper_add(bool (*job)(void));
+
+/* One round, by whoever calls. Returns whether there may be more to do soon. */
+bool keeper_round(void);
+
+#endif

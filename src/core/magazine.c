@@ -1,0 +1,240 @@
+/*
+ * magazine.c - the magazines of a cache: their limits, and what goes back.
+ *
+ * A magazine's limit starts small and doubles when the magazine runs full although it was refilled since: it swings further
+ * than it can hold. One that only ever fills (its thread frees what others allocate) does not grow, and flushes its lower,
+ * older half.
+ *
+ * Sweeping. Every so often, on a slow path or by the keeper, what a magazine holds is hidden below `base`. A magazine that runs
+ * down to its base brings some of it back: two items, four the next time, and so on until the next sweep. Those still hidden
+ * then were of no use in between, and are flushed. So what rests unused from one sweep to the next goes back, and the fast path
+ * does not know of it.
+ *
+ * Invariants: floor <= base <= top <= end, all inside the bin's room; the items in [floor, top) are owned by this cache alone;
+ * bound_bytes is the sum of (end - floor) * item size over the bins, and bound_all that of all caches' bound_bytes.
+ *
+ * Everything here is called by whoever holds the cache: its thread, with the cache entered, or the keeper, with it stopped.
+ */
+#include "core/cache.h"
+
+#include <string.h>
+
+#include "base/atom.h"
+#include "core/keeper.h"
+#include "os/os.h"
+
+#define MAGAZINE_FIRST 64u
+#define MAGAZINE_MOST 2048u
+#define MAGAZINE_FIRST_BYTES ((size_t)256 << 10)
+#define BOUND_DEFAULT ((uint64_t)160 << 20)
+#define BOUND_ALL_DEFAULT ((uint64_t)1 << 30)
+/* Each magazine's room begins with a NULL, and starts a cache line. */
+#define ROOM_FIRST (MAGAZINE_FIRST + 8u)
+#define ROOM_MOST (MAGAZINE_MOST + 8u)
+#define ROOM_BYTES (sizeof(void *) * CACHE_BINS * (ROOM_FIRST + ROOM_MOST))
+#define SWEEP_MS 100
+#define KEEPER_BYTES ((uint64_t)256 << 10) /* what a thread leaves lying is worth a keeper */
+#define PASSED_BYTES ((uint64_t)1 << 20)  /* and so is what it has given back */
+
+static uint64_t bound_thread, bound_everybody; /* 0: the defaults */
+static uint64_t bound_all;                     /* what the limits of all caches add up to */
+
+static void tighten(uint64_t *bound, uint64_t bytes) {
+    uint64_t seen = atom_load_rlx_u64(bound); /* rlx: the CAS decides */
+    while (bytes && (!seen || bytes < seen)) {
+        if (atom_cas_acqrel_u64(bound, &seen, bytes)) return;
+    }
+}
+
+void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes) {
+    tighten(&bound_thread, thread_bytes);
+    tighten(&bound_everybody, all_bytes);
+}
+
+static uint64_t bound(void) {
+    uint64_t bytes = atom_load_rlx_u64(&bound_thread); /* rlx: a limit that is set late holds late */
+    return bytes ? bytes : BOUND_DEFAULT;
+}
+
+/* More bytes of limits; false if that is past the bounds. */
+static bool bound_take(struct cache *cache, uint64_t bytes, bool at_least) {
+    uint64_t most = atom_load_rlx_u64(&bound_everybody); /* rlx: as above */
+    if (!most) most = BOUND_ALL_DEFAULT;
+    if (!at_least && cache->bound_bytes + bytes > bound()) return false;
+    if (atom_add_acqrel_u64(&bound_all, bytes) + bytes > most) {
+        atom_add_acqrel_u64(&bound_all, -bytes);
+        return false;
+    }
+    cache->bound_bytes += bytes;
+    return true;
+}
+
+static void bound_return(struct cache *cache, uint64_t bytes) {
+    cache->bound_bytes -= bytes;
+    atom_add_acqrel_u64(&bound_all, -bytes);
+}
+
+static struct magazine *magazine_at(struct cache *cache, unsigned set, unsigned bin) { return &cache->bin[set][bin]; }
+
+/* ---- Sets --------------------------------------------------------------------------------------------------------- */
+
+/* Returns the bytes of what was in it. */
+static uint64_t magazine_close(struct cache *cache, unsigned set, unsigned bin) {
+    struct magazine *m = magazine_at(cache, set, bin);
+    struct cache_set *s = &cache->set[set];
+    if (!m->floor) return 0;
+    size_t count = (size_t)(m->top - m->floor), bytes = s->source->item_bytes(bin);
+    if (count) s->source->flush(cache->owner[set], bin, m->floor, count, false);
+    bound_return(cache, (uint64_t)(m->end - m->floor) * bytes);
+    *m = (struct magazine){0};
+    s->refills[bin] = s->hint[bin] = 0;
+    return (uint64_t)count * bytes;
+}
+
+uint64_t cache_flush_set(struct cache *cache, unsigned set) {
+    uint64_t bytes = 0;
+    if (!cache->owner[set]) return 0;
+    for (unsigned bin = 0; bin < CACHE_BINS; bin++) bytes += magazine_close(cache, set, bin);
+    cache->owner[set] = 0;
+    return bytes;
+}
+
+bool cache_attach(struct cache *cache, unsigned set, uint64_t owner, const struct cache_source *source) {
+    struct cache_set *s = &cache->set[set];
+    if (cache->owner[set] == owner) return true;
+    cache_flush_set(cache, set);
+    if (!s->room) {
+        void *room;
+        if (os_tables_reserve(ROOM_BYTES, &room) != ST_OK) return false;
+        s->room = room;
+    }
+    s->source = source;
+    cache->owner[set] = owner;
+    return true;
+}
+
+/* ---- Limits ------------------------------------------------------------------------------------------------------- */
+
+static size_t limit_most(const struct cache_set *s, unsigned bin) {
+    size_t items = (size_t)(bound() / 2 / s->source->item_bytes(bin));
+    return items > MAGAZINE_MOST ? MAGAZINE_MOST : items;
+}
+
+/*
+ * Where a magazine of that limit has its items. The small ones of a set stand close together, so that a thread that needs few
+ * items of many sizes touches few pages.
+ */
+static void **room_of(const struct cache_set *s, unsigned bin, size_t limit) {
+    if (limit <= MAGAZINE_FIRST) return s->room + (size_t)bin * ROOM_FIRST + 8;
+    return s->room + CACHE_BINS * ROOM_FIRST + (size_t)bin * ROOM_MOST + 8;
+}
+
+/* Sets the limit of a magazine, not below what it was unless it is new, if the bounds and the system allow it. */
+static bool limit_set(struct cache *cache, unsigned set, unsigned bin, size_t limit) {
+    struct magazine *m = magazine_at(cache, set, bin);
+    struct cache_set *s = &cache->set[set];
+    uint64_t more = (uint64_t)(limit - (size_t)(m->end - m->floor)) * s->source->item_bytes(bin);
+    void **room = room_of(s, bin, limit);
+    if (!bound_take(cache, more, !m->floor)) return false;
+    if (os_tables_commit(room - 1, (limit + 1) * sizeof(void *)) != ST_OK) {
+        bound_return(cache, more);
+        return false;
+    }
+    size_t count = (size_t)(m->top - m->floor), hidden = (size_t)(m->base - m->floor);
+    if (count && room != m->floor) memcpy(room, m->floor, count * sizeof(void *));
+    *m = (struct magazine){.top = room + count, .base = room + hidden, .end = room + limit, .floor = room};
+    return true;
+}
+
+static bool magazine_open(struct cache *cache, unsigned set, unsigned bin) {
+    if (magazine_at(cache, set, bin)->floor) return true;
+    const struct cache_set *s = &cache->set[set];
+    size_t limit = MAGAZINE_FIRST_BYTES / s->source->item_bytes(bin), most = limit_most(s, bin);
+    limit = limit > MAGAZINE_FIRST ? MAGAZINE_FIRST : limit < 4 ? 4 : limit;
+    if (most < 2) return false;
+    return limit_set(cache, set, bin, limit < most ? limit : most);
+}
+
+/* Flushes the `count` lowest items. */
+static void flush_lowest(struct cache *cache, unsigned set, unsigned bin, size_t count, bool passing) {
+    struct magazine *m = magazine_at(cache, set, bin);
+    struct cache_set *s = &cache->set[set];
+    s->source->flush(cache->owner[set], bin, m->floor, count, passing);
+    memmove(m->floor, m->floor + count, (size_t)(m->top - m->floor - (ptrdiff_t)count) * sizeof(void *));
+    m->top -= count;
+    m->base = m->floor;
+}
+
+/* ---- Sweeping ----------------------------------------------------------------------------------------------------- */
+
+/* Returns the bytes that are left. */
+static uint64_t magazine_sweep(struct cache *cache, unsigned set, unsigned bin) {
+    struct magazine *m = magazine_at(cache, set, bin);
+    struct cache_set *s = &cache->set[set];
+    if (!m->floor) return 0;
+    if (m->base != m->floor) {
+        flush_lowest(cache, set, bin, (size_t)(m->base - m->floor), false);
+        size_t held = (size_t)(m->top - m->floor), limit = (size_t)(m->end - m->floor);
+        if (limit > 2 * MAGAZINE_FIRST && held < limit / 4) {
+            bound_return(cache, (uint64_t)(limit - limit / 2) * s->source->item_bytes(bin));
+            m->end = m->floor + limit / 2;
+        }
+    }
+    m->base = m->top;
+    s->revived[bin] = 0;
+    return (uint64_t)(m->top - m->floor) * s->source->item_bytes(bin);
+}
+
+uint64_t cache_sweep(struct cache *cache) {
+    uint64_t left = 0;
+    atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: the keeper glances at it */
+    for (unsigned set = 0; set < CACHE_SETS; set++) {
+        if (!cache->owner[set]) continue;
+        for (unsigned bin = 0; bin < CACHE_BINS; bin++) left += magazine_sweep(cache, set, bin);
+    }
+    return left;
+}
+
+/* Now and then, on a slow path. Returns the bytes left, 0 if it is not time. */
+static uint64_t sweep_when_due(struct cache *cache) {
+    return os_clock_ms() - cache->swept_ms < SWEEP_MS ? 0 : cache_sweep(cache);
+}
+
+/* ---- Slow paths --------------------------------------------------------------------------------------------------- */
+
+size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items) {
+    struct magazine *m = magazine_at(cache, set, bin);
+    struct cache_set *s = &cache->set[set];
+    if (!magazine_open(cache, set, bin)) return 0;
+    if (sweep_when_due(cache) >= KEEPER_BYTES || (cache->passed_bytes >= PASSED_BYTES && !keeper_started())) keeper_wanted();
+    *items = m->top;
+    size_t hidden = (size_t)(m->base - m->floor);
+    if (hidden != 0) {
+        size_t back = (size_t)2 << (s->revived[bin] < 16 ? s->revived[bin]++ : 16);
+        m->base -= back < hidden ? back : hidden;
+        return 0;
+    }
+    s->refills[bin]++;
+    size_t limit = (size_t)(m->end - m->floor);
+    size_t want = limit / 2;
+    return want > MAGAZINE_FIRST ? MAGAZINE_FIRST : want < 1 ? 1 : want;
+}
+
+bool cache_make_room(struct cache *cache, unsigned set, unsigned bin) {
+    struct magazine *m = magazine_at(cache, set, bin);
+    struct cache_set *s = &cache->set[set];
+    if (!m->floor) return magazine_open(cache, set, bin);
+    sweep_when_due(cache);
+    if (m->top != m->end) return true;
+    size_t limit = (size_t)(m->end - m->floor), most = limit_most(s, bin);
+    if (s->refills[bin] > 0 && limit < most) {
+        s->refills[bin]--;
+        if (limit_set(cache, set, bin, limit * 2 < most ? limit * 2 : most)) return true;
+    }
+    s->refills[bin] = 0;
+    flush_lowest(cache, set, bin, (limit + 1) / 2, true);
+    cache->passed_bytes += (limit + 1) / 2 * s->source->item_bytes(bin);
+    /* So that the next request comes by and has it started: here it must not be, see keeper.h. */
+    if (cache->passed_bytes >= PASSED_BYTES && !keeper_started()) m->base = m->top;
+    return true;
+}

@@ -1,0 +1,63 @@
+/*
+ * windows_thread.c - the engine's one thread, what it waits on, and the barrier that it can put into all other threads; the
+ * mirror image of linux_thread.c. Layer: os.
+ */
+#include "os/os.h"
+
+#include <windows.h>
+
+#include "base/atom.h"
+
+#define STACK_BYTES ((size_t)256 << 10)
+
+/* ---- The thread --------------------------------------------------------------------------------------------------- */
+
+static DWORD WINAPI thread_main(LPVOID argument) {
+    void (*run)(void) = (void (*)(void))(uintptr_t)argument;
+    run();
+    return 0;
+}
+
+static uint64_t nap_event; /* HANDLE, made before the thread */
+
+bool os_thread_start(void (*run)(void)) {
+    DWORD before = GetLastError();
+    HMODULE self;
+    /* What the thread runs must stay: the DLL is not unloaded any more. */
+    GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN, (LPCSTR)(uintptr_t)run, &self);
+    HANDLE event = CreateEventA(NULL, FALSE, FALSE, NULL), thread = NULL;
+    if (event) {
+        atom_store_rel_u64(&nap_event, (uint64_t)(uintptr_t)event); /* rel: pairs with the loads below */
+        thread = CreateThread(NULL, STACK_BYTES, thread_main, (LPVOID)(uintptr_t)run, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
+        if (thread) CloseHandle(thread);
+    }
+    SetLastError(before);
+    return thread != NULL;
+}
+
+void os_nap(unsigned timeout_ms) {
+    HANDLE event = (HANDLE)(uintptr_t)atom_load_acq_u64(&nap_event); /* acq: pairs with os_thread_start */
+    WaitForSingleObject(event, timeout_ms ? timeout_ms : INFINITE);
+}
+
+void os_nap_end(void) {
+    DWORD before = GetLastError();
+    HANDLE event = (HANDLE)(uintptr_t)atom_load_acq_u64(&nap_event); /* acq: as above */
+    if (event) SetEvent(event);
+    SetLastError(before);
+}
+
+/* ---- Fork --------------------------------------------------------------------------------------------------------- */
+
+void os_at_fork(void (*told)(void)) { (void)told; /* there is none */ }
+
+/* ---- The barrier -------------------------------------------------------------------------------------------------- */
+
+/*
+ * Some versions of Wine only say that they cannot flush the other processors' buffers. A store leaves its buffer within
+ * microseconds of its own accord, and a thread that is not running has none; so a wait of two ticks serves there as well.
+ */
+void os_barrier(void) {
+    FlushProcessWriteBuffers();
+    Sleep(2);
+}

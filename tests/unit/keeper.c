@@ -1,0 +1,206 @@
+/*
+ * The keeper: what idle threads keep at hand goes back without their help, a thread whose cache is stopped goes on without
+ * waiting, threads may end under its hands, and jobs are done until there is nothing more to do.
+ */
+#include "core/keeper.h"
+
+#include <string.h>
+
+#include "check.h"
+#include "core/cache.h"
+#include "heap/front.h"
+#include "hostmem.h"
+#include "os/os.h"
+#include "thread.h"
+
+static struct heap *heap;
+
+static void use(size_t count, uint64_t *random) {
+    void *block[64];
+    for (size_t i = 0; i < count; i++) {
+        CHECK_EQ(front_alloc(heap, 16 + thread_random(random) % 2000, false, &block[i]), ST_OK);
+        memset(block[i], 0x55, 16);
+    }
+    for (size_t i = 0; i < count; i++) CHECK_EQ(front_free(heap, block[i]), ST_OK);
+}
+
+/* ---- An idle thread ----------------------------------------------------------------------------------------------- */
+
+static uint64_t idle_steps;
+
+static void step_wait(uint64_t step) {
+    while (atom_load_acq_u64(&idle_steps) < step) os_yield(8);
+}
+
+static void *idle_thread(void *context) {
+    uint64_t random = 1;
+    use(64, &random);
+    atom_store_rel_u64(&idle_steps, 1);
+    step_wait(2);
+    use(10, &random); /* its cache works again */
+    return context;
+}
+
+static void pause_ms(uint64_t ms) {
+    for (uint64_t end = os_clock_ms() + ms; os_clock_ms() < end;) os_yield(100);
+}
+
+static void an_idle_thread_is_emptied(void) {
+    struct threads threads = {0};
+    atom_store_rel_u64(&idle_steps, 0);
+    threads_start(&threads, idle_thread, NULL);
+    step_wait(1);
+    CHECK(heap_used(heap) > 0);
+    for (int round = 0; round < 2; round++) {
+        pause_ms(250);
+        keeper_round();
+    }
+    CHECK_EQ(heap_used(heap), 0);
+    atom_store_rel_u64(&idle_steps, 2);
+    threads_join(&threads);
+    CHECK_EQ(heap_used(heap), 0);
+}
+
+/* ---- A stopped cache ---------------------------------------------------------------------------------------------- */
+
+static void a_stopped_cache_is_passed_by(void) {
+    uint64_t random = 2;
+    use(64, &random);
+    struct cache *cache = cache_mine();
+    uint64_t held = heap_used(heap);
+    CHECK(held > 0);
+    CHECK(cache_stop(cache) && !cache_stop(cache) && cache_stopped(cache));
+    CHECK(cache_enter() == NULL && cache_enter_or_make() == NULL);
+    use(64, &random); /* by the bitmaps */
+    CHECK_EQ(heap_used(heap), held);
+    cache_go_on(cache);
+    CHECK(cache_enter() == cache);
+    cache_leave(cache);
+    HmTrim();
+    CHECK_EQ(heap_used(heap), 0);
+}
+
+static void *leaving_thread(void *context) {
+    uint64_t random = 3;
+    use(64, &random);
+    *(struct cache **)context = cache_mine();
+    CHECK(cache_stop(cache_mine()));
+    return NULL;
+}
+
+/* The thread of a stopped cache ends: who has stopped it returns it. */
+static void a_stopped_cache_is_left(void) {
+    struct threads threads = {0};
+    struct cache *left;
+    threads_start(&threads, leaving_thread, &left);
+    threads_join(&threads);
+    CHECK(heap_used(heap) > 0);
+    CHECK_EQ(left->holder, CACHE_LEFT);
+    cache_go_on(left);
+    CHECK_EQ(left->holder, CACHE_FREE);
+    CHECK_EQ(heap_used(heap), 0);
+}
+
+/* ---- All at once --------------------------------------------------------------------------------------------------- */
+
+static double storm_end;
+
+static void *storm_life(void *context) {
+    uint64_t random = (uint64_t)(uintptr_t)context;
+    for (int i = 0; i < 50; i++) use(1 + thread_random(&random) % 64, &random);
+    return NULL;
+}
+
+static void *storm_maker(void *context) {
+    uint64_t number = (uint64_t)(uintptr_t)context;
+    while (thread_seconds() < storm_end) {
+        struct threads threads = {0};
+        threads_start(&threads, storm_life, (void *)(uintptr_t)number++);
+        storm_life((void *)(uintptr_t)number++);
+        threads_join(&threads);
+    }
+    return NULL;
+}
+
+static void stop_one(struct cache *cache, void *context) {
+    struct cache **list = context;
+    for (size_t i = 0; i < 8; i++) {
+        if (list[i]) continue;
+        if (cache_stop(cache)) list[i] = cache;
+        return;
+    }
+}
+
+/* Stops every cache as often as it can, where the keeper stops only the idle ones. */
+static void *storm_keeper(void *context) {
+    size_t *swept = context;
+    while (thread_seconds() < storm_end) {
+        struct cache *list[8] = {0};
+        cache_each_used(stop_one, list);
+        os_barrier();
+        for (size_t i = 0; i < 8 && list[i]; i++) {
+            if (cache_stopped(list[i])) {
+                cache_sweep(list[i]);
+                ++*swept;
+            }
+            cache_go_on(list[i]);
+        }
+    }
+    return NULL;
+}
+
+static void a_storm(void) {
+    struct threads threads = {0};
+    size_t swept = 0;
+    storm_end = thread_seconds() + 1.5;
+    threads_start(&threads, storm_keeper, &swept);
+    for (uintptr_t i = 0; i < 3; i++) threads_start(&threads, storm_maker, (void *)(i * 1000000));
+    threads_join(&threads);
+    CHECK(swept > 0);
+    HmTrim();
+    CHECK_EQ(heap_used(heap), 0);
+    CHECK_EQ(front_double_frees(), 0);
+}
+
+/* ---- The thread itself --------------------------------------------------------------------------------------------- */
+
+static uint32_t job_left, job_done;
+
+static bool job(void) {
+    atom_add_acqrel_u32(&job_done, 1);
+    uint32_t left = atom_load_acq_u32(&job_left);
+    if (left) atom_store_rel_u32(&job_left, left - 1);
+    return left != 0;
+}
+
+static void wait_for(uint32_t done) {
+    for (uint64_t end = os_clock_ms() + 10000; os_clock_ms() < end && atom_load_acq_u32(&job_done) < done;) os_yield(100);
+    CHECK(atom_load_acq_u32(&job_done) >= done);
+}
+
+/* It goes round while a job asks for it, rests, and wakes. */
+static void it_comes_and_rests(void) {
+    CHECK(keeper_add(job) && keeper_add(job));
+    CHECK(!keeper_started());
+    atom_store_rel_u32(&job_left, 2);
+    keeper_wanted();
+    CHECK(keeper_started());
+    wait_for(5);
+    pause_ms(1500);
+    uint32_t rests = atom_load_acq_u32(&job_done);
+    pause_ms(1000);
+    CHECK_EQ(atom_load_acq_u32(&job_done), rests);
+    keeper_wanted();
+    wait_for(rests + 1);
+}
+
+int main(void) {
+    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    an_idle_thread_is_emptied();
+    a_stopped_cache_is_passed_by();
+    a_stopped_cache_is_left();
+    a_storm();
+    CHECK_EQ(heap_destroy(heap), ST_OK);
+    it_comes_and_rests();
+    return check_done();
+}
