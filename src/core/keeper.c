@@ -28,13 +28,15 @@ static uint32_t state;
 static uint32_t wanted; /* counts */
 static uint64_t jobs[JOBS_MOST]; /* bool (*)(void), in order; 0 after the last */
 
-bool keeper_add(bool (*job)(void)) {
+static void job_add(bool (*job)(void)) {
     for (size_t i = 0; i < JOBS_MOST; i++) {
-        uint64_t seen = 0;
+        uint64_t seen = atom_load_acq_u64(&jobs[i]); /* acq: pairs with the CAS */
+        if (seen == (uint64_t)(uintptr_t)job) return;
         /* rel: what the job uses is ready. */
-        if (atom_cas_acqrel_u64(&jobs[i], &seen, (uint64_t)(uintptr_t)job) || seen == (uint64_t)(uintptr_t)job) return true;
+        if (seen == 0 && atom_cas_acqrel_u64(&jobs[i], &seen, (uint64_t)(uintptr_t)job)) return;
+        if (seen == (uint64_t)(uintptr_t)job) return;
     }
-    return false;
+    HM_ASSERT(!"a place for each job");
 }
 
 /* ---- A round ------------------------------------------------------------------------------------------------------ */
@@ -66,7 +68,7 @@ bool keeper_round(void) {
         cache_go_on(cache);
     }
     for (size_t i = 0; i < JOBS_MOST; i++) {
-        bool (*job)(void) = (bool (*)(void))(uintptr_t)atom_load_acq_u64(&jobs[i]); /* acq: pairs with keeper_add */
+        bool (*job)(void) = (bool (*)(void))(uintptr_t)atom_load_acq_u64(&jobs[i]); /* acq: pairs with job_add */
         if (job) more |= job();
     }
     return more;
@@ -100,6 +102,13 @@ static void forked(void) {
 }
 
 bool keeper_started(void) { return atom_load_rlx_u32(&state) != NONE; /* rlx: who is late asks once more */ }
+
+void keeper_wake(bool (*job)(void)) {
+    uint32_t seen = RESTS;
+    job_add(job);
+    atom_add_acqrel_u32(&wanted, 1); /* acqrel: see "Going to rest" */
+    if (atom_load_acq_u32(&state) == RESTS && atom_cas_acqrel_u32(&state, &seen, RUNS)) os_nap_end(); /* acq: the same */
+}
 
 void keeper_wanted(void) {
     uint32_t seen = NONE;

@@ -14,10 +14,11 @@ void keeper_wanted(void);
 bool keeper_started(void);
 
 /*
- * One more thing to do on each round: gives back what has been idle for a round, returns whether there may be more to do soon. A
- * few at most, each once; false if there is no place left.
+ * There is something to do for a job: wakes the keeper, if there is one, and has it call the job on each round from now on. The
+ * job gives back what has been idle for a round, and returns whether there may be more to do soon. From anywhere; there may
+ * be a few jobs.
  */
-bool keeper_add(bool (*job)(void));
+void keeper_wake(bool (*job)(void));
 
 /* One round, by whoever calls. Returns whether there may be more to do soon. */
 bool keeper_round(void);

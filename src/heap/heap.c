@@ -13,10 +13,7 @@
  * U cleared the bit. If not, the count fell through that line later, at some D; D read the count from a chain of changes that
  * began at U, so it saw the bit of M set, and cleared it. A bit cleared once too often only makes somebody look in vain.
  *
- * Empty slabs. Whoever takes a count to 0 finds the class's spare: if that is another empty slab, this one goes back to the
- * system; else this one becomes the spare, and the one before is looked at once more, by an operation on its count. So one
- * empty slab is kept for a class in the end: of two that empty at the same time, either the second sees the first as the spare,
- * or the first, which put itself in the second's stead, sees the second's count of 0.
+ * What becomes of empty slabs is told in empty.c.
  *
  * Late threads. A place in a set may be read just before its slab goes, and the granule may start another heap's slab by the
  * time of the pin. Such a pin finds another owner, claims nothing and is taken back; if it made that slab look full for a
@@ -37,48 +34,7 @@
 
 #define BLOCK_LARGEST ((size_t)1 << 40) /* more than any machine has; beyond it even the tables would not fit */
 
-/* ---- Giving slabs back ---------------------------------------------------------------------------------------- */
-
-/* Gives the slab back if nobody holds it. Returns the bytes given back. */
-static size_t slab_retire(struct heap *heap, unsigned class_index, struct granule head) {
-    struct slab *slab = slab_at(head);
-    uint64_t owner = owner_of(heap, class_index);
-    if (!slab_close(slab, owner)) return 0;
-    struct run run = slab_run(slab, head);
-    size_t place = (size_t)atom_load_rlx_u64(&slab->place); /* rlx: the slab is this thread's alone */
-    if (!slab_discard(&run)) {
-        slab_reopen(slab, owner);
-        return 0;
-    }
-    /* The place may name the granule's next slab for a moment: harmless if that is ours, and refused by its owner if not. */
-    set_remove(&heap->set[class_index], place);
-    size_t bytes = (size_t)run.count_pages * PAGE_BYTES;
-    atom_add_acqrel_u64(&heap->taken_bytes, -(uint64_t)bytes);
-    return bytes;
-}
-
-/* The slab's count has come to 0: see "Empty slabs". */
-static void slab_emptied(struct heap *heap, unsigned class_index, struct granule head) {
-    if (objects_of(class_index) == 1) {
-        slab_retire(heap, class_index, head);
-        return;
-    }
-    struct set *set = &heap->set[class_index];
-    uint64_t spare = atom_load_acq_u64(&set->spare); /* acq: pairs with the CAS below */
-    while (spare != head.n) {
-        struct granule other = {(uint32_t)spare};
-        uint64_t empty = life_make(owner_of(heap, class_index), 0);
-        /* rlx: if it has changed since, one slab more or less is kept for a while. */
-        if (spare != 0 && atom_load_rlx_u64(&slab_at(other)->life) == empty) {
-            slab_retire(heap, class_index, head);
-            return;
-        }
-        if (!atom_cas_acqrel_u64(&set->spare, &spare, head.n)) continue;
-        /* Adding 0 orders this look against the other's last count down. */
-        if (spare != 0 && atom_add_acqrel_u64(&slab_at(other)->life, 0) == empty) slab_retire(heap, class_index, other);
-        return;
-    }
-}
+/* ---- Allocation ----------------------------------------------------------------------------------------------- */
 
 /* Takes pins back, with all that may follow from it. */
 static void pins_return(struct heap *heap, struct slab *slab, struct granule head, size_t count) {
@@ -90,10 +46,20 @@ static void pins_return(struct heap *heap, struct slab *slab, struct granule hea
     if (life_count(life) < objects_of(class_index)) {
         set_mark_room(&heap_numbered(owner_heap(owner))->set[class_index], place);
     }
-    if (life_count(life) == 0 && owner_heap(owner) == heap->front.number) slab_emptied(heap, class_index, head);
+    if (life_count(life) != 0) return;
+    if (owner_heap(owner) == heap->front.number) {
+        empty_came(heap, class_index, head);
+    } else {
+        empty_count(heap_numbered(owner_heap(owner)), head, true); /* its own trims find it */
+    }
 }
 
-/* ---- Allocation ----------------------------------------------------------------------------------------------- */
+/* Takes pins. Returns the life before. */
+static uint64_t pins_take(struct slab *slab, struct granule head, size_t count) {
+    uint64_t life = slab_pin(slab, count);
+    if (life_count(life) == 0 && life_owner(life) != 0) empty_count(heap_numbered(owner_heap(life_owner(life))), head, false);
+    return life;
+}
 
 /*
  * Homes. A slab serves one thread at a time, its home, so that no two threads get objects of one cache line. When a thread's own
@@ -130,7 +96,7 @@ static size_t take_at(struct heap *heap, unsigned class_index, size_t place, enu
     if (life_owner(seen) != owner || !look_suits(look, row, life_count(seen), tag, home)) return 0;
     bool foreign = look == LOOK_OTHERS && home != 0 && (tag & TAG_HOME_MASK) != home;
     size_t got = 0;
-    uint64_t life = slab_pin(slab, want), mask;
+    uint64_t life = pins_take(slab, head, want), mask;
     if (life_owner(life) == owner) {
         if (life_count(life) < row->objects) {
             size_t room = (size_t)(row->objects - life_count(life));
@@ -297,7 +263,7 @@ enum status heap_free(struct heap *heap, void *address) {
     uint64_t life;
     if (!slab_release(block.slab, block.object, &life)) return ST_NOT_OURS;
     if (life_count(life) == objects_of(block.class_index)) set_mark_room(&heap->set[block.class_index], place);
-    if (life_count(life) == 1) slab_emptied(heap, block.class_index, block.head);
+    if (life_count(life) == 1) empty_came(heap, block.class_index, block.head);
     return ST_OK;
 }
 
@@ -308,7 +274,7 @@ static uint64_t give_word(struct heap *heap, const struct block *block, uint64_t
     uint64_t life, released = slab_release_some(block->slab, block->object / 64, mask, &life);
     uint64_t before = life_count(life), after = before - (uint64_t)__builtin_popcountll(released);
     if (before >= objects && after < objects) set_mark_room(&heap->set[block->class_index], place);
-    if (after == 0 && released != 0) slab_emptied(heap, block->class_index, block->head);
+    if (after == 0 && released != 0) empty_came(heap, block->class_index, block->head);
     return released;
 }
 
@@ -363,22 +329,6 @@ enum status heap_resize(struct heap *heap, void *address, size_t size_bytes) {
 }
 
 /* ---- The whole heap --------------------------------------------------------------------------------------------- */
-
-size_t heap_trim_one(struct heap *heap) {
-    size_t bytes = 0;
-    for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) {
-        struct set *set = &heap->set[class_index];
-        size_t places = set_places(set);
-        for (size_t place = 0; place < places; place++) {
-            struct granule head = set_slab(set, place);
-            /* rlx: slab_retire looks again; this only spares slabs in use a failing CAS. */
-            if (head.n != 0 && life_count(atom_load_rlx_u64(&slab_at(head)->life)) == 0) {
-                bytes += slab_retire(heap, class_index, head);
-            }
-        }
-    }
-    return bytes;
-}
 
 uint64_t heap_used(const struct heap *heap) {
     uint64_t bytes = 0;

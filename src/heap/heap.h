@@ -86,6 +86,9 @@ enum status heap_size(struct heap *heap, const void *block, size_t *size_bytes);
 size_t heap_trim_one(struct heap *heap);
 size_t heap_trim(void);
 
+/* Gives back what has been empty since the look before, of all live heaps. Returns whether empty slabs are left. */
+bool heap_tidy(void);
+
 /* What the heap has taken from the system and not given back, in bytes. */
 uint64_t heap_taken(const struct heap *heap);
 

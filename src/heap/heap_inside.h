@@ -19,10 +19,20 @@ struct heap {
     struct heap_front front; /* first: see heap_front */
     uint64_t users;          /* 1 for the handle, 1 for each trim or flush that is at work here */
     uint64_t taken_bytes;
+    uint64_t empty_bytes; /* of what is taken: slabs that hold nothing; see empty.c */
     uint64_t limit_bytes;
     uint64_t state; /* page byte of its slabs */
     struct set set[SET_COUNT];
 };
+
+/* The slab's count of holders has come to 0, by the caller: it stays for a while, or goes back. */
+void empty_came(struct heap *heap, unsigned class_index, struct granule head);
+
+/* The caller has taken the slab's count of holders to 0 (came) or from 0, and that is all. Returns the heap's bytes after. */
+int64_t empty_count(struct heap *heap, struct granule head, bool came);
+
+/* One look of the keeper's at a heap. Returns whether it has empty slabs left. */
+bool heap_tidy_one(struct heap *heap);
 
 /* The heap with this number, live or not. One with that number has been made. */
 struct heap *heap_numbered(uint64_t number);

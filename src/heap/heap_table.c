@@ -96,6 +96,7 @@ static void heap_clear(struct heap *heap) {
         set_destroy(set);
     }
     atom_store_rlx_u64(&heap->taken_bytes, 0); /* rlx: published by the release below */
+    atom_store_rlx_u64(&heap->empty_bytes, 0);
     HM_CHECK(bitmap_release(heap_claimed, (size_t)heap->front.number - 1, 1));
 }
 
@@ -136,13 +137,28 @@ struct heap *heap_default_make(void) {
     return (struct heap *)(uintptr_t)seen;
 }
 
-size_t heap_trim(void) {
-    size_t bytes = 0;
+/* Calls visit for each live heap, which stays meanwhile. */
+static void heap_each(void (*visit)(struct heap *heap, void *context), void *context) {
     for (size_t index = 0; (index = bitmap_next_taken(heap_live, HEAPS_AT_MOST, index)) < HEAPS_AT_MOST; index++) {
         struct heap *heap = heap_numbered(index + 1);
         if (!user_add(heap)) continue;
-        bytes += heap_trim_one(heap);
+        visit(heap, context);
         heap_leave(heap);
     }
+}
+
+static void trim(struct heap *heap, void *context) { *(size_t *)context += heap_trim_one(heap); }
+
+static void tidy(struct heap *heap, void *context) { *(bool *)context |= heap_tidy_one(heap); }
+
+size_t heap_trim(void) {
+    size_t bytes = 0;
+    heap_each(trim, &bytes);
     return bytes;
+}
+
+bool heap_tidy(void) {
+    bool left = false;
+    heap_each(tidy, &left);
+    return left;
 }

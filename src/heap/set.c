@@ -210,5 +210,4 @@ void set_destroy(struct set *set) {
         atom_store_rel_u64(&set->segment[rank], 0);
         if (block != 0) block_release(rank, block);
     }
-    atom_store_rlx_u64(&set->spare, 0); /* rlx: the heap is unreachable until it is made again */
 }

@@ -18,7 +18,6 @@
 
 struct set {
     uint64_t segment[SET_SEGMENTS]; /* the n-th holds 64 << n places; 0 until it is needed */
-    uint64_t spare;                 /* first granule of the empty slab that is kept, 0 for none */
 };
 
 /* Takes a place for a new slab; nobody finds it yet. ST_NO_MEMORY. */

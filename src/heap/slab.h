@@ -29,7 +29,8 @@ struct slab {
     uint64_t place;       /* in the set of its owner */
     uint64_t count_pages; /* as claimed; with `flags` it makes the run again */
     uint64_t flags;
-    uint64_t unused[4]; /* the bitmap starts a cache line of its own */
+    uint64_t looked;      /* 1: the keeper has found it empty */
+    uint64_t unused[3]; /* the bitmap starts a cache line of its own */
     uint64_t taken[CLASS_MOST_OBJECTS / 64];
 };
 

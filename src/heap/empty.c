@@ -1,0 +1,93 @@
+/*
+ * empty.c - empty slabs: how many a heap keeps, and when they go back to the system.
+ *
+ * A slab whose last object is freed stays where it is and serves again, since a program that frees much is often about to
+ * allocate as much. The heap counts the bytes of its empty slabs; past a bound a slab goes back at once. What is still empty
+ * at the keeper's second look goes back too: so memory is given back after a quarter to half a second, by nobody's request.
+ *
+ * The count. A slab is counted by whoever takes its count of holders to 0, and discounted by whoever takes it from 0 (a pin) or
+ * closes it. Each of these is one operation on the slab's life, so each change is counted once; the two counts may come
+ * in the wrong order, so the sum may be negative for a moment.
+ */
+#include "core/keeper.h"
+#include "heap/heap_inside.h"
+
+#ifndef EMPTY_LEAST
+#define EMPTY_LEAST ((uint64_t)1 << 20) /* what a heap may always keep */
+#endif
+#define EMPTY_SHARE 16u /* of what it has taken, beyond that */
+
+/* Gives the slab back if nobody holds it. Returns the bytes given back. */
+static size_t empty_retire(struct heap *heap, unsigned class_index, struct granule head) {
+    struct slab *slab = slab_at(head);
+    uint64_t owner = owner_of(heap, class_index);
+    if (!slab_close(slab, owner)) return 0;
+    struct run run = slab_run(slab, head);
+    size_t place = (size_t)atom_load_rlx_u64(&slab->place); /* rlx: the slab is this thread's alone */
+    if (!slab_discard(&run)) {
+        slab_reopen(slab, owner);
+        return 0;
+    }
+    /* The place may name the granule's next slab for a moment: harmless if that is ours, and refused by its owner if not. */
+    set_remove(&heap->set[class_index], place);
+    size_t bytes = (size_t)run.count_pages * PAGE_BYTES;
+    atom_add_acqrel_u64(&heap->taken_bytes, -(uint64_t)bytes);
+    atom_add_acqrel_u64(&heap->empty_bytes, -(uint64_t)bytes);
+    return bytes;
+}
+
+/* Counts the slab, or takes it off the count. Returns the sum after. */
+int64_t empty_count(struct heap *heap, struct granule head, bool came) {
+    /* rlx: the caller holds the slab, or has just ceased to; at worst the count is off by the difference to another slab. */
+    uint64_t bytes = atom_load_rlx_u64(&slab_at(head)->count_pages) * PAGE_BYTES;
+    uint64_t more = came ? bytes : -bytes;
+    return (int64_t)(atom_add_acqrel_u64(&heap->empty_bytes, more) + more);
+}
+
+static bool empty_job(void) { return heap_tidy(); }
+
+void empty_came(struct heap *heap, unsigned class_index, struct granule head) {
+    if (class_index == CLASS_LARGE) {
+        empty_count(heap, head, true);
+        empty_retire(heap, class_index, head);
+        return;
+    }
+    uint64_t most = atom_load_rlx_u64(&heap->taken_bytes) / EMPTY_SHARE; /* rlx: any recent value */
+    if (most < EMPTY_LEAST) most = EMPTY_LEAST;
+    atom_store_rlx_u64(&slab_at(head)->looked, 0); /* rlx: at worst the slab stays for a look longer, or a look less */
+    if (empty_count(heap, head, true) > (int64_t)most) {
+        empty_retire(heap, class_index, head);
+    } else {
+        keeper_wake(empty_job);
+    }
+}
+
+/* Gives back the slabs that are empty: those that were so at the last look too, or all. */
+static size_t retire_idle(struct heap *heap, bool all) {
+    size_t bytes = 0;
+    for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) {
+        struct set *set = &heap->set[class_index];
+        size_t places = set_places(set);
+        for (size_t place = 0; place < places; place++) {
+            struct granule head = set_slab(set, place);
+            if (head.n == 0) continue;
+            struct slab *slab = slab_at(head);
+            /* rlx: empty_retire looks again; this only spares slabs in use a failing CAS. */
+            if (life_count(atom_load_rlx_u64(&slab->life)) != 0) continue;
+            if (all || atom_load_rlx_u64(&slab->looked)) {
+                bytes += empty_retire(heap, class_index, head);
+            } else {
+                atom_store_rlx_u64(&slab->looked, 1); /* rlx: as in empty_came */
+            }
+        }
+    }
+    return bytes;
+}
+
+size_t heap_trim_one(struct heap *heap) { return retire_idle(heap, true); }
+
+bool heap_tidy_one(struct heap *heap) {
+    if ((int64_t)atom_load_rlx_u64(&heap->empty_bytes) <= 0) return false; /* rlx: what comes now is for the next round */
+    retire_idle(heap, false);
+    return (int64_t)atom_load_rlx_u64(&heap->empty_bytes) > 0;
+}
