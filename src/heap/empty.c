@@ -10,6 +10,7 @@
  * in the wrong order, so the sum may be negative for a moment.
  */
 #include "core/keeper.h"
+#include "heap/depot.h"
 #include "heap/heap_inside.h"
 
 #ifndef EMPTY_LEAST
@@ -44,7 +45,11 @@ int64_t empty_count(struct heap *heap, struct granule head, bool came) {
     return (int64_t)(atom_add_acqrel_u64(&heap->empty_bytes, more) + more);
 }
 
-static bool empty_job(void) { return heap_tidy(); }
+void heap_untidy(struct heap *heap) {
+    /* rlx: a store that comes late is seen by the round after. */
+    if (atom_load_rlx_u64(&heap->untidy) == 0) atom_store_rlx_u64(&heap->untidy, 1);
+    keeper_wake(heap_tidy);
+}
 
 void empty_came(struct heap *heap, unsigned class_index, struct granule head) {
     if (class_index == CLASS_LARGE) {
@@ -58,7 +63,7 @@ void empty_came(struct heap *heap, unsigned class_index, struct granule head) {
     if (empty_count(heap, head, true) > (int64_t)most) {
         empty_retire(heap, class_index, head);
     } else {
-        keeper_wake(empty_job);
+        heap_untidy(heap);
     }
 }
 
@@ -84,10 +89,16 @@ static size_t retire_idle(struct heap *heap, bool all) {
     return bytes;
 }
 
-size_t heap_trim_one(struct heap *heap) { return retire_idle(heap, true); }
+size_t heap_trim_one(struct heap *heap) {
+    depot_empty(heap);
+    return retire_idle(heap, true);
+}
 
 bool heap_tidy_one(struct heap *heap) {
-    if ((int64_t)atom_load_rlx_u64(&heap->empty_bytes) <= 0) return false; /* rlx: what comes now is for the next round */
+    if (atom_load_rlx_u64(&heap->untidy) == 0) return false; /* rlx: as in heap_untidy */
+    bool more = depot_empty(heap);
     retire_idle(heap, false);
-    return (int64_t)atom_load_rlx_u64(&heap->empty_bytes) > 0;
+    more |= (int64_t)atom_load_rlx_u64(&heap->empty_bytes) > 0; /* rlx: what comes now says so itself */
+    if (!more) atom_store_rlx_u64(&heap->untidy, 0);
+    return more;
 }

@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "base/atom.h"
+#include "heap/depot.h"
+#include "heap/heap_inside.h"
 
 static uint64_t double_free_tell; /* void (*)(void *block) */
 static uint64_t double_free_count;
@@ -22,7 +24,7 @@ void front_on_double_free(void (*tell)(void *block)) {
 
 uint64_t front_double_frees(void) { return atom_load_rlx_u64(&double_free_count); /* rlx: a figure for people */ }
 
-static void tell_double_free(void *block) {
+void heap_tell_double_free(void *block) {
     void (*tell)(void *) = (void (*)(void *))(uintptr_t)atom_load_acq_u64(&double_free_tell); /* acq: as above */
     atom_add_acqrel_u64(&double_free_count, 1);
     if (tell) tell(block);
@@ -42,11 +44,11 @@ static size_t item_bytes(unsigned bin) { return bin < CLASS_COUNT ? class_size(b
 
 /* The owner of a set is the heap's id with its number, so that a flush can find the heap. */
 static void flush(uint64_t owner, unsigned bin, void **items, size_t count, bool passing) {
-    (void)bin, (void)passing;
     uint64_t number = owner & FRONT_NUMBER_MASK;
     struct heap *heap = heap_enter((uint32_t)number, owner);
     if (!heap) return;
-    heap_free_some(heap, items, count, tell_double_free);
+    size_t passed = passing && bin < CLASS_COUNT ? depot_put(heap, bin, items, count) : 0;
+    if (passed < count) heap_free_some(heap, items + passed, count - passed, heap_tell_double_free);
     heap_leave(heap);
 }
 
@@ -75,7 +77,10 @@ void *front_fetch(struct heap *heap, unsigned class_index) {
     struct magazine *m = cache_magazine(cache, front->set, class_index);
     void **items;
     size_t want = cache_want(cache, front->set, class_index, &items);
-    if (want) cache_filled(m, heap_alloc_some(heap, class_index, asker, want, items));
+    if (want) {
+        size_t got = depot_take(heap, class_index, items, want);
+        cache_filled(m, got ? got : heap_alloc_some(heap, class_index, asker, want, items));
+    }
     block = front_pop(m);
     if (!block) {
         /* No memory: what this thread keeps of the heap's other classes may be what is missing. Or nothing is ever kept. */

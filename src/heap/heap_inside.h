@@ -19,6 +19,7 @@ struct heap {
     struct heap_front front; /* first: see heap_front */
     uint64_t users;          /* 1 for the handle, 1 for each trim or flush that is at work here */
     uint64_t taken_bytes;
+    uint64_t untidy;      /* 1: there is something for heap_tidy_one */
     uint64_t empty_bytes; /* of what is taken: slabs that hold nothing; see empty.c */
     uint64_t limit_bytes;
     uint64_t state; /* page byte of its slabs */
@@ -31,7 +32,13 @@ void empty_came(struct heap *heap, unsigned class_index, struct granule head);
 /* The caller has taken the slab's count of holders to 0 (came) or from 0, and that is all. Returns the heap's bytes after. */
 int64_t empty_count(struct heap *heap, struct granule head, bool came);
 
-/* One look of the keeper's at a heap. Returns whether it has empty slabs left. */
+/* Has the keeper look at the heap on its next round. */
+void heap_untidy(struct heap *heap);
+
+/* A block was freed twice: tells the program, see front_on_double_free. */
+void heap_tell_double_free(void *block);
+
+/* One look of the keeper's at a heap. Returns whether there may be more to do. */
 bool heap_tidy_one(struct heap *heap);
 
 /* The heap with this number, live or not. One with that number has been made. */

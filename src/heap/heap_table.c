@@ -6,6 +6,7 @@
  * in a heap without being asked by its program (a trim of all heaps, the flush of a thread's cache) counts as a user of it:
  * the heap is destroyed at once for its program, and cleared by the last user that leaves.
  */
+#include "heap/depot.h"
 #include "heap/heap_inside.h"
 
 #include "core/bitmap.h"
@@ -82,6 +83,7 @@ struct heap *heap_of_handle(const void *handle) {
 
 /* The last user is gone. */
 static void heap_clear(struct heap *heap) {
+    depot_forget(heap);
     for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) {
         struct set *set = &heap->set[class_index];
         size_t places = set_places(set);

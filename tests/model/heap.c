@@ -72,6 +72,12 @@ void pages_fill(struct page first, uint64_t count, uint8_t state) { (void)first,
 bool os_commit_is_lazy(void) { return true; }
 uint32_t os_thread_id(void) { return 0; }
 void keeper_wake(bool (*job)(void)) { (void)job; }
+bool depot_empty(struct heap *heap) {
+    (void)heap;
+    return false;
+}
+void depot_forget(struct heap *heap) { (void)heap; }
+void heap_tell_double_free(void *block) { (void)block; }
 bool cache_home_active(uint64_t home) {
     (void)home;
     return false;
