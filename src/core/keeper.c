@@ -21,11 +21,13 @@
 #define IDLE_MS 200u /* longer than a thread that uses its slow paths leaves its cache unswept */
 #define STOP_MOST 64u
 #define JOBS_MOST 8u
+#define MISSED_MOST 8u
 
 enum { NONE, RUNS, RESTS, FAILED };
 
 static uint32_t state;
 static uint32_t wanted; /* counts */
+static uint32_t missed; /* counts, about */
 static uint64_t jobs[JOBS_MOST]; /* bool (*)(void), in order; 0 after the last */
 
 static void job_add(bool (*job)(void)) {
@@ -102,6 +104,18 @@ static void forked(void) {
 }
 
 bool keeper_started(void) { return atom_load_rlx_u32(&state) != NONE; /* rlx: who is late asks once more */ }
+
+void keeper_missed(void) {
+    /* rlx: about how often is all that matters. */
+    if (!keeper_started()) atom_store_rlx_u32(&missed, atom_load_rlx_u32(&missed) + 1);
+}
+
+bool keeper_due(void) { return atom_load_rlx_u32(&missed) >= MISSED_MOST && !keeper_started(); /* rlx: as above */ }
+
+bool keeper_runs(void) {
+    uint32_t seen = atom_load_rlx_u32(&state); /* rlx: as above */
+    return seen == RUNS || seen == RESTS;
+}
 
 void keeper_wake(bool (*job)(void)) {
     uint32_t seen = RESTS;

@@ -14,6 +14,16 @@ void keeper_wanted(void);
 bool keeper_started(void);
 
 /*
+ * Something went back to the system at once because there is no keeper yet; when that has happened a few times keeper_due says
+ * that the next request for memory should have it started.
+ */
+void keeper_missed(void);
+bool keeper_due(void);
+
+/* Whether there is one; false as well where there was none to be had. */
+bool keeper_runs(void);
+
+/*
  * There is something to do for a job: wakes the keeper, if there is one, and has it call the job on each round from now on. The
  * job gives back what has been idle for a round, and returns whether there may be more to do soon. From anywhere; there may
  * be a few jobs.

@@ -34,7 +34,7 @@
 #define ROOM_BYTES (sizeof(void *) * CACHE_BINS * (ROOM_FIRST + ROOM_MOST))
 #define SWEEP_MS 100
 #define KEEPER_BYTES ((uint64_t)256 << 10) /* what a thread leaves lying is worth a keeper */
-#define PASSED_BYTES ((uint64_t)1 << 20)  /* and so is what it has given back */
+#define PASSED_BYTES ((uint64_t)256 << 10) /* and so is what it gives back, some times over */
 
 static uint64_t bound_thread, bound_everybody; /* 0: the defaults */
 static uint64_t bound_all;                     /* what the limits of all caches add up to */
@@ -206,7 +206,7 @@ size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items
     struct magazine *m = magazine_at(cache, set, bin);
     struct cache_set *s = &cache->set[set];
     if (!magazine_open(cache, set, bin)) return 0;
-    if (sweep_when_due(cache) >= KEEPER_BYTES || (cache->passed_bytes >= PASSED_BYTES && !keeper_started())) keeper_wanted();
+    if (sweep_when_due(cache) >= KEEPER_BYTES || keeper_due()) keeper_wanted();
     *items = m->top;
     size_t hidden = (size_t)(m->base - m->floor);
     if (hidden != 0) {
@@ -234,7 +234,11 @@ bool cache_make_room(struct cache *cache, unsigned set, unsigned bin) {
     s->refills[bin] = 0;
     flush_lowest(cache, set, bin, (limit + 1) / 2, true);
     cache->passed_bytes += (limit + 1) / 2 * s->source->item_bytes(bin);
+    if (cache->passed_bytes >= PASSED_BYTES) {
+        cache->passed_bytes = 0;
+        keeper_missed();
+    }
     /* So that the next request comes by and has it started: here it must not be, see keeper.h. */
-    if (cache->passed_bytes >= PASSED_BYTES && !keeper_started()) m->base = m->top;
+    if (keeper_due()) m->base = m->top;
     return true;
 }

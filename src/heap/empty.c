@@ -2,8 +2,9 @@
  * empty.c - empty slabs: how many a heap keeps, and when they go back to the system.
  *
  * A slab whose last object is freed stays where it is and serves again, since a program that frees much is often about to
- * allocate as much. The heap counts the bytes of its empty slabs; past a bound a slab goes back at once. What is still empty
- * at the keeper's second look goes back too: so memory is given back after a quarter to half a second, by nobody's request.
+ * allocate as much. What is still empty at the keeper's second look goes back: after a quarter to half a second, and by nobody's
+ * request. Where there is no keeper, or not yet, the heap's count of its empty slabs' bytes sets a bound: past it a slab
+ * goes back at once.
  *
  * The count. A slab is counted by whoever takes its count of holders to 0, and discounted by whoever takes it from 0 (a pin) or
  * closes it. Each of these is one operation on the slab's life, so each change is counted once; the two counts may come
@@ -60,7 +61,8 @@ void empty_came(struct heap *heap, unsigned class_index, struct granule head) {
     uint64_t most = atom_load_rlx_u64(&heap->taken_bytes) / EMPTY_SHARE; /* rlx: any recent value */
     if (most < EMPTY_LEAST) most = EMPTY_LEAST;
     atom_store_rlx_u64(&slab_at(head)->looked, 0); /* rlx: at worst the slab stays for a look longer, or a look less */
-    if (empty_count(heap, head, true) > (int64_t)most) {
+    if (empty_count(heap, head, true) > (int64_t)most && !keeper_runs()) {
+        keeper_missed();
         empty_retire(heap, class_index, head);
     } else {
         heap_untidy(heap);

@@ -92,16 +92,14 @@ void *front_fetch(struct heap *heap, unsigned class_index) {
 }
 
 /* Into which magazine a block of this heap goes that this thread frees. */
-static unsigned bin_for(const struct cache *cache, uint64_t tag) {
+static inline unsigned bin_for(const struct cache *cache, uint64_t tag) {
     bool lines_its_own = tag_row(tag)->line == 1;
     return lines_its_own || (tag & TAG_HOME_MASK) == cache->home ? tag_class(tag) : AWAY;
 }
 
-enum status front_free_other(struct heap *heap, void *block) {
+/* A block of this heap that the magazine for it has no room for, or that came first of all. */
+static __attribute__((noinline)) enum status free_slowly(struct heap *heap, uint64_t tag, void *block) {
     const struct heap_front *front = heap_front(heap);
-    uint64_t tag = slab_tag((uintptr_t)block);
-    if (tag >> TAG_HEAP_SHIFT != front->number) return heap_free(heap, block);
-    if (class_object_at(tag_row(tag), (uintptr_t)block) >= tag_row(tag)->objects) return ST_NOT_OURS;
     struct cache *cache = front_enter(heap);
     if (!cache) return heap_free(heap, block);
     unsigned bin = bin_for(cache, tag);
@@ -111,6 +109,18 @@ enum status front_free_other(struct heap *heap, void *block) {
     if (kept) *m->top++ = block;
     cache_leave(cache);
     return again ? ST_NOT_OURS : kept ? ST_OK : heap_free(heap, block);
+}
+
+enum status front_free_other(struct heap *heap, void *block) {
+    const struct heap_front *front = heap_front(heap);
+    uint64_t tag = slab_tag((uintptr_t)block);
+    if (tag >> TAG_HEAP_SHIFT != front->number) return heap_free(heap, block);
+    if (class_object_at(tag_row(tag), (uintptr_t)block) >= tag_row(tag)->objects) return ST_NOT_OURS;
+    struct cache *cache = cache_mine();
+    if (!cache_try(cache)) return free_slowly(heap, tag, block);
+    bool kept = front_push(front_bins(cache, front) + bin_for(cache, tag), block);
+    cache_leave(cache);
+    return kept ? ST_OK : free_slowly(heap, tag, block);
 }
 
 enum status front_alloc_other(struct heap *heap, size_t size_bytes, bool zero, void **block) {

@@ -72,6 +72,8 @@ void pages_fill(struct page first, uint64_t count, uint8_t state) { (void)first,
 bool os_commit_is_lazy(void) { return true; }
 uint32_t os_thread_id(void) { return 0; }
 void keeper_wake(bool (*job)(void)) { (void)job; }
+bool keeper_runs(void) { return false; }
+void keeper_missed(void) {}
 bool depot_empty(struct heap *heap) {
     (void)heap;
     return false;

@@ -96,12 +96,11 @@ static void *alloc_or_errno(size_t size_bytes, size_t align, bool zero) {
 }
 
 void dropin_free(const char *caller, void *block) {
-    if (block == NULL)
+    if (block == NULL || front_keep_quick(block))
         return;
     struct heap *heap = heap_default();
-    if (__builtin_expect(heap == NULL || front_free(heap, block) != ST_OK, 0)) {
+    if (__builtin_expect(heap == NULL || front_free_other(heap, block) != ST_OK, 0))
         dropin_abort(caller, "invalid pointer", (uintptr_t)block);
-    }
 }
 
 static void double_free(void *block) {
@@ -158,7 +157,11 @@ static __attribute__((noinline)) void *malloc_other(size_t size) {
 }
 
 static __attribute__((noinline)) void free_other(void *block) {
-    dropin_free("free()", block);
+    if (block == NULL)
+        return;
+    struct heap *heap = heap_default();
+    if (__builtin_expect(heap == NULL || front_free_other(heap, block) != ST_OK, 0))
+        dropin_abort("free()", "invalid pointer", (uintptr_t)block);
 }
 
 /* What nearly every call needs stands in these two; the rest is called. */
