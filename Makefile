@@ -63,8 +63,9 @@ endif
 
 variant_release := -O2
 variant_debug := -O1 -DHM_DEBUG -DHM_FAULT
-variant_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DHM_DEBUG -DHM_FAULT
-variant_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread -DHM_ATOM_BUILTIN -DHM_DEBUG -DHM_FAULT
+variant_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DHM_DEBUG -DHM_FAULT \
+	-DHM_SANITIZED
+variant_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread -DHM_ATOM_BUILTIN -DHM_DEBUG -DHM_FAULT -DHM_SANITIZED
 variant_cov := -O0 --coverage -DHM_DEBUG -DHM_FAULT
 
 warnings := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes

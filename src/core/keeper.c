@@ -103,17 +103,16 @@ static void forked(void) {
     cache_after_fork();
 }
 
-bool keeper_started(void) { return atom_load_rlx_u32(&state) != NONE; /* rlx: who is late asks once more */ }
-
 void keeper_missed(void) {
     /* rlx: about how often is all that matters. */
-    if (!keeper_started()) atom_store_rlx_u32(&missed, atom_load_rlx_u32(&missed) + 1);
+    uint32_t count = atom_load_rlx_u32(&missed) + 1;
+    if (atom_load_rlx_u32(&state) != NONE) return;
+    atom_store_rlx_u32(&missed, count);
+    if (count >= MISSED_MOST) keeper_wanted();
 }
 
-bool keeper_due(void) { return atom_load_rlx_u32(&missed) >= MISSED_MOST && !keeper_started(); /* rlx: as above */ }
-
 bool keeper_runs(void) {
-    uint32_t seen = atom_load_rlx_u32(&state); /* rlx: as above */
+    uint32_t seen = atom_load_rlx_u32(&state); /* rlx: who is late does without once more */
     return seen == RUNS || seen == RESTS;
 }
 

@@ -195,9 +195,9 @@ uint64_t cache_sweep(struct cache *cache) {
     return left;
 }
 
-/* Now and then, on a slow path. Returns the bytes left, 0 if it is not time. */
-static uint64_t sweep_when_due(struct cache *cache) {
-    return os_clock_ms() - cache->swept_ms < SWEEP_MS ? 0 : cache_sweep(cache);
+/* Now and then, on a slow path. */
+static void sweep_when_due(struct cache *cache) {
+    if (os_clock_ms() - cache->swept_ms >= SWEEP_MS && cache_sweep(cache) >= KEEPER_BYTES) keeper_wanted();
 }
 
 /* ---- Slow paths --------------------------------------------------------------------------------------------------- */
@@ -206,7 +206,7 @@ size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items
     struct magazine *m = magazine_at(cache, set, bin);
     struct cache_set *s = &cache->set[set];
     if (!magazine_open(cache, set, bin)) return 0;
-    if (sweep_when_due(cache) >= KEEPER_BYTES || keeper_due()) keeper_wanted();
+    sweep_when_due(cache);
     *items = m->top;
     size_t hidden = (size_t)(m->base - m->floor);
     if (hidden != 0) {
@@ -238,7 +238,5 @@ bool cache_make_room(struct cache *cache, unsigned set, unsigned bin) {
         cache->passed_bytes = 0;
         keeper_missed();
     }
-    /* So that the next request comes by and has it started: here it must not be, see keeper.h. */
-    if (keeper_due()) m->base = m->top;
     return true;
 }

@@ -1,46 +1,84 @@
 /*
  * linux_thread.c - the engine's one thread, what it waits on, and the barrier that it can put into all other threads. Layer: os.
+ *
+ * The thread may be wanted in the middle of anything: under a lock of the C library's, which allocates and frees while it makes
+ * and ends threads, or in a signal handler. So it is not one of the C library's threads: the kernel makes it, with a stack and
+ * a thread block of its own. What runs in it is the engine's code and calls of the system, and these need no more of a
+ * thread block than its own address, errno and the engine's thread-local words, all zero at first. The sanitizers keep books of
+ * their own of every thread, so their builds have a thread of the C library's.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/atom.h"
 #include "os/os.h"
+#include "os/os_slot.h"
 
-#define STACK_BYTES ((size_t)256 << 10)
+#define STACK_BYTES ((size_t)64 << 10)
+#define CONTROL_BYTES PAGE_BYTES /* the C library's part of a thread block, above the thread pointer */
 
 /* ---- The thread --------------------------------------------------------------------------------------------------- */
 
-static void *thread_main(void *argument) {
-    void (*run)(void) = (void (*)(void))argument;
-    pthread_setname_np(pthread_self(), "hostmem");
-    run();
+#ifdef HM_SANITIZED
+
+static void *thread_main(void *run) {
+    ((void (*)(void))run)();
     return NULL;
 }
 
+static bool thread_make(void (*run)(void)) {
+    pthread_t thread;
+    return pthread_create(&thread, NULL, thread_main, (void *)run) == 0 && pthread_detach(thread) == 0;
+}
+
+#else
+
+static int thread_main(void *run) {
+    prctl(PR_SET_NAME, "hostmem");
+    os_slot_set(OS_SLOT_CACHE, os_slot_unset);
+    ((void (*)(void))run)();
+    return 0;
+}
+
+/* How far below the thread pointer a thread-local word lies. */
+static size_t depth_of(const volatile void *word) { return (size_t)((char *)__builtin_thread_pointer() - (char *)word); }
+
+/* One mapping: a page that faults, the stack, thread-local words, the control block that the thread pointer points to. */
+static bool thread_make(void (*run)(void)) {
+    size_t words = depth_of(&os_slot_value), deepest = depth_of(&errno) > words ? depth_of(&errno) : words;
+    size_t size = PAGE_BYTES + STACK_BYTES + align_up(deepest, PAGE_BYTES) + CONTROL_BYTES;
+    char *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (block == MAP_FAILED) return false;
+    mprotect(block, PAGE_BYTES, PROT_NONE);
+    char *control = block + size - CONTROL_BYTES;
+    ((void **)(void *)control)[0] = ((void **)(void *)control)[2] = control; /* the words by which it finds itself */
+    int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
+    if (clone(thread_main, block + PAGE_BYTES + STACK_BYTES, flags, (void *)run, NULL, control, NULL) != -1) return true;
+    munmap(block, size);
+    return false;
+}
+
+#endif
+
 bool os_thread_start(void (*run)(void)) {
     int kept = errno;
-    pthread_attr_t attributes;
-    pthread_t thread;
     sigset_t all, before;
-    if (pthread_attr_init(&attributes)) return false;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
     /* The program's signals are not for it. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&thread, &attributes, thread_main, (void *)run) == 0;
+    bool started = thread_make(run);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
     errno = kept;
     return started;
 }

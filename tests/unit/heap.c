@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "alone.h"
 #include "core/pages.h"
 #include "core/region.h"
 #include "heap/classes.h"
@@ -329,6 +330,7 @@ static void test_faults(void) {
 #endif
 
 int main(void) {
+    keeper_forbid(); /* when slabs go back is told exactly below */
 #ifdef HM_FAULT
     test_faults(); /* first, so that every table is made under fault too */
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/atom.h"
 #include "check.h"
+#include "alone.h"
 #include "core/region.h"
 #include "heap/classes.h"
 #include "heap/heap.h"
@@ -302,6 +303,7 @@ static void test_default_race(void) {
 }
 
 int main(void) {
+    keeper_forbid(); /* when slabs go back is told exactly below */
     test_default_race();
     test_double();
     test_marking();

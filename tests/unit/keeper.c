@@ -184,7 +184,7 @@ static void it_comes_and_rests(void) {
     keeper_wake(job);
     atom_store_rel_u32(&job_left, 2);
     keeper_wanted();
-    CHECK(keeper_started());
+    CHECK(keeper_runs());
     wait_for(5);
     pause_ms(1500);
     uint32_t rests = atom_load_acq_u32(&job_done);
