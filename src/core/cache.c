@@ -6,7 +6,9 @@
  *
  *   FREE -> THREADS            cache_make, by the bit in cache_claimed
  *   THREADS -> STOPPED         cache_stop, the keeper; back by cache_go_on
- *   THREADS -> FREE            cache_exit
+ *   THREADS -> PARKED          cache_exit: the next thread may have it as it is, PARKED -> THREADS
+ *   PARKED -> LEFT -> FREE     unless the keeper, or a trim, is earlier
+ *   THREADS -> LEFT -> FREE    cache_exit where there is no keeper
  *   STOPPED -> LEFT -> FREE    cache_exit finds it stopped, and leaves the rest to the keeper
  *
  * Stopping. The thread writes `busy` and then reads `bins`; the keeper writes `bins` and then reads `busy`. Each must see the
@@ -18,12 +20,14 @@
 
 #include "base/atom.h"
 #include "core/bitmap.h"
+#include "core/keeper.h"
 #include "os/os.h"
 
 #define CACHES_AT_MOST ((size_t)4096)
 
 static uint64_t cache_table; /* struct cache[CACHES_AT_MOST] */
 static uint64_t cache_claimed[CACHES_AT_MOST / 64];
+static uint64_t cache_parked[CACHES_AT_MOST / 64]; /* hints */
 struct magazine cache_no_bins[CACHE_SETS][CACHE_BINS];
 
 /* Stands for the cache of a thread that has had one; always busy. */
@@ -65,40 +69,67 @@ static void cache_finish(struct cache *cache) {
 static void cache_exit(void *value) {
     struct cache *cache = value;
     os_slot_set(OS_SLOT_CACHE, &cache_ended);
+    bool park = keeper_runs();
+    atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: how long it has been parked; the keeper glances at it */
     /* Either the keeper has it now, and finishes it, or this thread does; only a keeper that is quick makes this go round. */
     while (!cache_pass(cache, CACHE_STOPPED, CACHE_LEFT)) {
-        if (!cache_pass(cache, CACHE_THREADS, CACHE_LEFT)) continue;
-        cache_finish(cache);
+        if (!cache_pass(cache, CACHE_THREADS, park ? CACHE_PARKED : CACHE_LEFT)) continue;
+        if (park) {
+            bitmap_claim(cache_parked, cache->number, 1);
+            keeper_wake(NULL);
+        } else {
+            cache_finish(cache);
+            keeper_missed();
+        }
         return;
     }
 }
 
-/* A cache, entered. */
-static struct cache *cache_make(void) {
-    if (!os_slots_there()) return NULL;
-    struct cache *table = table_make();
+/* One that an ended thread has left; NULL: there is none. */
+static struct cache *parked_take(struct cache *table) {
+    for (size_t n = 0; (n = bitmap_next_taken(cache_parked, CACHES_AT_MOST, n)) < CACHES_AT_MOST; n++) {
+        /* The bit is a hint; it may be of a cache that is not parked any more. */
+        bitmap_release(cache_parked, n, 1);
+        if (cache_pass(&table[n], CACHE_PARKED, CACHE_THREADS)) return &table[n];
+    }
+    return NULL;
+}
+
+/* One that nobody has; NULL: there is none, or no memory for it. */
+static struct cache *fresh_take(struct cache *table) {
     uint64_t mask;
-    if (!table) return NULL;
     size_t word = bitmap_claim_some(cache_claimed, CACHES_AT_MOST, 0, 1, &mask);
     if (word == BITMAP_NONE) return NULL;
     size_t number = word * 64 + (size_t)__builtin_ctzll(mask);
     struct cache *cache = &table[number];
-    if (os_tables_commit(cache, sizeof *cache) == ST_OK) {
-        /* own: nobody else sees it yet. */
-        atom_store_own_u64(&cache->busy, 1);
-        atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)cache->bin);
-        atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: as in cache_sweep */
-        cache->number = (uint32_t)number;
-        cache->home = (uint64_t)(number + 1) << CACHE_HOME_SHIFT;
-        /* From here on what the calls below may allocate goes past it. */
-        os_slot_set(OS_SLOT_CACHE, cache);
-        if (os_at_thread_exit(cache_exit, cache)) {
-            HM_CHECK(cache_pass(cache, CACHE_FREE, CACHE_THREADS));
-            return cache;
-        }
+    if (os_tables_commit(cache, sizeof *cache) != ST_OK) {
+        HM_CHECK(bitmap_release(cache_claimed, number, 1));
+        return NULL;
+    }
+    atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)cache->bin); /* own: nobody else sees it yet */
+    cache->number = (uint32_t)number;
+    cache->home = (uint64_t)(number + 1) << CACHE_HOME_SHIFT;
+    HM_CHECK(cache_pass(cache, CACHE_FREE, CACHE_THREADS));
+    return cache;
+}
+
+/* A cache, entered. */
+static struct cache *cache_make(void) {
+    struct cache *table = os_slots_there() ? table_make() : NULL;
+    struct cache *cache = table ? parked_take(table) : NULL;
+    if (table && !cache) cache = fresh_take(table);
+    if (!cache) return NULL;
+    atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: as in cache_sweep */
+    atom_store_own_u64(&cache->busy, 1);
+    /* From here on what the calls below may allocate goes past it. */
+    os_slot_set(OS_SLOT_CACHE, cache);
+    bool armed = os_at_thread_exit(cache_exit, cache);
+    if (armed && cache_bins(cache) == &cache->bin[0][0]) return cache;
+    cache_leave(cache); /* the keeper was quick to stop it, */
+    if (!armed) {       /* or nobody would call cache_exit: the thread does without for now */
+        cache_exit(cache);
         os_slot_set(OS_SLOT_CACHE, os_slot_unset);
     }
-    HM_CHECK(bitmap_release(cache_claimed, number, 1));
     return NULL;
 }
 
@@ -123,7 +154,8 @@ bool cache_home_active(uint64_t home) {
     const struct cache *cache = &table[(home >> CACHE_HOME_SHIFT) - 1];
     if (home == 0) return false;
     /* rlx: what it was a moment ago is as good. */
-    return atom_load_rlx_u64(&cache->holder) != CACHE_FREE && !atom_load_rlx_u64(&cache->idle);
+    uint64_t holder = atom_load_rlx_u64(&cache->holder);
+    return holder != CACHE_FREE && holder != CACHE_PARKED && !atom_load_rlx_u64(&cache->idle);
 }
 
 uint64_t cache_flush_mine(unsigned set) {
@@ -134,8 +166,14 @@ uint64_t cache_flush_mine(unsigned set) {
     return bytes;
 }
 
+static void finish_if_parked(struct cache *cache, void *context) {
+    (void)context;
+    cache_finish_parked(cache);
+}
+
 void cache_flush_all(void) {
     for (unsigned set = 0; set < CACHE_SETS; set++) cache_flush_mine(set);
+    cache_each_used(finish_if_parked, NULL);
 }
 
 /* ---- The keeper's part -------------------------------------------------------------------------------------------- */
@@ -149,6 +187,12 @@ void cache_each_used(void (*visit)(struct cache *cache, void *context), void *co
 bool cache_stop(struct cache *cache) {
     if (!cache_is(cache, CACHE_THREADS) || !cache_pass(cache, CACHE_THREADS, CACHE_STOPPED)) return false;
     atom_store_rel_u64(&cache->bins, (uint64_t)(uintptr_t)cache_no_bins); /* rel: see "Stopping" */
+    return true;
+}
+
+bool cache_finish_parked(struct cache *cache) {
+    if (!cache_is(cache, CACHE_PARKED) || !cache_pass(cache, CACHE_PARKED, CACHE_LEFT)) return false;
+    cache_finish(cache);
     return true;
 }
 

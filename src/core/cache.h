@@ -51,7 +51,8 @@ enum cache_holder {
     CACHE_FREE,    /* nobody's */
     CACHE_THREADS, /* its thread's */
     CACHE_STOPPED, /* the keeper's for a moment */
-    CACHE_LEFT     /* the keeper's: its thread has ended meanwhile */
+    CACHE_LEFT,    /* to be finished by who has it: its thread has ended */
+    CACHE_PARKED   /* nobody's, with all that is in it, for the next thread that comes */
 };
 
 struct cache {
@@ -112,7 +113,9 @@ struct cache *cache_enter_or_make(void);
 /* With the cache entered: the set is the owner's from now on; what it held for another is flushed. False: no memory. */
 bool cache_attach(struct cache *cache, unsigned set, uint64_t owner, const struct cache_source *source);
 
-/* How many items to fetch into an empty magazine, and where to: at least 1 unless there is no memory. Ends with cache_filled. */
+/*
+ * How many items to fetch into a magazine, and where to; 0 if there is something in it now, or no memory. Ends with cache_filled.
+ */
 size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items);
 static inline void cache_filled(struct magazine *m, size_t count) { m->top += count; }
 
@@ -122,6 +125,7 @@ bool cache_make_room(struct cache *cache, unsigned set, unsigned bin);
 /* Flushes one set of the cache, or the same set (or all) of the calling thread's. Returns the bytes of what was in it. */
 uint64_t cache_flush_set(struct cache *cache, unsigned set);
 uint64_t cache_flush_mine(unsigned set);
+/* All of the calling thread's, and what ended threads have left. */
 void cache_flush_all(void);
 
 /*
@@ -133,10 +137,12 @@ uint64_t cache_sweep(struct cache *cache);
 /*
  * The keeper's part. cache_each_used calls visit for every cache that a thread has. cache_stop keeps the thread out from its next
  * entry on, which is certain after the next os_barrier; then cache_stopped tells whether the thread is not in it now.
- * cache_go_on ends what cache_stop began, and finishes a cache whose thread has ended.
+ * cache_go_on ends what cache_stop began, and finishes a cache whose thread has ended. cache_finish_parked empties a parked
+ * one and frees it; false if it is not parked.
  */
 void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context);
 bool cache_stop(struct cache *cache);
+bool cache_finish_parked(struct cache *cache);
 bool cache_stopped(const struct cache *cache);
 void cache_go_on(struct cache *cache);
 

@@ -47,14 +47,20 @@ struct stopped {
     struct cache *cache[STOP_MOST];
     size_t count;
     uint64_t now_ms;
+    bool later; /* some are not idle yet */
 };
 
 static void stop_idle(struct cache *cache, void *context) {
     struct stopped *all = context;
     /* rlx: a cache that is swept at this moment is stopped for nothing, or looked at a round later. */
     uint64_t swept_ms = atom_load_rlx_u64(&cache->swept_ms);
-    if (all->count == STOP_MOST || all->now_ms - swept_ms < IDLE_MS) return;
+    if (all->count == STOP_MOST) return;
+    if (all->now_ms - swept_ms < IDLE_MS) {
+        all->later = true;
+        return;
+    }
     if (cache_stop(cache)) all->cache[all->count++] = cache;
+    else all->later |= cache_finish_parked(cache);
 }
 
 bool keeper_round(void) {
@@ -118,7 +124,7 @@ bool keeper_runs(void) {
 
 void keeper_wake(bool (*job)(void)) {
     uint32_t seen = RESTS;
-    job_add(job);
+    if (job) job_add(job);
     atom_add_acqrel_u32(&wanted, 1); /* acqrel: see "Going to rest" */
     if (atom_load_acq_u32(&state) == RESTS && atom_cas_acqrel_u32(&state, &seen, RUNS)) os_nap_end(); /* acq: the same */
 }

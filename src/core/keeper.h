@@ -18,6 +18,7 @@ bool keeper_runs(void);
 /*
  * There is something to do for a job: wakes the keeper, if there is one, and has it call the job on each round from now on. The
  * job gives back what has been idle for a round, and returns whether there may be more to do soon. There may be a few jobs.
+ * NULL: for what is in the caches.
  */
 void keeper_wake(bool (*job)(void));
 

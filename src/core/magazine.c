@@ -208,6 +208,7 @@ size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items
     if (!magazine_open(cache, set, bin)) return 0;
     sweep_when_due(cache);
     *items = m->top;
+    if (m->top != m->base) return 0; /* a cache that was parked has what it needs */
     size_t hidden = (size_t)(m->base - m->floor);
     if (hidden != 0) {
         size_t back = (size_t)2 << (s->revived[bin] < 16 ? s->revived[bin]++ : 16);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "alone.h"
 #include "check.h"
 #include "core/region.h"
 #include "core/zero.h"
@@ -188,6 +189,7 @@ static void inside_a_call(void) {
 }
 
 int main(void) {
+    keeper_forbid(); /* what goes back when is told exactly below */
     spans_come_back();
     others_do_not();
     zeroing();

@@ -58,6 +58,7 @@ static void an_idle_thread_is_emptied(void) {
     CHECK_EQ(heap_used(heap), 0);
     atom_store_rel_u64(&idle_steps, 2);
     threads_join(&threads);
+    HmTrim();
     CHECK_EQ(heap_used(heap), 0);
 }
 
@@ -194,13 +195,39 @@ static void it_comes_and_rests(void) {
     wait_for(rests + 1);
 }
 
+/* ---- What an ended thread leaves ------------------------------------------------------------------------------------ */
+
+static void *short_life(void *context) {
+    uint64_t random = 5;
+    use(64, &random);
+    *(struct cache **)context = cache_mine();
+    return NULL;
+}
+
+/* With a keeper: the next thread has it as it was; if none comes the keeper gives it back. */
+static void a_cache_is_handed_down(void) {
+    struct cache *first, *second;
+    struct threads threads = {0};
+    CHECK(keeper_runs());
+    threads_start(&threads, short_life, &first);
+    threads_join(&threads);
+    CHECK(heap_used(heap) > 0);
+    threads_start(&threads, short_life, &second);
+    threads_join(&threads);
+    CHECK(first == second);
+    for (uint64_t end = os_clock_ms() + 10000; os_clock_ms() < end && heap_used(heap) > 0;) os_yield(100);
+    CHECK_EQ(heap_used(heap), 0);
+    CHECK_EQ(first->holder, CACHE_FREE);
+}
+
 int main(void) {
     CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
     an_idle_thread_is_emptied();
     a_stopped_cache_is_passed_by();
     a_stopped_cache_is_left();
     a_storm();
-    CHECK_EQ(heap_destroy(heap), ST_OK);
     it_comes_and_rests();
+    a_cache_is_handed_down();
+    CHECK_EQ(heap_destroy(heap), ST_OK);
     return check_done();
 }
