@@ -51,10 +51,10 @@ struct slot *space_slot_make(uintptr_t address) {
     return (struct slot *)(uintptr_t)seen;
 }
 
-bool space_in_region(uintptr_t address) {
+enum region_kind space_region_kind(uintptr_t address) {
     struct slot *slot = space_slot(address);
     /* acq: pairs with the store in region.c; a slot becomes a region once, for ever. */
-    return slot && atom_load_acq_u64(&slot->region) != 0;
+    return slot ? (enum region_kind)atom_load_acq_u64(&slot->region) : REGION_NONE;
 }
 
 static uint64_t *span_word(struct granule g) {

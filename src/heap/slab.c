@@ -81,6 +81,22 @@ static size_t run_bytes_committed(const struct run *run) {
     return os_commit_is_lazy() && !(run->flags & SPAN_SYSTEM) ? align_up(bytes, GRANULE_BYTES) : bytes;
 }
 
+/* Executable heaps change protections; the others take memory that stays read-write where there is such memory. */
+static enum status run_claim(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
+    return state == PG_READWRITE ? region_claim_open(count_pages, align, run) : region_claim_aligned(count_pages, align, run);
+}
+
+static enum status bytes_commit(const struct run *run, uintptr_t start, size_t size, uint8_t state) {
+    return run_is_open(run) ? ST_OK : os_commit(start, size, state);
+}
+
+/* False: the system refused, and nothing has changed. Never where it has given all it can when the run was claimed. */
+static bool bytes_drop(const struct run *run, uintptr_t start, size_t size) {
+    if (!run_is_open(run)) return os_decommit(start, size) == ST_OK;
+    os_discard(start, size);
+    return true;
+}
+
 /* Only slabs of a class have tags; they lie in one slot. */
 static void tags_write(struct granule head, size_t count, uint64_t tag) {
     for (uint32_t i = 0; i < count; i++) atom_store_rlx_u64(tag_at((struct granule){head.n + i}), tag); /* rlx: see slab_tag */
@@ -94,7 +110,7 @@ void slab_home_set(struct granule head, uint64_t home) {
 }
 
 enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
-    enum status status = region_claim_aligned(count_pages, align, run);
+    enum status status = run_claim(count_pages, align, state, run);
     if (status != ST_OK) return status;
     size_t size = run_bytes_committed(run);
     if (descriptor_make(run->first, granules_for_pages(count_pages)) == NULL) {
@@ -102,13 +118,13 @@ enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t sta
     } else {
         status = space_prepare(run->first, count_pages);
         if (status == ST_OK) {
-            status = os_commit(granule_address(run->first), size, state);
+            status = bytes_commit(run, granule_address(run->first), size, state);
             if (status == ST_OK) {
                 pages_fill(granule_page(run->first), count_pages, state);
                 return ST_OK;
             }
             /* A commit that fails may have reached some pages. */
-            if (os_decommit(granule_address(run->first), size) != ST_OK) return status; /* the run is lost, not reused */
+            if (!bytes_drop(run, granule_address(run->first), size)) return status; /* the run is lost, not reused */
         }
     }
     region_release(run);
@@ -137,20 +153,27 @@ static uintptr_t end_committed(const struct found *found, uint64_t count_pages) 
     return granule_address(found->head) + run_bytes_committed(&run);
 }
 
+/* The granules behind a run, of its own kind. */
+static enum status tail_claim(const struct run *run, struct run *tail) {
+    uintptr_t start = granule_address(tail->first);
+    if (run_is_open(run)) return region_claim_open_at(start, tail->count_pages, tail);
+    return region_claim_at(start, tail->count_pages, tail);
+}
+
 static bool slab_grow(struct slab *slab, const struct found *found, uint64_t count_pages) {
     uint64_t held = found->span.count_pages;
     size_t before = granules_for_pages(held), after = granules_for_pages(count_pages);
     uintptr_t end = granule_address(found->head) + (size_t)held * PAGE_BYTES, wanted = end_committed(found, count_pages);
-    struct run tail = run_behind(found->head, before, after);
+    struct run run = {found->head, held, 0}, tail = run_behind(found->head, before, after);
     /* Only within the region: what follows is another's, and could not be given back with the rest. */
     if ((found->head.n + after - 1) / GRANULES_PER_SLOT != found->head.n / GRANULES_PER_SLOT) return false;
-    if (after > before && region_claim_at(granule_address(tail.first), tail.count_pages, &tail) != ST_OK) return false;
+    if (after > before && tail_claim(&run, &tail) != ST_OK) return false;
     /* Writes again what the heads of the held granules say already. */
     enum status status = space_prepare(found->head, count_pages);
-    if (status == ST_OK) status = os_commit(end, wanted - end, found->span.state);
+    if (status == ST_OK) status = bytes_commit(&run, end, wanted - end, found->span.state);
     if (status != ST_OK) {
         /* A commit that fails may have reached some pages; what cannot be taken back is lost, not reused. */
-        if (os_decommit(end, wanted - end) == ST_OK && after > before) region_release(&tail);
+        if (bytes_drop(&run, end, wanted - end) && after > before) region_release(&tail);
         return false;
     }
     pages_fill((struct page){granule_page(found->head).n + held}, count_pages - held, found->span.state);
@@ -162,9 +185,10 @@ static bool slab_shrink(struct slab *slab, const struct found *found, uint64_t c
     uint64_t held = found->span.count_pages;
     size_t before = granules_for_pages(held), after = granules_for_pages(count_pages);
     uintptr_t end = granule_address(found->head) + (size_t)count_pages * PAGE_BYTES, wanted = end_committed(found, count_pages);
-    if (os_decommit(end, end_committed(found, held) - end) != ST_OK) return false;
+    struct run run = {found->head, held, 0};
+    if (!bytes_drop(&run, end, end_committed(found, held) - end)) return false;
     /* Closes the gap in the last granule again. If that is refused the gap stays, until the slab grows. */
-    if (end < wanted) os_commit(end, wanted - end, found->span.state);
+    if (end < wanted) bytes_commit(&run, end, wanted - end, found->span.state);
     slab_relength(slab, found, count_pages);
     pages_fill(page_of(end), held - count_pages, PG_NONE);
     struct run tail = run_behind(found->head, after, before);
@@ -183,7 +207,7 @@ bool slab_resize(struct slab *slab, struct granule head, uint64_t count_pages) {
 }
 
 bool slab_discard(const struct run *run) {
-    if (os_decommit(granule_address(run->first), run_bytes_committed(run)) != ST_OK) return false;
+    if (!bytes_drop(run, granule_address(run->first), run_bytes_committed(run))) return false;
     pages_fill(granule_page(run->first), run->count_pages, PG_NONE);
     struct found found;
     if (space_find(granule_address(run->first), &found)) {

@@ -85,17 +85,31 @@ bool cache_home_active(uint64_t home) {
     return false;
 }
 
-enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run *run) {
+void os_discard(uintptr_t address, size_t size) { (void)address, (void)size; }
+
+enum status region_claim_open(uint64_t count_pages, size_t align, struct run *run) {
     uint64_t mask;
     MODEL_HOLDS(align == GRANULE_BYTES && count_pages == PAGES_PER_GRANULE);
     if (bitmap_claim_some(&scene.taken, GRANULES, 0, 1, &mask) == BITMAP_NONE) return ST_NO_ADDRESS_SPACE;
     *run = (struct run){{FIRST_GRANULE + (uint32_t)__builtin_ctzll(mask)}, count_pages, 0};
     return ST_OK;
 }
+bool run_is_open(const struct run *run) {
+    (void)run;
+    return true;
+}
+enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run *run) {
+    (void)count_pages, (void)align, (void)run;
+    MODEL_HOLDS(!"no heap of the scenes is executable");
+    return ST_NO_MEMORY;
+}
 enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run) {
     (void)address, (void)count_pages, (void)run;
     MODEL_HOLDS(!"a slab of two objects never grows");
     return ST_BAD_ADDRESS;
+}
+enum status region_claim_open_at(uintptr_t address, uint64_t count_pages, struct run *run) {
+    return region_claim_at(address, count_pages, run);
 }
 void region_release(const struct run *run) { MODEL_HOLDS(bitmap_release(&scene.taken, run->first.n - FIRST_GRANULE, 1)); }
 
