@@ -1,9 +1,8 @@
 /*
  * slab.c - slabs and their descriptors.
  *
- * States of a descriptor: no owner -> slab_open -> owned -> slab_close -> no owner. Descriptors of a slot of the address map (4
- * GiB) are one table, reserved when the slot's first slab is made and never unmapped; a granule's part is committed when a slab
- * starts there.
+ * States of a descriptor: no owner -> slab_open -> owned -> slab_close -> no owner. Descriptors of 4,096 granules are one table,
+ * reserved when the first slab starts in one of them and never unmapped; a granule's part is committed when a slab starts there.
  *
  * Invariants
  *   1. count >= objects taken + pins. A pin comes before the bit that it claims, a release clears the bit before it counts
@@ -26,14 +25,18 @@
 /* Times that a pinned thread searches the bitmap; it misses only what others take and put back under its eyes. */
 #define CLAIM_TRIES 16
 
-static uint64_t slab_map[SLOT_COUNT]; /* struct slab[GRANULES_PER_SLOT], 0 where no slab ever was */
+/* Descriptors are large and mostly unused: a slot's are a row of tables, so that a process short of address space has few. */
+#define TABLES_PER_SLOT ((size_t)16)
+#define TABLE_SLABS (GRANULES_PER_SLOT / TABLES_PER_SLOT)
+
+static uint64_t slab_map[SLOT_COUNT * TABLES_PER_SLOT]; /* struct slab[TABLE_SLABS], 0 where no slab ever was */
 uint64_t slab_tags[SLOT_COUNT];
 
 struct slab *slab_at(struct granule head) {
-    /* acq: pairs with the CAS in slot_table_make; the table is there to be read. */
-    uint64_t table = atom_load_acq_u64(&slab_map[head.n / GRANULES_PER_SLOT]);
+    /* acq: pairs with the CAS in map_table_make; the table is there to be read. */
+    uint64_t table = atom_load_acq_u64(&slab_map[head.n / TABLE_SLABS]);
     if (table == 0) return NULL;
-    return (struct slab *)(uintptr_t)table + head.n % GRANULES_PER_SLOT;
+    return (struct slab *)(uintptr_t)table + head.n % TABLE_SLABS;
 }
 
 bool slab_find(uintptr_t address, struct granule *head) {
@@ -44,7 +47,7 @@ bool slab_find(uintptr_t address, struct granule *head) {
 }
 
 /* Puts a table into its entry, if there is none yet. False: no memory. */
-static bool slot_table_make(uint64_t *entry, size_t size) {
+static bool map_table_make(uint64_t *entry, size_t size) {
     uint64_t seen = atom_load_acq_u64(entry); /* acq: as in slab_at */
     void *table;
     if (seen != 0) return true;
@@ -64,8 +67,8 @@ static uint64_t *tag_at(struct granule g) {
  */
 static struct slab *descriptor_make(struct granule head, size_t count) {
     size_t slot = head.n / GRANULES_PER_SLOT;
-    if (!slot_table_make(&slab_map[slot], GRANULES_PER_SLOT * sizeof(struct slab))) return NULL;
-    if (!slot_table_make(&slab_tags[slot], GRANULES_PER_SLOT * sizeof(uint64_t))) return NULL;
+    if (!map_table_make(&slab_map[head.n / TABLE_SLABS], TABLE_SLABS * sizeof(struct slab))) return NULL;
+    if (!map_table_make(&slab_tags[slot], GRANULES_PER_SLOT * sizeof(uint64_t))) return NULL;
     size_t here = GRANULES_PER_SLOT - head.n % GRANULES_PER_SLOT;
     if (os_tables_commit(tag_at(head), (count < here ? count : here) * sizeof(uint64_t)) != ST_OK) return NULL;
     struct slab *slab = slab_at(head);

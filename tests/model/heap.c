@@ -21,6 +21,7 @@
 #define SET_SEGMENTS 1u
 #define EMPTY_LEAST GRANULE_BYTES /* one slab */
 #include "../../src/core/bitmap.c"
+#include "../../src/core/table.c"
 #include "../../src/heap/empty.c"
 #include "../../src/heap/heap.c"
 #include "../../src/heap/heap_table.c"
@@ -136,7 +137,7 @@ bool space_retract(const struct found *found) {
 
 /* Forgets all that an exploration before has left, and makes heaps; tables stay, as they do in a process. */
 static void begin(size_t heaps) {
-    if (heap_table != 0) memset((void *)(uintptr_t)heap_table, 0, 2 * sizeof(struct heap));
+    if (heap_table.part[0] != 0) memset((void *)(uintptr_t)heap_table.part[0], 0, 2 * sizeof(struct heap));
     for (uint32_t g = 0; g < GRANULES; g++) {
         struct slab *slab = slab_at((struct granule){FIRST_GRANULE + g});
         if (slab != NULL) memset(slab, 0, sizeof *slab);

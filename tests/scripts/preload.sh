@@ -172,6 +172,16 @@ if have gcc; then
     same 'gcc' 60 sh -c "gcc -O2 -g -c -o '$work/large.o' '$work/large.c' && cksum <'$work/large.o'"
 fi
 
+# With little address space, in which no region can be had: small programs run as they do without the library.
+for limit in 200000 100000 50000; do
+    same "programs within $limit KiB" 30 sh -c 'ulimit -v "$1" || exit; cat "$2" | cksum; ls / | cksum; sort "$2" | cksum
+        if command -v perl; then perl -e '"'"'my %h; $h{$_ % 500} .= $_ x 5 for 1 .. 20000; print length join "", %h'"'"'; fi
+        if command -v git; then git --version; git hash-object "$2"; fi
+        if command -v sqlite3; then sqlite3 :memory: "select count(*), hex(zeroblob(5000))"; fi
+        if [ -x "$3" ]; then "$3" -c "import json; print(len(json.dumps([str(i) * 9 for i in range(9999)])))"; fi' \
+        sh "$limit" "$0" /usr/bin/python3.11
+done
+
 # redis-server is another name of redis-check-rdb, which looks at how it is called: so no service need be installed.
 redis_run() {
     local socket=$work/redis.sock i
