@@ -90,6 +90,10 @@ static inline uint64_t span_end_page(const struct found *f) { return granule_pag
  * called space_prepare for them, which writes the heads and makes the slots; that alone can fail (ST_NO_MEMORY).
  */
 enum status space_prepare(struct granule head, uint64_t count_pages);
+
+/* space_prepare for what a live span gains: the granules past those of its first `held_pages`. */
+enum status space_extend(struct granule head, uint64_t held_pages, uint64_t count_pages);
+
 void space_publish(struct granule head, struct span span);
 
 /* Takes the span away: false if it is not the one that `found` was read from. One caller wins. */

@@ -171,8 +171,7 @@ static bool slab_grow(struct slab *slab, const struct found *found, uint64_t cou
     /* Only within the region: what follows is another's, and could not be given back with the rest. */
     if ((found->head.n + after - 1) / GRANULES_PER_SLOT != found->head.n / GRANULES_PER_SLOT) return false;
     if (after > before && tail_claim(&run, &tail) != ST_OK) return false;
-    /* Writes again what the heads of the held granules say already. */
-    enum status status = space_prepare(found->head, count_pages);
+    enum status status = space_extend(found->head, held, count_pages);
     if (status == ST_OK) status = bytes_commit(&run, end, wanted - end, found->span.state);
     if (status != ST_OK) {
         /* A commit that fails may have reached some pages; what cannot be taken back is lost, not reused. */
