@@ -84,7 +84,7 @@ static size_t run_bytes_committed(const struct run *run) {
     return os_commit_is_lazy() && !(run->flags & SPAN_SYSTEM) ? align_up(bytes, GRANULE_BYTES) : bytes;
 }
 
-/* Executable heaps change protections; the others take memory that stays read-write where there is such memory. */
+/* Executable heaps need another access than the memory has that stays read-write, where there is such memory. */
 static enum status run_claim(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
     return state == PG_READWRITE ? region_claim_open(count_pages, align, run) : region_claim_aligned(count_pages, align, run);
 }
@@ -93,9 +93,22 @@ static enum status bytes_commit(const struct run *run, uintptr_t start, size_t s
     return run_is_open(run) ? ST_OK : os_commit(start, size, state);
 }
 
-/* False: the system refused, and nothing has changed. Never where it has given all it can when the run was claimed. */
+/* Have all pages of the range the access that heaps give them? A program may protect pages of its blocks. */
+static bool pages_as_given(uintptr_t start, size_t size) {
+    uint64_t count = size / PAGE_BYTES;
+    for (uint64_t done = 0; done < count;) {
+        struct page page = {page_of(start).n + done};
+        uint8_t state = pages_state(page) & PG_STATE_MASK;
+        if (state != PG_READWRITE && state != PG_NONE) return false; /* PG_NONE: past the block's end, where nobody was */
+        done += pages_run(page, count - done, PG_STATE_MASK);
+    }
+    return true;
+}
+
+/* Drops the content, and the access where whoever has the memory next does not count on it. False: refused, nothing changed. */
 static bool bytes_drop(const struct run *run, uintptr_t start, size_t size) {
     if (!run_is_open(run)) return os_decommit(start, size) == ST_OK;
+    if (!pages_as_given(start, size) && os_protect(start, size, PG_READWRITE) != ST_OK) return false;
     os_discard(start, size);
     return true;
 }

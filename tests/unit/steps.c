@@ -104,6 +104,34 @@ static void exceptions(void) {
     CHECK(heap_destroy(heap) == ST_OK);
 }
 
+/* A program protects pages of its blocks: whoever has the memory next does not notice. */
+static void protections(void) {
+    static const DWORD kinds[] = {PAGE_READONLY, PAGE_NOACCESS, PAGE_EXECUTE_READ, PAGE_READWRITE | PAGE_GUARD};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct heap *one = heap_make(0), *heap = heap_make(0);
+        char *small = take(one, 16), *large = take(heap, 300 << 10), *part = take(heap, 300 << 10);
+        DWORD old;
+        if (!large || !small || !part) return;
+        memset(large, 1, 300 << 10);
+        CHECK(HmVirtualProtect(large + 5 * PAGE_BYTES, PAGE_BYTES, kinds[i], &old) && old == PAGE_READWRITE);
+        CHECK(HmVirtualProtect(small, 1, kinds[i], &old) && old == PAGE_READWRITE);
+        CHECK(HmVirtualProtect(part + 30 * PAGE_BYTES, PAGE_BYTES, kinds[i], &old));
+        CHECK(heap_resize(heap, part, 100 << 10) == ST_OK);
+        CHECK(heap_free(heap, large) == ST_OK);
+        CHECK(heap_resize(heap, part, 300 << 10) == ST_OK);
+        memset(part, 1, 300 << 10);
+        void *again = take(heap, 300 << 10);
+        CHECK(is_zero((uintptr_t)again, 300 << 10));
+        memset(again, 1, 300 << 10);
+        CHECK(heap_destroy(heap) == ST_OK);
+        CHECK(heap_destroy(one) == ST_OK);
+        one = heap_make(0);
+        CHECK(take(one, 16) == small);
+        memset(small, 1, 16);
+        CHECK(heap_destroy(one) == ST_OK);
+    }
+}
+
 static uint64_t rush_go;
 
 static void *rush(void *context) {
@@ -176,6 +204,7 @@ int main(void) {
 #endif
     runs();
     exceptions();
+    protections();
     threads();
     mappings();
     return check_done();
