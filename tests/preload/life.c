@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "resident.h"
 #include "thread.h"
 
 #define KEYS 200
@@ -67,17 +68,6 @@ static void test_keys(void) {
     CHECK_EQ(count_destroyed, 8 * KEYS);
     for (int i = 0; i < KEYS; i++)
         CHECK(pthread_key_delete(keys[i]) == 0);
-}
-
-static size_t resident_bytes(void) {
-    size_t pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file == NULL)
-        return 0;
-    if (fscanf(file, "%*u %zu", &pages) != 1)
-        pages = 0;
-    fclose(file);
-    return pages * 4096;
 }
 
 static void *short_life(void *context) {
