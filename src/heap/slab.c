@@ -139,8 +139,11 @@ enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t sta
                 pages_fill(granule_page(run->first), count_pages, state);
                 return ST_OK;
             }
-            /* A commit that fails may have reached some pages. */
-            if (!bytes_drop(run, granule_address(run->first), size)) return status; /* the run is lost, not reused */
+            /*
+             * A commit that fails may have reached some pages, and to take them back may fail as well. Nobody has written to
+             * them, so whoever claims them next finds zeros, if more access than to free granules.
+             */
+            bytes_drop(run, granule_address(run->first), size);
         }
     }
     region_release(run);
@@ -187,8 +190,8 @@ static bool slab_grow(struct slab *slab, const struct found *found, uint64_t cou
     enum status status = space_extend(found->head, held, count_pages);
     if (status == ST_OK) status = bytes_commit(&run, end, wanted - end, found->span.state);
     if (status != ST_OK) {
-        /* A commit that fails may have reached some pages; what cannot be taken back is lost, not reused. */
-        if (bytes_drop(&run, end, wanted - end) && after > before) region_release(&tail);
+        bytes_drop(&run, end, wanted - end); /* as in slab_acquire_aligned */
+        if (after > before) region_release(&tail);
         return false;
     }
     pages_fill((struct page){granule_page(found->head).n + held}, count_pages - held, found->span.state);
