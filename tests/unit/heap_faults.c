@@ -1,7 +1,7 @@
 /*
- * heap_faults.c - the system refuses the n-th call, for every n that allocating, resizing, freeing and trimming reach, once or for
- * ever: each call of ours succeeds or answers as documented, no block loses its content, a free always works, and when the
- * system gives again, everything that was taken is back and everything works.
+ * heap_faults.c - the system refuses the n-th call, for every n that allocating, resizing, freeing and trimming reach, once or
+ * for ever: each call of ours succeeds or answers as documented, no block loses its content, a free always works, and when
+ * the system gives again, everything that was taken is back and everything works.
  *
  * Where there is fork, each n has a process of its own, in which no table has been made yet.
  */
