@@ -67,7 +67,7 @@ static void resize(struct heap *heap, struct held *held, size_t size) {
 
 /* Everything that a heap does but ending. Returns how many blocks could not be had. */
 static size_t work(struct heap *heap) {
-    static const size_t sizes[] = {16, 200, 3000, 17000, 65536, 70000, 300000, 1500000};
+    static const size_t sizes[] = {16, 200, 3000, 17000, 65536, 300000, 1200000, 1500000};
     struct held held[BLOCKS];
     size_t count = 0, refused = 0;
     for (int round = 0; round < 2; round++) {
@@ -86,10 +86,10 @@ static size_t work(struct heap *heap) {
             refused++;
             continue;
         }
-        if (held[i].size > 70000) {
+        if (held[i].size > 1000000) {
             resize(heap, &held[i], held[i].size + 200000);
-            resize(heap, &held[i], 90000);
-            resize(heap, &held[i], 150000);
+            resize(heap, &held[i], 1060000);
+            resize(heap, &held[i], 1150000);
         }
     }
     for (size_t i = 0; i < count; i++) {

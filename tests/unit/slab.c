@@ -218,7 +218,7 @@ static void test_faults(void) {
 
     struct run run;
     if (!CHECK(slab_acquire(PAGES_PER_GRANULE, PG_EXECUTE_READWRITE, &run) == ST_OK)) return;
-    slab_open(&run, SPAN_SLAB, PG_EXECUTE_READWRITE, OWNER, 0, 16);
+    slab_open(&run, SPAN_SLAB, PG_EXECUTE_READWRITE, OWNER, 0, 16, 0);
     struct slab *slab = slab_at(run.first);
     memset((void *)granule_address(run.first), 0x55, GRANULE_BYTES);
     os_fault_set("decommit", 1, false);

@@ -54,21 +54,21 @@ static size_t count_mappings(void) {
     return lines;
 }
 
-/* More blocks than the system has mappings, every second one given back: that splits nothing. */
-static void mappings(void) {
-    enum { BLOCKS = 200000 };
-    static void *block[BLOCKS];
+/* Blocks of some 20 GB in all, every second one given back: that splits nothing. */
+static void mappings(size_t count, size_t size) {
+    static void *block[200000];
     struct heap *heap = heap_make(0);
     if (heap == NULL) return;
     size_t before = count_mappings(), granules = granules_taken(), failed = 0;
     CHECK(before > 0);
-    for (size_t i = 0; i < BLOCKS; i++) failed += heap_alloc(heap, 100 << 10, false, &block[i]) != ST_OK;
-    for (size_t i = 0; i < BLOCKS; i += 16) memset(block[i], 1, 1);
-    for (size_t i = 0; i < BLOCKS; i += 2) failed += heap_free(heap, block[i]) != ST_OK;
+    for (size_t i = 0; i < count; i++) failed += heap_alloc(heap, size, false, &block[i]) != ST_OK;
+    for (size_t i = 0; i < count; i += 16) memset(block[i], 1, 1);
+    for (size_t i = 0; i < count; i += 2) failed += heap_free(heap, block[i]) != ST_OK;
+    heap_trim();
     CHECK_EQ(failed, 0);
     CHECK(count_mappings() < before + 500);
-    for (size_t i = 0; i < BLOCKS; i += 2) failed += heap_alloc(heap, 100 << 10, false, &block[i]) != ST_OK;
-    for (size_t i = 0; i < BLOCKS; i += 16) failed += *(unsigned char *)block[i] != 0;
+    for (size_t i = 0; i < count; i += 2) failed += heap_alloc(heap, size, true, &block[i]) != ST_OK;
+    for (size_t i = 0; i < count; i += 16) failed += *(unsigned char *)block[i] != 0;
     CHECK_EQ(failed, 0);
     CHECK(count_mappings() < before + 500);
     CHECK(heap_destroy(heap) == ST_OK);
@@ -78,9 +78,9 @@ static void mappings(void) {
 /* An allocation at an address among the blocks of heaps is what it is anywhere. */
 static void exceptions(void) {
     struct heap *heap = heap_make(0);
-    char *block = take(heap, 256 << 10), *after;
+    char *block = take(heap, 2 << 20), *after;
     if (block == NULL) return;
-    memset(block, 7, 256 << 10);
+    memset(block, 7, 2 << 20);
     CHECK(heap_resize(heap, block, GRANULE_BYTES) == ST_OK);
     char *wanted = block + GRANULE_BYTES;
     MEMORY_BASIC_INFORMATION info;
@@ -106,23 +106,24 @@ static void exceptions(void) {
 
 /* A program protects pages of its blocks: whoever has the memory next does not notice. */
 static void protections(void) {
+    enum { WHOLE = 1600 << 10, PART = 1100 << 10 };
     static const DWORD kinds[] = {PAGE_READONLY, PAGE_NOACCESS, PAGE_EXECUTE_READ, PAGE_READWRITE | PAGE_GUARD};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         struct heap *one = heap_make(0), *heap = heap_make(0);
-        char *small = take(one, 16), *large = take(heap, 300 << 10), *part = take(heap, 300 << 10);
+        char *small = take(one, 16), *large = take(heap, WHOLE), *part = take(heap, WHOLE);
         DWORD old;
         if (!large || !small || !part) return;
-        memset(large, 1, 300 << 10);
+        memset(large, 1, WHOLE);
         CHECK(HmVirtualProtect(large + 5 * PAGE_BYTES, PAGE_BYTES, kinds[i], &old) && old == PAGE_READWRITE);
         CHECK(HmVirtualProtect(small, 1, kinds[i], &old) && old == PAGE_READWRITE);
-        CHECK(HmVirtualProtect(part + 30 * PAGE_BYTES, PAGE_BYTES, kinds[i], &old));
-        CHECK(heap_resize(heap, part, 100 << 10) == ST_OK);
+        CHECK(HmVirtualProtect(part + 300 * PAGE_BYTES, PAGE_BYTES, kinds[i], &old));
+        CHECK(heap_resize(heap, part, PART) == ST_OK);
         CHECK(heap_free(heap, large) == ST_OK);
-        CHECK(heap_resize(heap, part, 300 << 10) == ST_OK);
-        memset(part, 1, 300 << 10);
-        void *again = take(heap, 300 << 10);
-        CHECK(is_zero((uintptr_t)again, 300 << 10));
-        memset(again, 1, 300 << 10);
+        CHECK(heap_resize(heap, part, WHOLE) == ST_OK);
+        memset(part, 1, WHOLE);
+        void *again = take(heap, WHOLE);
+        CHECK(is_zero((uintptr_t)again, WHOLE));
+        memset(again, 1, WHOLE);
         CHECK(heap_destroy(heap) == ST_OK);
         CHECK(heap_destroy(one) == ST_OK);
         one = heap_make(0);
@@ -206,6 +207,7 @@ int main(void) {
     exceptions();
     protections();
     threads();
-    mappings();
+    mappings(200000, 100 << 10);
+    mappings(18000, (1 << 20) + (100 << 10));
     return check_done();
 }
