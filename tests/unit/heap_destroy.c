@@ -57,7 +57,7 @@ static void *fill(void *context) {
 }
 
 /* 64 MiB, by threads that are still there when the heap goes. */
-static void destroyed(bool interface, bool executable) {
+static void destroyed(bool by_com, bool executable) {
     struct filler f = {.bytes = 64 * MIB / THREADS};
     struct threads threads = {0};
     struct region_totals before, after;
@@ -66,15 +66,15 @@ static void destroyed(bool interface, bool executable) {
         region_totals(&before);
         size_t resident = resident_bytes();
         DWORD type = executable ? MALLOC_EXECUTABLE | MALLOC_THREADSAFE : MALLOC_THREADSAFE;
-        if (interface && !CHECK(manager->lpVtbl->CreateMalloc(manager, type, &f.face) == S_OK)) return;
-        if (!interface) f.heap = HmHeapCreate(executable ? HEAP_CREATE_ENABLE_EXECUTE : 0, 0, 0);
-        CHECK(interface || f.heap != NULL);
+        if (by_com && !CHECK(manager->lpVtbl->CreateMalloc(manager, type, &f.face) == S_OK)) return;
+        if (!by_com) f.heap = HmHeapCreate(executable ? HEAP_CREATE_ENABLE_EXECUTE : 0, 0, 0);
+        CHECK(by_com || f.heap != NULL);
         atom_store_rel_u64(&phase, 0);
         atom_store_rel_u64(&filled, 0);
         for (int i = 0; i < THREADS; i++) threads_start(&threads, fill, &f);
         while (atom_load_acq_u64(&filled) < THREADS) os_yield(64);
         size_t full = resident_bytes();
-        if (interface) CHECK_EQ(f.face->lpVtbl->Release(f.face), 0);
+        if (by_com) CHECK_EQ(f.face->lpVtbl->Release(f.face), 0);
         else CHECK(HmHeapDestroy(f.heap));
         region_totals(&after);
         CHECK_EQ(after.granules_taken, before.granules_taken);
