@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "alone.h"
 #include "check.h"
 #include "core/region.h"
 #include "heap/front.h"
@@ -113,6 +114,7 @@ static void code(DWORD type) {
 }
 
 int main(void) {
+    keeper_forbid();
     probe_start();
     if (!CHECK(HmCreateMemoryManager(NULL, &manager) == S_OK)) return check_done();
     for (DWORD type = 0; type < 4; type++) code(type);

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "alone.h"
 #include "check.h"
 
 #ifdef HM_FAULT
@@ -165,6 +166,7 @@ static void all(bool executable, bool sticky) {
 #endif
 
 int main(void) {
+    keeper_forbid();
 #ifdef HM_FAULT
     for (int i = 0; i < 4; i++) all(i & 1, i & 2);
 #else

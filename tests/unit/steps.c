@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "alone.h"
 #include "heaptest.h"
 #include "hostmem.h"
 #include "os/fault.h"
@@ -194,6 +195,7 @@ static void refusals(void) {
 #endif
 
 int main(void) {
+    keeper_forbid();
     if (!os_commit_is_lazy()) {
         struct run run;
         CHECK(region_claim_open(10, GRANULE_BYTES, &run) == ST_OK);
