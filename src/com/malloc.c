@@ -2,8 +2,12 @@
  * malloc.c - IHostMalloc: a heap of the engine's behind six slots.
  *
  * An IHostMalloc owns its heap: the last Release destroys it with every block in it, so whoever releases it last must not use its
- * blocks afterwards. It stands for itself and holds no reference on the manager that made it. Its heap is always safe for
- * threads, with or without MALLOC_THREADSAFE; MALLOC_EXECUTABLE gives pages that code can run in.
+ * blocks afterwards. It stands for itself and holds no reference on the manager that made it. MALLOC_EXECUTABLE gives pages that
+ * code can run in.
+ *
+ * Its heap is safe for threads with or without MALLOC_THREADSAFE. Without it the heap might skip atomic operations; but what is
+ * done all day goes through the caller's cache, where there are none to skip, and the slabs behind it are also touched by threads
+ * that do not ask the caller: one that trims all heaps, and one that ends and gives back what it kept.
  */
 #include "base/cold.h"
 #include "com/com.h"

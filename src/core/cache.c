@@ -1,7 +1,7 @@
 /*
  * cache.c - the threads' caches: making and leaving them, and stopping them for the keeper. magazine.c fills and empties them.
  *
- * Caches stand in a table that is never unmapped; a thread claims one by a bit and its end returns it, flushed. A thread
+ * Caches stand in a table that grows and never moves; a thread claims one by a bit and its end returns it, flushed. A thread
  * that finds none free works without. Whoever holds a cache has it alone, so nothing inside is atomic:
  *
  *   FREE -> THREADS            cache_make, by the bit in cache_claimed
@@ -21,14 +21,17 @@
 #include "base/atom.h"
 #include "core/bitmap.h"
 #include "core/keeper.h"
+#include "core/table.h"
 #include "os/os.h"
 
-#define CACHES_AT_MOST ((size_t)4096)
+#define CACHES_AT_MOST ((size_t)4032) /* six parts of the table */
 
-static uint64_t cache_table; /* struct cache[CACHES_AT_MOST] */
+static const struct table_shape cache_shape = {sizeof(struct cache), 64};
+static struct table cache_table;
 static uint64_t cache_claimed[CACHES_AT_MOST / 64];
 static uint64_t cache_parked[CACHES_AT_MOST / 64]; /* hints */
 struct magazine cache_no_bins[CACHE_SETS][CACHE_BINS];
+static uint32_t cache_environment_read;
 
 /* Stands for the cache of a thread that has had one; always busy. */
 static struct cache cache_ended = {.busy = 1};
@@ -43,17 +46,6 @@ static bool cache_pass(struct cache *cache, enum cache_holder from, enum cache_h
 }
 
 /* ---- Coming and going --------------------------------------------------------------------------------------------- */
-
-static struct cache *table_make(void) {
-    uint64_t table = atom_load_acq_u64(&cache_table); /* acq: pairs with the CAS */
-    void *made;
-    if (table) return (struct cache *)(uintptr_t)table;
-    if (os_tables_reserve(CACHES_AT_MOST * sizeof(struct cache), &made) != ST_OK) return NULL;
-    cache_bound_set(os_environment_bytes("HOSTMEM_THREAD_CACHE"), os_environment_bytes("HOSTMEM_ALL_CACHES"));
-    if (atom_cas_acqrel_u64(&cache_table, &table, (uint64_t)(uintptr_t)made)) return made;
-    os_tables_discard(made, CACHES_AT_MOST * sizeof(struct cache));
-    return (struct cache *)(uintptr_t)table;
-}
 
 /* A cache that the caller alone holds goes back, flushed. */
 static void cache_finish(struct cache *cache) {
@@ -86,26 +78,34 @@ static void cache_exit(void *value) {
 }
 
 /* One that an ended thread has left; NULL: there is none. */
-static struct cache *parked_take(struct cache *table) {
+static struct cache *parked_take(void) {
     for (size_t n = 0; (n = bitmap_next_taken(cache_parked, CACHES_AT_MOST, n)) < CACHES_AT_MOST; n++) {
+        struct cache *cache = table_entry(&cache_table, cache_shape, n);
         /* The bit is a hint; it may be of a cache that is not parked any more. */
         bitmap_release(cache_parked, n, 1);
-        if (cache_pass(&table[n], CACHE_PARKED, CACHE_THREADS)) return &table[n];
+        if (cache_pass(cache, CACHE_PARKED, CACHE_THREADS)) return cache;
     }
     return NULL;
 }
 
+static void bound_from_environment(void) {
+    if (atom_load_rlx_u32(&cache_environment_read)) return; /* rlx: once is enough, twice does no harm */
+    atom_store_rlx_u32(&cache_environment_read, 1);
+    cache_bound_set(os_environment_bytes("HOSTMEM_THREAD_CACHE"), os_environment_bytes("HOSTMEM_ALL_CACHES"));
+}
+
 /* One that nobody has; NULL: there is none, or no memory for it. */
-static struct cache *fresh_take(struct cache *table) {
+static struct cache *fresh_take(void) {
     uint64_t mask;
     size_t word = bitmap_claim_some(cache_claimed, CACHES_AT_MOST, 0, 1, &mask);
     if (word == BITMAP_NONE) return NULL;
     size_t number = word * 64 + (size_t)__builtin_ctzll(mask);
-    struct cache *cache = &table[number];
-    if (os_tables_commit(cache, sizeof *cache) != ST_OK) {
+    struct cache *cache = table_entry_make(&cache_table, cache_shape, number);
+    if (!cache) {
         HM_CHECK(bitmap_release(cache_claimed, number, 1));
         return NULL;
     }
+    bound_from_environment();
     atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)cache->bin); /* own: nobody else sees it yet */
     cache->number = (uint32_t)number;
     cache->home = (uint64_t)(number + 1) << CACHE_HOME_SHIFT;
@@ -115,9 +115,9 @@ static struct cache *fresh_take(struct cache *table) {
 
 /* A cache, entered. */
 static struct cache *cache_make(void) {
-    struct cache *table = os_slots_there() ? table_make() : NULL;
-    struct cache *cache = table ? parked_take(table) : NULL;
-    if (table && !cache) cache = fresh_take(table);
+    if (!os_slots_there()) return NULL;
+    struct cache *cache = parked_take();
+    if (!cache) cache = fresh_take();
     if (!cache) return NULL;
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: as in cache_sweep */
     atom_store_own_u64(&cache->busy, 1);
@@ -150,9 +150,8 @@ struct cache *cache_enter_or_make(void) {
 }
 
 bool cache_home_active(uint64_t home) {
-    const struct cache *table = (const struct cache *)(uintptr_t)atom_load_acq_u64(&cache_table); /* acq: as in table_make */
-    const struct cache *cache = &table[(home >> CACHE_HOME_SHIFT) - 1];
     if (home == 0) return false;
+    const struct cache *cache = table_entry(&cache_table, cache_shape, (size_t)(home >> CACHE_HOME_SHIFT) - 1);
     /* rlx: what it was a moment ago is as good. */
     uint64_t holder = atom_load_rlx_u64(&cache->holder);
     return holder != CACHE_FREE && holder != CACHE_PARKED && !atom_load_rlx_u64(&cache->idle);
@@ -179,9 +178,10 @@ void cache_flush_all(void) {
 /* ---- The keeper's part -------------------------------------------------------------------------------------------- */
 
 void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context) {
-    struct cache *table = (struct cache *)(uintptr_t)atom_load_acq_u64(&cache_table); /* acq: as in table_make */
-    if (!table) return;
-    for (size_t n = 0; (n = bitmap_next_taken(cache_claimed, CACHES_AT_MOST, n)) < CACHES_AT_MOST; n++) visit(&table[n], context);
+    for (size_t n = 0; (n = bitmap_next_taken(cache_claimed, CACHES_AT_MOST, n)) < CACHES_AT_MOST; n++) {
+        struct cache *cache = table_entry(&cache_table, cache_shape, n);
+        if (cache) visit(cache, context); /* none: its thread is just making it */
+    }
 }
 
 bool cache_stop(struct cache *cache) {

@@ -17,6 +17,7 @@
 #include "core/region.h"
 
 #include "core/bitmap.h"
+#include "core/steps.h"
 #include "os/os.h"
 
 #define REGION_MAX SLOT_COUNT
@@ -53,15 +54,23 @@ static bool region_promises(size_t n, size_t count) {
     return failed == 0 || count < failed;
 }
 
+/* What is asked of a region. */
+struct ask {
+    enum region_kind kind;
+    size_t count;
+    bool high;
+};
+
 /* One region, one run. */
-static bool region_try(size_t n, size_t count, bool high, struct run *run) {
+static bool region_try(size_t n, const struct ask *ask, struct run *run) {
     uintptr_t base;
     struct slot *slot = region_slot(n, &base);
-    if (!slot) return false;
-    size_t first = high ? bitmap_claim_run_high(slot->taken, GRANULES_PER_SLOT, count)
-                        : bitmap_claim_run(slot->taken, GRANULES_PER_SLOT, count, region_home());
+    /* acq: as in space_region_kind. */
+    if (!slot || atom_load_acq_u64(&slot->region) != ask->kind) return false;
+    size_t first = ask->high ? bitmap_claim_run_high(slot->taken, GRANULES_PER_SLOT, ask->count)
+                             : bitmap_claim_run(slot->taken, GRANULES_PER_SLOT, ask->count, region_home());
     if (first == BITMAP_NONE) {
-        atom_store_rlx_u32(&region_failed[n], (uint32_t)count); /* rlx: a hint */
+        atom_store_rlx_u32(&region_failed[n], (uint32_t)ask->count); /* rlx: a hint */
         return false;
     }
     run->first = granule_of(base + first * GRANULE_BYTES);
@@ -69,11 +78,11 @@ static bool region_try(size_t n, size_t count, bool high, struct run *run) {
     return true;
 }
 
-static bool region_try_all(size_t count, bool high, bool trust_hints, struct run *run) {
+static bool region_try_all(const struct ask *ask, bool trust_hints, struct run *run) {
     uint64_t total = atom_load_acq_u64(&region_count); /* acq: pairs with region_make */
-    if (!high) {
+    if (!ask->high) {
         for (size_t n = 0; n < total && n < REGION_MAX; n++) {
-            if ((!trust_hints || region_promises(n, count)) && region_try(n, count, false, run)) return true;
+            if ((!trust_hints || region_promises(n, ask->count)) && region_try(n, ask, run)) return true;
         }
         return false;
     }
@@ -85,68 +94,60 @@ static bool region_try_all(size_t count, bool high, bool trust_hints, struct run
             if (region_slot(n, &base) && base < below && base > best) best = base, best_n = n;
         }
         if (!best) return false;
-        if (region_try(best_n, count, true, run)) return true;
+        if (region_try(best_n, ask, run)) return true;
         below = best;
     }
 }
 
-static enum status region_make(bool high) {
+static enum status region_make(const struct ask *ask) {
     uint64_t limit = atom_load_rlx_u64(&region_limit_bytes); /* rlx: set before use, and tightened rarely */
     uint64_t made = atom_load_acq_u64(&region_count);        /* acq: as in region_slot */
-    if (made >= REGION_MAX || (limit && (made + 1) * SLOT_BYTES > limit)) return ST_NO_ADDRESS_SPACE;
+    /* Under a limit heaps leave room for a region that anything can come from, and make do with that if need be. */
+    uint64_t more = ask->kind == REGION_HEAP ? 2 : 1;
+    if (made >= REGION_MAX || (limit && (made + more) * SLOT_BYTES > limit)) return ST_NO_ADDRESS_SPACE;
     uintptr_t base;
-    enum status status = os_reserve(0, SLOT_BYTES, SLOT_BYTES, high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, &base);
+    enum status status = os_reserve(0, SLOT_BYTES, SLOT_BYTES, ask->high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, &base);
     if (status != ST_OK) return status;
     struct slot *slot = space_slot_make(base);
     if (!slot) {
         os_release(base, SLOT_BYTES);
         return ST_NO_MEMORY;
     }
-    atom_store_rel_u64(&slot->region, 1); /* rel: pairs with space_in_region */
+    atom_store_rel_u64(&slot->region, ask->kind); /* rel: pairs with space_region_kind */
     uint64_t n = atom_add_acqrel_u64(&region_count, 1);
     HM_CHECK(n < REGION_MAX);                  /* there are as many slots, and each becomes a region once */
     atom_store_rel_u64(&region_base[n], base); /* rel: pairs with region_slot */
     return ST_OK;
 }
 
-enum status region_claim(uint64_t count_pages, bool high, struct run *run) {
-    size_t count = granules_for_pages(count_pages);
-    run->count_pages = count_pages;
-    if (count > GRANULES_PER_SLOT) return region_claim_system(0, count_pages, high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, run);
-    if (region_try_all(count, high, true, run) || region_try_all(count, high, false, run)) return ST_OK;
+/* From a region of the kind, one that is there or a new one. */
+static enum status regions_claim(const struct ask *ask, struct run *run) {
+    if (region_try_all(ask, true, run) || region_try_all(ask, false, run)) return ST_OK;
     for (;;) {
-        enum status status = region_make(high);
-        if (status != ST_OK) {
-            uint64_t limit = atom_load_rlx_u64(&region_limit_bytes); /* rlx: as above */
-            if (limit) return status;
-            /* The system has no room for a whole region; it may have some for this run. */
-            return region_claim_system(0, count_pages, high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, run);
-        }
+        enum status status = region_make(ask);
+        if (status != ST_OK) return status;
         /* Others may have filled the new region before we look: then make another. */
-        if (region_try_all(count, high, false, run)) return ST_OK;
+        if (region_try_all(ask, false, run)) return ST_OK;
     }
 }
 
-/* Sets or clears the bits of a run that came from the system, slot by slot. False: a slot could not be made. */
-static bool taken_claim(struct granule first, size_t count) {
+enum status region_claim(uint64_t count_pages, bool high, struct run *run) {
+    struct ask ask = {REGION_PLAIN, granules_for_pages(count_pages), high};
+    run->count_pages = count_pages;
+    enum status status = ask.count > GRANULES_PER_SLOT ? ST_OK : regions_claim(&ask, run);
+    if (status == ST_OK && ask.count <= GRANULES_PER_SLOT) return ST_OK;
+    if (status != ST_OK && atom_load_rlx_u64(&region_limit_bytes)) return status; /* rlx: as above */
+    /* The system has no room for a whole region; it may have some for this run. */
+    return region_claim_system(0, count_pages, high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, run);
+}
+
+/* Sets or clears the bits of a run that came from the system, slot by slot; the slots are there (invariant 2). */
+static void taken_change(struct granule first, size_t count, bool (*change)(uint64_t *bits, size_t first, size_t count)) {
     for (size_t done = 0; done < count;) {
         struct granule g = {first.n + (uint32_t)done};
         size_t within = g.n % GRANULES_PER_SLOT;
         size_t part = GRANULES_PER_SLOT - within < count - done ? GRANULES_PER_SLOT - within : count - done;
-        struct slot *slot = space_slot_make(granule_address(g));
-        if (!slot) return false;
-        HM_CHECK(bitmap_claim(slot->taken, within, part)); /* invariant 2 */
-        done += part;
-    }
-    return true;
-}
-
-static void taken_release(struct granule first, size_t count) {
-    for (size_t done = 0; done < count;) {
-        struct granule g = {first.n + (uint32_t)done};
-        size_t within = g.n % GRANULES_PER_SLOT;
-        size_t part = GRANULES_PER_SLOT - within < count - done ? GRANULES_PER_SLOT - within : count - done;
-        HM_CHECK(bitmap_release(space_slot(granule_address(g))->taken, within, part));
+        HM_CHECK(change(space_slot(granule_address(g))->taken, within, part));
         done += part;
     }
 }
@@ -166,7 +167,7 @@ static enum status system_claim(uintptr_t address, uint64_t count_pages, size_t 
             return ST_NO_MEMORY;
         }
     }
-    HM_CHECK(taken_claim(first, count));
+    taken_change(first, count, bitmap_claim);
     *run = (struct run){first, count_pages, SPAN_SYSTEM};
     return ST_OK;
 }
@@ -175,17 +176,9 @@ enum status region_claim_system(uintptr_t address, uint64_t count_pages, unsigne
     return system_claim(address, count_pages, GRANULE_BYTES, needs, state, run);
 }
 
-/* Claims more than is needed, and gives back what lies before and behind the aligned part. */
-enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run *run) {
-    if (align <= GRANULE_BYTES) return region_claim(count_pages, false, run);
-    size_t count = granules_for_pages(count_pages), spare = align / GRANULE_BYTES - 1;
-    if (count + spare > GRANULES_PER_SLOT) return system_claim(0, count_pages, align, OS_PLAIN, PG_READWRITE, run);
-    enum status status = region_claim((uint64_t)(count + spare) * PAGES_PER_GRANULE, false, run);
-    if (status != ST_OK) return status;
-    if (run->flags & SPAN_SYSTEM) {
-        region_release(run);
-        return system_claim(0, count_pages, align, OS_PLAIN, PG_READWRITE, run);
-    }
+/* Gives back what lies before and behind the aligned part of a run of a region that was claimed too long. */
+static void run_cut(struct run *run, uint64_t count_pages, size_t align) {
+    size_t count = granules_for_pages(count_pages), spare = granules_for_pages(run->count_pages) - count;
     uintptr_t start = granule_address(run->first), aligned = align_up(start, align);
     size_t before = (aligned - start) / GRANULE_BYTES;
     struct run head = {run->first, (uint64_t)before * PAGES_PER_GRANULE, 0};
@@ -193,11 +186,44 @@ enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run 
     if (before > 0) region_release(&head);
     if (before < spare) region_release(&tail);
     *run = (struct run){granule_of(aligned), count_pages, 0};
+}
+
+/* In granules: enough for a run of any granule's start to have an aligned part of that length. */
+static size_t count_for_align(uint64_t count_pages, size_t align) {
+    return granules_for_pages(count_pages) + (align > GRANULE_BYTES ? align / GRANULE_BYTES - 1 : 0);
+}
+
+enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run *run) {
+    if (align <= GRANULE_BYTES) return region_claim(count_pages, false, run);
+    size_t count = count_for_align(count_pages, align);
+    if (count > GRANULES_PER_SLOT) return system_claim(0, count_pages, align, OS_PLAIN, PG_READWRITE, run);
+    enum status status = region_claim((uint64_t)count * PAGES_PER_GRANULE, false, run);
+    if (status != ST_OK) return status;
+    if (run->flags & SPAN_SYSTEM) {
+        region_release(run);
+        return system_claim(0, count_pages, align, OS_PLAIN, PG_READWRITE, run);
+    }
+    run_cut(run, count_pages, align);
     return ST_OK;
 }
 
-enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run) {
-    if (!space_in_region(address)) return region_claim_system(address, count_pages, OS_PLAIN, PG_READWRITE, run);
+bool run_is_open(const struct run *run) {
+    return !(run->flags & SPAN_SYSTEM) && space_region_kind(granule_address(run->first)) == REGION_HEAP;
+}
+
+enum status region_claim_open(uint64_t count_pages, size_t align, struct run *run) {
+    struct ask ask = {REGION_HEAP, count_for_align(count_pages, align), false};
+    bool fits = os_commit_is_lazy() && ask.count <= GRANULES_PER_SLOT;
+    if (!fits || regions_claim(&ask, run) != ST_OK) return region_claim_aligned(count_pages, align, run);
+    run->count_pages = (uint64_t)ask.count * PAGES_PER_GRANULE;
+    run_cut(run, count_pages, align);
+    enum status status = steps_open(run);
+    if (status != ST_OK) region_release(run);
+    return status;
+}
+
+/* A run at this address, of the region that is there. */
+static enum status region_claim_here(uintptr_t address, uint64_t count_pages, struct run *run) {
     size_t count = granules_for_pages(count_pages);
     struct granule first = granule_of(address);
     size_t within = first.n % GRANULES_PER_SLOT;
@@ -205,6 +231,24 @@ enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run 
     if (!bitmap_claim(space_slot(address)->taken, within, count)) return ST_BAD_ADDRESS;
     *run = (struct run){first, count_pages, 0};
     return ST_OK;
+}
+
+enum status region_claim_open_at(uintptr_t address, uint64_t count_pages, struct run *run) {
+    enum status status = region_claim_here(address, count_pages, run);
+    if (status != ST_OK) return status;
+    status = steps_open(run);
+    if (status != ST_OK) region_release(run);
+    return status;
+}
+
+enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run) {
+    enum region_kind kind = space_region_kind(address);
+    if (kind == REGION_NONE) return region_claim_system(address, count_pages, OS_PLAIN, PG_READWRITE, run);
+    enum status status = region_claim_here(address, count_pages, run);
+    if (status != ST_OK || kind != REGION_HEAP) return status;
+    status = steps_except(run);
+    if (status != ST_OK) region_release(run);
+    return status;
 }
 
 /* Forgets that runs of some length were not to be had in this region. */
@@ -222,7 +266,7 @@ void region_release(const struct run *run) {
     uintptr_t address = granule_address(run->first);
     size_t count = granules_for_pages(run->count_pages);
     if (run->flags & SPAN_SYSTEM) {
-        taken_release(run->first, count);
+        taken_change(run->first, count, bitmap_release);
         os_release(address, (size_t)run->count_pages << PAGE_SHIFT);
         return;
     }

@@ -2,8 +2,9 @@
  * region.h - granules by the run, from regions that are reserved as needed. Layer: core.
  *
  * A region is a 4 GiB, 4 GiB-aligned reservation and so fills one slot of the address map; its granules are claimed in the
- * slot's `taken` bitmap. Regions are never given back. A run that no region can serve (longer than a region, at an address
- * outside them, or when no region can be made) is reserved from the system for itself.
+ * slot's `taken` bitmap. Where the system commits lazily, heaps have regions of their own. Regions are never given back. A
+ * run that no region can serve (longer than a region, at an address outside them, or when no region can be made) is reserved
+ * from the system for itself.
  */
 #ifndef HM_REGION_H
 #define HM_REGION_H
@@ -26,13 +27,22 @@ enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run 
 /* Exactly here (a granule's address). ST_BAD_ADDRESS if anything is in the way. */
 enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run);
 
+/*
+ * The same two for read-write memory of heaps. If the run comes from a heap region (run_is_open) all pages of its granules are
+ * committed and zero, and whoever gives it back drops their content (os_discard) and leaves them committed. Else it is as any
+ * other run. region_claim_open_at is for addresses in heap regions alone.
+ */
+enum status region_claim_open(uint64_t count_pages, size_t align, struct run *run);
+enum status region_claim_open_at(uintptr_t address, uint64_t count_pages, struct run *run);
+bool run_is_open(const struct run *run);
+
 /* From the system for itself, with needs of enum os_need; address 0 for any place. */
 enum status region_claim_system(uintptr_t address, uint64_t count_pages, unsigned needs, uint8_t state, struct run *run);
 
 /*
- * Gives a run back: its pages have been decommitted, its bytes are 0, its span is retracted. For one from the system it is enough
- * that the span is retracted. Where the system refuses to take a reservation back (it is out of mappings), the run is lost to
- * both.
+ * Gives a run back: its pages have been decommitted (or are as region_claim_open says), its bytes are 0, its span is
+ * retracted. For one from the system it is enough that the span is retracted. Where the system refuses to take a reservation
+ * back (it is out of mappings), the run is lost to both.
  */
 void region_release(const struct run *run);
 

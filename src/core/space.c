@@ -51,10 +51,10 @@ struct slot *space_slot_make(uintptr_t address) {
     return (struct slot *)(uintptr_t)seen;
 }
 
-bool space_in_region(uintptr_t address) {
+enum region_kind space_region_kind(uintptr_t address) {
     struct slot *slot = space_slot(address);
     /* acq: pairs with the store in region.c; a slot becomes a region once, for ever. */
-    return slot && atom_load_acq_u64(&slot->region) != 0;
+    return slot ? (enum region_kind)atom_load_acq_u64(&slot->region) : REGION_NONE;
 }
 
 static uint64_t *span_word(struct granule g) {
@@ -106,9 +106,9 @@ static void heads_write(struct slot *slot, uint32_t first, uint32_t count, uint3
     }
 }
 
-enum status space_prepare(struct granule head, uint64_t count_pages) {
+enum status space_extend(struct granule head, uint64_t held_pages, uint64_t count_pages) {
     uint64_t end = head.n + (uint64_t)granules_for_pages(count_pages);
-    for (uint64_t g = head.n; g < end;) {
+    for (uint64_t g = head.n + (uint64_t)granules_for_pages(held_pages); g < end;) {
         struct slot *slot = space_slot_make(granule_address((struct granule){(uint32_t)g}));
         if (!slot) return ST_NO_MEMORY;
         uint64_t slot_end = (g / GRANULES_PER_SLOT + 1) * GRANULES_PER_SLOT;
@@ -118,6 +118,8 @@ enum status space_prepare(struct granule head, uint64_t count_pages) {
     }
     return ST_OK;
 }
+
+enum status space_prepare(struct granule head, uint64_t count_pages) { return space_extend(head, 0, count_pages); }
 
 void space_publish(struct granule head, struct span span) {
     HM_ASSERT(span.count_pages > 0 && span.count_pages >> 36 == 0);

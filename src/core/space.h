@@ -35,13 +35,23 @@ struct span {
     uint32_t owner; /* free use by the span's kind; a heap's number */
 };
 
+enum region_kind {
+    REGION_NONE,  /* not ours, but for single spans */
+    REGION_PLAIN, /* free granules are without access; whoever claims some commits them */
+    REGION_HEAP   /* memory of heaps, see steps.h */
+};
+
+#define STEP_BYTES ((size_t)4 << 20)
+#define STEPS_PER_SLOT (SLOT_BYTES / STEP_BYTES)
+
 struct slot {
     uint64_t taken[GRANULES_PER_SLOT / 64]; /* bit: the granule cannot be claimed (in a region: by anyone else) */
     uint64_t busy[PAGES_PER_SLOT / 64];     /* bit: a call is changing the page */
     uint64_t span[GRANULES_PER_SLOT];       /* the span that starts here, packed; 0 for none */
     uint32_t head[GRANULES_PER_SLOT];       /* the first granule of the span that covers this one; may be out of date */
     uint8_t state[PAGES_PER_SLOT];          /* page bytes */
-    uint64_t region;                        /* 1: the engine has reserved the whole slot */
+    uint8_t step[STEPS_PER_SLOT];           /* of a heap region: what is read-write, see steps.c */
+    uint64_t region;                        /* an enum region_kind: has the engine reserved the whole slot, and what for */
     uint64_t cover;                         /* head + 1 of the span that covers the whole slot, 0 for none */
 };
 
@@ -56,8 +66,9 @@ static inline struct slot *space_slot(uintptr_t address) {
 /* The slot of this address, made if there is none. NULL if there is no memory for tables. */
 struct slot *space_slot_make(uintptr_t address);
 
-/* Whether the address lies in a region of the engine's. */
-bool space_in_region(uintptr_t address);
+/* Whether the address lies in a region of the engine's, and of what kind. */
+enum region_kind space_region_kind(uintptr_t address);
+static inline bool space_in_region(uintptr_t address) { return space_region_kind(address) != REGION_NONE; }
 
 /*
  * Finds the span that covers the address. False if there is none. `word` is the packed span as read: handing it to
@@ -79,6 +90,10 @@ static inline uint64_t span_end_page(const struct found *f) { return granule_pag
  * called space_prepare for them, which writes the heads and makes the slots; that alone can fail (ST_NO_MEMORY).
  */
 enum status space_prepare(struct granule head, uint64_t count_pages);
+
+/* space_prepare for what a live span gains: the granules past those of its first `held_pages`. */
+enum status space_extend(struct granule head, uint64_t held_pages, uint64_t count_pages);
+
 void space_publish(struct granule head, struct span span);
 
 /* Takes the span away: false if it is not the one that `found` was read from. One caller wins. */

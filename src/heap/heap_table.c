@@ -1,41 +1,29 @@
 /*
  * heap_table.c - heaps as a whole: making one, telling a live one from anything else, ending it.
  *
- * Heaps stand in a table that is reserved once and never unmapped; a bit says that an entry is claimed, another that its
+ * Heaps stand in a table that grows and never moves (core/table.h); a bit says that an entry is claimed, another that its
  * handle is good. A handle is the entry's address, so checking one looks at the engine's own memory alone. What is at work
  * in a heap without being asked by its program (a trim of all heaps, the flush of a thread's cache) counts as a user of it:
  * the heap is destroyed at once for its program, and cleared by the last user that leaves.
  */
+#include "base/prot.h"
 #include "heap/depot.h"
 #include "heap/heap_inside.h"
 
 #include "core/bitmap.h"
 #include "core/cache.h"
-#include "os/os.h"
+#include "core/table.h"
 
-#define HEAPS_AT_MOST ((size_t)16384)
+#define HEAPS_AT_MOST ((size_t)16320) /* eight parts of the table */
 
-static uint64_t heap_table; /* struct heap[HEAPS_AT_MOST] */
+static const struct table_shape heap_shape = {sizeof(struct heap), 64};
+static struct table heap_table;
 static uint64_t heap_claimed[HEAPS_AT_MOST / 64];
 static uint64_t heap_live[HEAPS_AT_MOST / 64]; /* the handle is good */
 uint64_t heap_of_process;
 static uint64_t heaps_made;
 
-struct heap *heap_numbered(uint64_t number) {
-    /* acq: pairs with the CAS in table_make. */
-    return (struct heap *)(uintptr_t)atom_load_acq_u64(&heap_table) + (number - 1);
-}
-
-static struct heap *table_make(void) {
-    uint64_t table = atom_load_acq_u64(&heap_table); /* acq: pairs with the CAS */
-    if (table != 0) return (struct heap *)(uintptr_t)table;
-    void *made;
-    size_t size = HEAPS_AT_MOST * sizeof(struct heap);
-    if (os_tables_reserve(size, &made) != ST_OK) return NULL;
-    if (atom_cas_acqrel_u64(&heap_table, &table, (uint64_t)(uintptr_t)made)) return made;
-    os_tables_discard(made, size);
-    return (struct heap *)(uintptr_t)table;
-}
+struct heap *heap_numbered(uint64_t number) { return table_entry(&heap_table, heap_shape, (size_t)number - 1); }
 
 /* Of a thread's cache: one set is the process's heap's alone, one is the spans', the heaps share the others. */
 static uint32_t set_for(bool of_process, size_t index) {
@@ -44,14 +32,12 @@ static uint32_t set_for(bool of_process, size_t index) {
 
 static enum status heap_make(bool executable, uint64_t limit_bytes, bool of_process, struct heap **heap) {
     *heap = NULL;
-    struct heap *table = table_make();
-    if (table == NULL) return ST_NO_MEMORY;
     uint64_t mask;
     size_t word = bitmap_claim_some(heap_claimed, HEAPS_AT_MOST, 0, 1, &mask);
     if (word == BITMAP_NONE) return ST_NO_MEMORY;
     size_t index = word * 64 + (size_t)__builtin_ctzll(mask);
-    struct heap *made = &table[index];
-    if (os_tables_commit(made, sizeof *made) != ST_OK) {
+    struct heap *made = table_entry_make(&heap_table, heap_shape, index);
+    if (made == NULL) {
         bitmap_release(heap_claimed, index, 1);
         return ST_NO_MEMORY;
     }
@@ -74,11 +60,8 @@ enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **hea
 }
 
 struct heap *heap_of_handle(const void *handle) {
-    uintptr_t table = (uintptr_t)atom_load_acq_u64(&heap_table); /* acq: pairs with table_make */
-    uintptr_t offset = (uintptr_t)handle - table;
-    if (table == 0 || (uintptr_t)handle < table || offset % sizeof(struct heap) != 0) return NULL;
-    size_t index = offset / sizeof(struct heap);
-    return index < HEAPS_AT_MOST && bitmap_taken(heap_live, index) ? (struct heap *)table + index : NULL;
+    size_t index = table_index(&heap_table, heap_shape, handle);
+    return index < HEAPS_AT_MOST && bitmap_taken(heap_live, index) ? table_entry(&heap_table, heap_shape, index) : NULL;
 }
 
 /* The last user is gone. */

@@ -2,7 +2,7 @@
  * set.c - the places of a heap's slabs.
  *
  * A segment of rank n is one block of words: `used` (1 << n words), `full` (as many), then one u32 a place. Blocks of one rank
- * come from one pool: a table that is reserved when the first is needed, never unmapped, with a bitmap of the blocks taken.
+ * come from one pool: a table that grows and never moves (core/table.h), with a bitmap of the blocks taken.
  *
  * Invariants
  *   1. A place's u32 is changed only by the owner of its `used` bit.
@@ -21,12 +21,12 @@
 
 #include "base/atom.h"
 #include "core/bitmap.h"
-#include "os/os.h"
+#include "core/table.h"
 
 #define POOL_MOST_BLOCKS ((size_t)1 << 17) /* of the smallest rank */
 #define POOL_LEAST_BLOCKS ((size_t)4)
 
-static uint64_t pool_start[SET_SEGMENTS]; /* the address of each rank's table, 0 until the first use */
+static struct table pool[SET_SEGMENTS]; /* of each rank */
 static uint64_t pool_taken[SET_SEGMENTS][POOL_MOST_BLOCKS / 64];
 
 struct segment {
@@ -70,33 +70,24 @@ static bool segment_of(const struct set *set, size_t place, struct segment *segm
     return segment_get(set, rank, segment);
 }
 
-static void *pool_table(unsigned rank) {
-    /* acq: pairs with the CAS below. */
-    uint64_t start = atom_load_acq_u64(&pool_start[rank]);
-    if (start != 0) return (void *)(uintptr_t)start;
-    void *table;
-    size_t size = align_up(rank_blocks(rank) * rank_block_bytes(rank), PAGE_BYTES);
-    if (os_tables_reserve(size, &table) != ST_OK) return NULL;
-    if (atom_cas_acqrel_u64(&pool_start[rank], &start, (uint64_t)(uintptr_t)table)) return table;
-    os_tables_discard(table, size);
-    return (void *)(uintptr_t)start;
+/* Small, as most sets are; with all its parts a table has more than rank_blocks. */
+static struct table_shape rank_shape(unsigned rank) {
+    return (struct table_shape){rank_block_bytes(rank), rank < 6 ? (size_t)64 >> rank : 1};
 }
 
 static void block_release(unsigned rank, uint64_t address) {
-    size_t index = (size_t)(address - atom_load_acq_u64(&pool_start[rank])) / rank_block_bytes(rank);
+    size_t index = table_index(&pool[rank], rank_shape(rank), (void *)(uintptr_t)address);
     HM_CHECK(bitmap_release(pool_taken[rank], index, 1));
 }
 
 /* A block with no place used, every place full, no names; 0 if there is none. */
 static uint64_t block_claim(unsigned rank) {
-    uint8_t *table = pool_table(rank);
-    if (table == NULL) return 0;
     uint64_t mask;
     size_t word = bitmap_claim_some(pool_taken[rank], rank_blocks(rank), 0, 1, &mask);
     if (word == BITMAP_NONE) return 0;
     size_t index = word * 64 + (size_t)__builtin_ctzll(mask);
-    uint64_t *block = (uint64_t *)(void *)(table + index * rank_block_bytes(rank));
-    if (os_tables_commit(block, rank_block_bytes(rank)) != ST_OK) {
+    uint64_t *block = table_entry_make(&pool[rank], rank_shape(rank), index);
+    if (block == NULL) {
         bitmap_release(pool_taken[rank], index, 1);
         return 0;
     }

@@ -1,9 +1,8 @@
 /*
  * slab.c - slabs and their descriptors.
  *
- * States of a descriptor: no owner -> slab_open -> owned -> slab_close -> no owner. Descriptors of a slot of the address map (4
- * GiB) are one table, reserved when the slot's first slab is made and never unmapped; a granule's part is committed when a slab
- * starts there.
+ * States of a descriptor: no owner -> slab_open -> owned -> slab_close -> no owner. Descriptors of 4,096 granules are one table,
+ * reserved when the first slab starts in one of them and never unmapped; a granule's part is committed when a slab starts there.
  *
  * Invariants
  *   1. count >= objects taken + pins. A pin comes before the bit that it claims, a release clears the bit before it counts
@@ -26,14 +25,18 @@
 /* Times that a pinned thread searches the bitmap; it misses only what others take and put back under its eyes. */
 #define CLAIM_TRIES 16
 
-static uint64_t slab_map[SLOT_COUNT]; /* struct slab[GRANULES_PER_SLOT], 0 where no slab ever was */
+/* Descriptors are large and mostly unused: a slot's are a row of tables, so that a process short of address space has few. */
+#define TABLES_PER_SLOT ((size_t)16)
+#define TABLE_SLABS (GRANULES_PER_SLOT / TABLES_PER_SLOT)
+
+static uint64_t slab_map[SLOT_COUNT * TABLES_PER_SLOT]; /* struct slab[TABLE_SLABS], 0 where no slab ever was */
 uint64_t slab_tags[SLOT_COUNT];
 
 struct slab *slab_at(struct granule head) {
-    /* acq: pairs with the CAS in slot_table_make; the table is there to be read. */
-    uint64_t table = atom_load_acq_u64(&slab_map[head.n / GRANULES_PER_SLOT]);
+    /* acq: pairs with the CAS in map_table_make; the table is there to be read. */
+    uint64_t table = atom_load_acq_u64(&slab_map[head.n / TABLE_SLABS]);
     if (table == 0) return NULL;
-    return (struct slab *)(uintptr_t)table + head.n % GRANULES_PER_SLOT;
+    return (struct slab *)(uintptr_t)table + head.n % TABLE_SLABS;
 }
 
 bool slab_find(uintptr_t address, struct granule *head) {
@@ -44,7 +47,7 @@ bool slab_find(uintptr_t address, struct granule *head) {
 }
 
 /* Puts a table into its entry, if there is none yet. False: no memory. */
-static bool slot_table_make(uint64_t *entry, size_t size) {
+static bool map_table_make(uint64_t *entry, size_t size) {
     uint64_t seen = atom_load_acq_u64(entry); /* acq: as in slab_at */
     void *table;
     if (seen != 0) return true;
@@ -64,8 +67,8 @@ static uint64_t *tag_at(struct granule g) {
  */
 static struct slab *descriptor_make(struct granule head, size_t count) {
     size_t slot = head.n / GRANULES_PER_SLOT;
-    if (!slot_table_make(&slab_map[slot], GRANULES_PER_SLOT * sizeof(struct slab))) return NULL;
-    if (!slot_table_make(&slab_tags[slot], GRANULES_PER_SLOT * sizeof(uint64_t))) return NULL;
+    if (!map_table_make(&slab_map[head.n / TABLE_SLABS], TABLE_SLABS * sizeof(struct slab))) return NULL;
+    if (!map_table_make(&slab_tags[slot], GRANULES_PER_SLOT * sizeof(uint64_t))) return NULL;
     size_t here = GRANULES_PER_SLOT - head.n % GRANULES_PER_SLOT;
     if (os_tables_commit(tag_at(head), (count < here ? count : here) * sizeof(uint64_t)) != ST_OK) return NULL;
     struct slab *slab = slab_at(head);
@@ -81,6 +84,35 @@ static size_t run_bytes_committed(const struct run *run) {
     return os_commit_is_lazy() && !(run->flags & SPAN_SYSTEM) ? align_up(bytes, GRANULE_BYTES) : bytes;
 }
 
+/* Executable heaps need another access than the memory has that stays read-write, where there is such memory. */
+static enum status run_claim(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
+    return state == PG_READWRITE ? region_claim_open(count_pages, align, run) : region_claim_aligned(count_pages, align, run);
+}
+
+static enum status bytes_commit(const struct run *run, uintptr_t start, size_t size, uint8_t state) {
+    return run_is_open(run) ? ST_OK : os_commit(start, size, state);
+}
+
+/* Have all pages of the range the access that heaps give them? A program may protect pages of its blocks. */
+static bool pages_as_given(uintptr_t start, size_t size) {
+    uint64_t count = size / PAGE_BYTES;
+    for (uint64_t done = 0; done < count;) {
+        struct page page = {page_of(start).n + done};
+        uint8_t state = pages_state(page) & PG_STATE_MASK;
+        if (state != PG_READWRITE && state != PG_NONE) return false; /* PG_NONE: past the block's end, where nobody was */
+        done += pages_run(page, count - done, PG_STATE_MASK);
+    }
+    return true;
+}
+
+/* Drops the content, and the access where whoever has the memory next does not count on it. False: refused, nothing changed. */
+static bool bytes_drop(const struct run *run, uintptr_t start, size_t size) {
+    if (!run_is_open(run)) return os_decommit(start, size) == ST_OK;
+    if (!pages_as_given(start, size) && os_protect(start, size, PG_READWRITE) != ST_OK) return false;
+    os_discard(start, size);
+    return true;
+}
+
 /* Only slabs of a class have tags; they lie in one slot. */
 static void tags_write(struct granule head, size_t count, uint64_t tag) {
     for (uint32_t i = 0; i < count; i++) atom_store_rlx_u64(tag_at((struct granule){head.n + i}), tag); /* rlx: see slab_tag */
@@ -94,7 +126,7 @@ void slab_home_set(struct granule head, uint64_t home) {
 }
 
 enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
-    enum status status = region_claim_aligned(count_pages, align, run);
+    enum status status = run_claim(count_pages, align, state, run);
     if (status != ST_OK) return status;
     size_t size = run_bytes_committed(run);
     if (descriptor_make(run->first, granules_for_pages(count_pages)) == NULL) {
@@ -102,13 +134,16 @@ enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t sta
     } else {
         status = space_prepare(run->first, count_pages);
         if (status == ST_OK) {
-            status = os_commit(granule_address(run->first), size, state);
+            status = bytes_commit(run, granule_address(run->first), size, state);
             if (status == ST_OK) {
                 pages_fill(granule_page(run->first), count_pages, state);
                 return ST_OK;
             }
-            /* A commit that fails may have reached some pages. */
-            if (os_decommit(granule_address(run->first), size) != ST_OK) return status; /* the run is lost, not reused */
+            /*
+             * A commit that fails may have reached some pages, and to take them back may fail as well. Nobody has written to
+             * them, so whoever claims them next finds zeros, if more access than to free granules.
+             */
+            bytes_drop(run, granule_address(run->first), size);
         }
     }
     region_release(run);
@@ -137,20 +172,26 @@ static uintptr_t end_committed(const struct found *found, uint64_t count_pages) 
     return granule_address(found->head) + run_bytes_committed(&run);
 }
 
+/* The granules behind a run, of its own kind. */
+static enum status tail_claim(const struct run *run, struct run *tail) {
+    uintptr_t start = granule_address(tail->first);
+    if (run_is_open(run)) return region_claim_open_at(start, tail->count_pages, tail);
+    return region_claim_at(start, tail->count_pages, tail);
+}
+
 static bool slab_grow(struct slab *slab, const struct found *found, uint64_t count_pages) {
     uint64_t held = found->span.count_pages;
     size_t before = granules_for_pages(held), after = granules_for_pages(count_pages);
     uintptr_t end = granule_address(found->head) + (size_t)held * PAGE_BYTES, wanted = end_committed(found, count_pages);
-    struct run tail = run_behind(found->head, before, after);
+    struct run run = {found->head, held, 0}, tail = run_behind(found->head, before, after);
     /* Only within the region: what follows is another's, and could not be given back with the rest. */
     if ((found->head.n + after - 1) / GRANULES_PER_SLOT != found->head.n / GRANULES_PER_SLOT) return false;
-    if (after > before && region_claim_at(granule_address(tail.first), tail.count_pages, &tail) != ST_OK) return false;
-    /* Writes again what the heads of the held granules say already. */
-    enum status status = space_prepare(found->head, count_pages);
-    if (status == ST_OK) status = os_commit(end, wanted - end, found->span.state);
+    if (after > before && tail_claim(&run, &tail) != ST_OK) return false;
+    enum status status = space_extend(found->head, held, count_pages);
+    if (status == ST_OK) status = bytes_commit(&run, end, wanted - end, found->span.state);
     if (status != ST_OK) {
-        /* A commit that fails may have reached some pages; what cannot be taken back is lost, not reused. */
-        if (os_decommit(end, wanted - end) == ST_OK && after > before) region_release(&tail);
+        bytes_drop(&run, end, wanted - end); /* as in slab_acquire_aligned */
+        if (after > before) region_release(&tail);
         return false;
     }
     pages_fill((struct page){granule_page(found->head).n + held}, count_pages - held, found->span.state);
@@ -162,9 +203,10 @@ static bool slab_shrink(struct slab *slab, const struct found *found, uint64_t c
     uint64_t held = found->span.count_pages;
     size_t before = granules_for_pages(held), after = granules_for_pages(count_pages);
     uintptr_t end = granule_address(found->head) + (size_t)count_pages * PAGE_BYTES, wanted = end_committed(found, count_pages);
-    if (os_decommit(end, end_committed(found, held) - end) != ST_OK) return false;
+    struct run run = {found->head, held, 0};
+    if (!bytes_drop(&run, end, end_committed(found, held) - end)) return false;
     /* Closes the gap in the last granule again. If that is refused the gap stays, until the slab grows. */
-    if (end < wanted) os_commit(end, wanted - end, found->span.state);
+    if (end < wanted) bytes_commit(&run, end, wanted - end, found->span.state);
     slab_relength(slab, found, count_pages);
     pages_fill(page_of(end), held - count_pages, PG_NONE);
     struct run tail = run_behind(found->head, after, before);
@@ -183,7 +225,7 @@ bool slab_resize(struct slab *slab, struct granule head, uint64_t count_pages) {
 }
 
 bool slab_discard(const struct run *run) {
-    if (os_decommit(granule_address(run->first), run_bytes_committed(run)) != ST_OK) return false;
+    if (!bytes_drop(run, granule_address(run->first), run_bytes_committed(run))) return false;
     pages_fill(granule_page(run->first), run->count_pages, PG_NONE);
     struct found found;
     if (space_find(granule_address(run->first), &found)) {

@@ -81,6 +81,7 @@ PASSING(uint64_t, environment_bytes, (const char *name), (name))
         REAL(name) arguments;                                                                                                    \
     }
 
+PASSING_VOID(discard, (uintptr_t address, size_t size), (address, size))
 PASSING_VOID(tables_discard, (void *start, size_t size), (start, size))
 PASSING_VOID(yield, (unsigned attempt), (attempt))
 PASSING_VOID(last_error_set, (uint32_t error), (error))

@@ -149,6 +149,13 @@ enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
     return ST_OK;
 }
 
+void OS_FUNCTION(discard)(uintptr_t address, size_t size) {
+    int kept = errno;
+    /* Refused for pages that are locked in memory. They stay, then, but as zeros. */
+    if (madvise((void *)address, size, MADV_DONTNEED)) memset((void *)address, 0, size);
+    errno = kept;
+}
+
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
     return protect_range(address, size, protection_of(state));
 }

@@ -48,6 +48,12 @@ enum status os_commit(uintptr_t address, size_t size, uint8_t state);
 /* Drops content and access; pages may be committed or not. Later commits read as zero. */
 enum status os_decommit(uintptr_t address, size_t size);
 
+/*
+ * Drops the content of committed read-write pages and nothing else: they read as zero, and cost nothing until they are touched
+ * where os_commit_is_lazy(). Cannot fail.
+ */
+void os_discard(uintptr_t address, size_t size);
+
 /* Gives committed pages another state. Fails as os_commit does. */
 enum status os_protect(uintptr_t address, size_t size, uint8_t state);
 

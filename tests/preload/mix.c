@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "resident.h"
 #include "thread.h"
 
 #define THREADS 6
@@ -120,17 +121,6 @@ static void *work(void *context) {
         }
     }
     return NULL;
-}
-
-static size_t resident_bytes(void) {
-    size_t pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file == NULL)
-        return 0;
-    if (fscanf(file, "%*u %zu", &pages) != 1)
-        pages = 0;
-    fclose(file);
-    return pages * 4096;
 }
 
 int main(void) {

@@ -278,7 +278,7 @@ static int test_refused(void) {
         free(block[i]);
     while (again < had && (block[again] = malloc(SIZE)) != NULL)
         again++;
-    CHECK(again + 100 >= had);
+    CHECK(again + had / 50 >= had); /* what the first frees set going takes a little for itself */
     for (size_t i = 0; i < again; i++)
         free(block[i]);
     return check_done();

@@ -6,31 +6,12 @@
 
 #include <string.h>
 
-#include "check.h"
-#include "core/region.h"
-#include "heap/classes.h"
+#include "heaptest.h"
 #ifdef HM_FAULT
 #include "os/fault.h"
 #endif
 
 #define PAGES(count) ((size_t)(count) * PAGE_BYTES)
-
-static size_t granules_taken(void) {
-    struct region_totals totals;
-    region_totals(&totals);
-    return totals.granules_taken;
-}
-
-static struct heap *heap_make(uint64_t limit) {
-    struct heap *heap;
-    return CHECK(heap_create(false, limit, &heap) == ST_OK) ? heap : NULL;
-}
-
-static size_t size_of(struct heap *heap, const void *block) {
-    size_t size = 0;
-    CHECK(heap_size(heap, block, &size) == ST_OK);
-    return size;
-}
 
 static void test_alignments(void) {
     size_t before = granules_taken(), sizes[] = {0, 1, 24, 1000, 5000, 30000, 40000, 65536, 300000};

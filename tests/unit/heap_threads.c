@@ -5,31 +5,10 @@
 #include <string.h>
 
 #include "base/atom.h"
-#include "check.h"
 #include "alone.h"
-#include "core/region.h"
-#include "heap/classes.h"
-#include "heap/heap.h"
+#include "heaptest.h"
 #include "os/os.h"
 #include "thread.h"
-
-static size_t granules_taken(void) {
-    struct region_totals totals;
-    region_totals(&totals);
-    return totals.granules_taken;
-}
-
-static struct heap *heap_make(uint64_t limit) {
-    struct heap *heap;
-    return CHECK(heap_create(false, limit, &heap) == ST_OK) ? heap : NULL;
-}
-
-static void *take(struct heap *heap, size_t size) {
-    void *block;
-    return CHECK(heap_alloc(heap, size, false, &block) == ST_OK) ? block : NULL;
-}
-
-static size_t slab_bytes(unsigned class_index) { return class_slab_pages(class_index) * PAGE_BYTES; }
 
 enum { THREADS = 4, BOXES = 256 };
 

@@ -235,7 +235,8 @@ static void test_no_memory(void) {
     heap = (IHostMalloc *)manager;
     CHECK(answers(manager->lpVtbl->CreateMalloc(manager, 1, &heap), E_OUTOFMEMORY, ERROR_NOT_ENOUGH_MEMORY) && heap == NULL);
     os_fault_set(NULL, 0, false);
-    CHECK(manager->lpVtbl->CreateMalloc(manager, 1, &heap) == S_OK);
+    /* Executable, since to another heap's memory access may have been given before. */
+    CHECK(manager->lpVtbl->CreateMalloc(manager, MALLOC_THREADSAFE | MALLOC_EXECUTABLE, &heap) == S_OK);
     os_fault_set("commit", 1, true);
     void *block = heap;
     HRESULT result = heap->lpVtbl->Alloc(heap, 100, eProcessCritical, &block);

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#include "check.h"
 #include "core/bitmap.h"
 #include "core/pages.h"
+#include "heaptest.h"
 #include "os/os.h"
 #include "thread.h"
 #ifdef HM_FAULT
@@ -16,12 +16,6 @@
 
 #define OWNER 0x123u
 #define OTHER 0x456u
-
-static size_t granules_taken(void) {
-    struct region_totals totals;
-    region_totals(&totals);
-    return totals.granules_taken;
-}
 
 static struct slab *slab_make(size_t granules, uint64_t owner, size_t place, size_t count_objects, struct run *run) {
     if (!CHECK(slab_acquire(granules * PAGES_PER_GRANULE, PG_READWRITE, run) == ST_OK)) return NULL;
@@ -195,30 +189,37 @@ static void test_storm(void) {
 }
 
 #ifdef HM_FAULT
-/* Whatever the system refuses on the way, nothing is left behind. */
-static void test_faults(void) {
+/* Whatever the system refuses on the way, once or from then on, nothing is left behind. */
+static void refuse(bool sticky, long *failures) {
     size_t before = granules_taken();
     bool done = false;
-    long failures = 0;
     for (long nth = 1; !done && nth < 50; nth++) {
         struct run run;
-        os_fault_set(NULL, nth, false);
+        os_fault_set(NULL, nth, sticky);
         enum status status = slab_acquire(2 * PAGES_PER_GRANULE, PG_READWRITE, &run);
         done = os_fault_calls() < nth;
         os_fault_set(NULL, 0, false);
         if (status == ST_OK) {
             CHECK(slab_discard(&run));
         } else {
-            failures++;
+            (*failures)++;
         }
         CHECK_EQ(granules_taken(), before);
     }
     CHECK(done);
+}
+
+static void test_faults(void) {
+    size_t before = granules_taken();
+    long failures = 0;
+    refuse(true, &failures);
+    refuse(false, &failures);
     CHECK(failures > 0);
 
     struct run run;
-    struct slab *slab = slab_make(1, OWNER, 0, 16, &run);
-    if (slab == NULL) return;
+    if (!CHECK(slab_acquire(PAGES_PER_GRANULE, PG_EXECUTE_READWRITE, &run) == ST_OK)) return;
+    slab_open(&run, SPAN_SLAB, PG_EXECUTE_READWRITE, OWNER, 0, 16, 0);
+    struct slab *slab = slab_at(run.first);
     memset((void *)granule_address(run.first), 0x55, GRANULE_BYTES);
     os_fault_set("decommit", 1, false);
     CHECK(!slab_discard(&run)); /* refused: all is as it was */
