@@ -12,7 +12,7 @@
 #include "os/os.h"
 #include "vm/error.h"
 
-HRESULT com_answer(enum status status) {
+HRESULT com_answer_failure(enum status status) {
     error_report(status);
     return error_hresult(status);
 }

@@ -12,7 +12,10 @@
 #include "hostmem.h"
 
 /* The HRESULT for a status. A failure also sets the thread's last error, a success leaves it alone. */
-HRESULT com_answer(enum status status);
+HRESULT com_answer_failure(enum status status);
+static inline HRESULT com_answer(enum status status) {
+    return __builtin_expect(status == ST_OK, 1) ? S_OK : com_answer_failure(status);
+}
 
 /* A failure that only COM has a name for, with the Win32 error that a caller finds as the last error. */
 HRESULT com_refuse(HRESULT result, DWORD last_error);

@@ -29,14 +29,17 @@ extern HM_HIDDEN const struct class_row class_table[CLASS_COUNT];
 #define CLASS_QUICK_BYTES ((size_t)1024)
 extern HM_HIDDEN const uint16_t class_quick[CLASS_QUICK_BYTES / 16 + 1]; /* of up to 16 * i bytes: the class's row, in bytes */
 
-/* The class of a request of size_bytes, 0 to CLASS_LARGEST. */
-static inline unsigned class_of(size_t size_bytes) {
-    if (__builtin_expect(size_bytes <= CLASS_QUICK_BYTES, 1)) {
-        return class_quick[(size_bytes + 15) / 16] / (unsigned)sizeof(struct class_row);
-    }
+/* Where the row of a request of size_bytes, 0 to CLASS_LARGEST, is in class_table, in bytes. */
+static inline size_t class_place(size_t size_bytes) {
+    if (__builtin_expect(size_bytes <= CLASS_QUICK_BYTES, 1)) return class_quick[(size_bytes + 15) / 16];
     size_t last = size_bytes - 1;
     unsigned top = 63u - (unsigned)__builtin_clzll(last);
-    return 8u + (top - 7u) * 8u + (unsigned)((last >> (top - 3u)) & 7u);
+    return (8u + (top - 7u) * 8u + (unsigned)((last >> (top - 3u)) & 7u)) * sizeof(struct class_row);
+}
+
+/* The class of such a request. */
+static inline unsigned class_of(size_t size_bytes) {
+    return (unsigned)(class_place(size_bytes) / sizeof(struct class_row));
 }
 
 static inline size_t class_size(unsigned class_index) { return class_table[class_index].size_bytes; }

@@ -96,15 +96,16 @@ FRONT_INLINE struct magazine *front_bins(struct cache *cache, const struct heap_
 
 FRONT_INLINE enum status front_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
     if (__builtin_expect(zero || size_bytes > CLASS_LARGEST, 0)) return front_alloc_other(heap, size_bytes, zero, block);
-    unsigned class_index = class_of(size_bytes);
+    size_t place = class_place(size_bytes);
     struct cache *cache = cache_mine();
-    *block = NULL;
+    void *got = NULL;
     if (__builtin_expect(cache_try(cache), 1)) {
-        *block = front_pop(front_bins(cache, heap_front(heap)) + class_index);
+        got = front_pop((struct magazine *)(void *)((char *)front_bins(cache, heap_front(heap)) + place));
         cache_leave(cache);
     }
-    if (__builtin_expect(*block == NULL, 0)) *block = front_fetch(heap, class_index);
-    return *block ? ST_OK : ST_NO_MEMORY;
+    if (__builtin_expect(got == NULL, 0)) got = front_fetch(heap, (unsigned)(place / sizeof(struct class_row)));
+    *block = got;
+    return got ? ST_OK : ST_NO_MEMORY;
 }
 
 FRONT_INLINE enum status front_free(struct heap *heap, void *block) {
