@@ -14,10 +14,10 @@
 #include "heap/heap_inside.h"
 #include "os/os.h"
 
-#define PACKETS 8192u
+#define PACKETS 16384u
 #define PACKET_BLOCKS 62u
-#define DEPOT_BYTES ((size_t)1 << 20) /* of blocks, in one depot */
-#define DEPOT_PACKETS 64u
+#define DEPOT_BYTES ((size_t)4 << 20) /* of blocks, in one depot */
+#define DEPOT_PACKETS 1024u
 #define BLOCK_MOST ((size_t)32 << 10)
 
 struct packet {

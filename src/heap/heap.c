@@ -241,18 +241,28 @@ struct block {
     size_t object;
 };
 
-/* The object that starts at this address, if it is one of the heap's, taken or not. */
-static bool block_find(const struct heap *heap, const void *address, struct block *block) {
-    if (!slab_find((uintptr_t)address, &block->head)) return false;
+/* The same for a block of its own. */
+static bool large_find(const struct heap *heap, const void *address, struct block *block) {
+    if (!slab_find((uintptr_t)address, &block->head) || (uintptr_t)address != granule_address(block->head)) return false;
     block->slab = slab_at(block->head);
-    if (block->slab == NULL) return false;
-    uint64_t owner = life_owner(atom_load_acq_u64(&block->slab->life)); /* acq: pairs with slab_open, for what is read next */
-    if (owner_heap(owner) != heap->front.number) return false;
-    block->class_index = owner_class(owner);
+    block->class_index = CLASS_LARGE;
     block->object = 0;
-    if (block->class_index == CLASS_LARGE) return (uintptr_t)address == granule_address(block->head);
-    block->object = (size_t)class_object_at(&class_table[block->class_index], (uintptr_t)address);
-    return block->object < class_objects(block->class_index);
+    /* acq: pairs with slab_open, for what is read next. */
+    return block->slab != NULL && life_owner(atom_load_acq_u64(&block->slab->life)) == owner_of(heap, CLASS_LARGE);
+}
+
+/* The object that starts at this address, if it is one of the heap's, taken or not. A slab starts at a multiple of its length. */
+static bool block_find(const struct heap *heap, const void *address, struct block *block) {
+    uint64_t tag = slab_tag((uintptr_t)address);
+    if (tag == 0) return large_find(heap, address, block);
+    const struct class_row *row = tag_row(tag);
+    block->head = granule_of((uintptr_t)address & ~(uintptr_t)row->mask);
+    block->slab = slab_at(block->head);
+    block->class_index = tag_class(tag);
+    block->object = (size_t)class_object_at(row, (uintptr_t)address);
+    if (block->object >= row->objects || block->slab == NULL) return false;
+    /* acq: as above. */
+    return life_owner(atom_load_acq_u64(&block->slab->life)) == owner_of(heap, block->class_index);
 }
 
 enum status heap_free(struct heap *heap, void *address) {
