@@ -56,6 +56,8 @@ FAILING(reserve, (uintptr_t wanted, size_t size, size_t align, unsigned needs, u
         (wanted, size, align, needs, state, start), ST_NO_ADDRESS_SPACE)
 FAILING(commit, (uintptr_t address, size_t size, uint8_t state), (address, size, state), ST_COMMIT_LIMIT)
 FAILING(decommit, (uintptr_t address, size_t size), (address, size), ST_NO_MEMORY)
+FAILING(hold, (uintptr_t address, size_t size, bool often), (address, size, often), ST_COMMIT_LIMIT)
+FAILING(back, (uintptr_t address), (address), ST_NO_MEMORY)
 FAILING(protect, (uintptr_t address, size_t size, uint8_t state), (address, size, state), ST_COMMIT_LIMIT)
 FAILING(reset, (uintptr_t address, size_t size, uint8_t *given_up), (address, size, given_up), ST_NOT_SUPPORTED)
 FAILING(reset_undo, (uintptr_t address, size_t size), (address, size), ST_BAD_ADDRESS)

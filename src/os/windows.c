@@ -119,6 +119,20 @@ enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
     return size == 0 ? ST_OK : give_back(address, size, MEM_DECOMMIT); /* size 0 would mean the whole region */
 }
 
+enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
+    (void)often;
+    DWORD before = GetLastError();
+    DWORD old;
+    enum status status = VirtualProtect((void *)address, size, PAGE_NOACCESS, &old) ? ST_OK : status_of_last_error();
+    SetLastError(before);
+    return status;
+}
+
+enum status OS_FUNCTION(back)(uintptr_t address) {
+    (void)address; /* pages that are not committed have no memory here, and committing them is the expensive part */
+    return ST_NOT_SUPPORTED;
+}
+
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
     DWORD before = GetLastError();
     DWORD old;
