@@ -2,12 +2,13 @@
  * linux_back.c - memory behind pages that nobody may touch yet.
  *
  * A growing heap costs a page fault for every 4 KiB. One fault that brings 2 MiB costs less than half as much in all, but
- * only a mapping that may be accessed takes faults, and for pages that are not committed that would be a moment in which a wild
- * access does not fault. The kernel itself is not bound by that: a write through /proc/self/mem reaches a private mapping whatever
- * its protection is, and brings the memory in. So one byte, zero, is written into a block that has been told to use a large page.
+ * only a mapping that may be accessed takes faults, and for pages that are not committed that would be a moment in which a
+ * wild access does not fault. The kernel itself is not bound by that: a write through /proc/self/mem reaches a private
+ * mapping whatever its protection is, and brings the memory in. So one byte, zero, is written into a block that has been told
+ * to use a large page.
  *
- * The file is opened each time: one that is kept would lead a forked child into its parent's memory. Where it cannot be opened, or
- * the kernel has no large page to give, the answer is no.
+ * The file is opened each time: one that is kept would lead a forked child into its parent's memory. Where it cannot be
+ * opened, or the kernel has no large page to give, the answer is no.
  */
 #define _GNU_SOURCE
 #include <errno.h>

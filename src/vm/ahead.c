@@ -1,10 +1,11 @@
 /*
  * ahead.c - noticing that a reservation grows, and bringing its memory in large pieces.
  *
- * Growing is: commits of at least 64 KiB that each begin where the one before has ended. The table below remembers, for a few
- * allocations, where the next one would begin and how many there have been. It is a hint, written without care for other threads:
- * a wrong one costs a look. From the third such commit on, a commit in which a block begins has the system back the whole
- * block by one fault; commits in the rest of the block then meet none. What a reservation has ahead of it so is less than one block.
+ * Growing is: commits of at least 64 KiB that each begin where the one before has ended. The table below remembers, for a
+ * few allocations, where the next one would begin and how many there have been. It is a hint, written without care for other
+ * threads: a wrong one costs a look. From the third such commit on, a commit in which a block begins has the system back the
+ * whole block by one fault; commits in the rest of the block then meet none. So what a reservation has ahead of it is less
+ * than one block.
  */
 #include "vm/ahead.h"
 

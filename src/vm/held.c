@@ -4,9 +4,9 @@
  * States of a page, by its byte: committed -> PG_HELD (held_keep) -> committed (zeroed in between), or PG_NONE (given back);
  * PG_NONE -> PG_HELD | PG_CLEAN (ahead.c) -> the same two.
  *
- * A note names a range in which pages were held and when. It is a hint for finding them: the pages' bytes are the truth, so a note
- * may be out of date, and is then dropped. Giving back takes the pages' busy bits without waiting, and so never meets a call at work
- * on them.
+ * A note names a range in which pages were held and when. It is a hint for finding them: the pages' bytes are the truth, so a
+ * note may be out of date, and is then dropped. Giving back takes the pages' busy bits without waiting, and so never meets a
+ * call at work on them.
  *
  * Invariants
  *  1. Every held page lies in a noted range, or in a run of keep.c's.
@@ -167,7 +167,8 @@ bool held_hold(const struct range *r, bool often) {
     for (uint64_t done = 0; done < r->count;) {
         struct page p = {r->first.n + done};
         uint64_t run = 0;
-        while (done + run < r->count && prot_committed(pages_state((struct page){p.n + run}))) {
+        for (uint8_t state; done + run < r->count && prot_committed(state = pages_state((struct page){p.n + run}));) {
+            if (state & PG_GUARD) return false; /* the guard would have to go first */
             run += pages_run((struct page){p.n + run}, r->count - done - run, PG_STATE_MASK);
         }
         if (run && os_hold(page_address(p), (size_t)run << PAGE_SHIFT, often) != ST_OK) return false;

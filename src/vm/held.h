@@ -32,8 +32,9 @@ bool held_keep(const struct range *r, const struct tally *t);
 /* The same without the bounds of a decommit, for pages that are counted already. */
 bool held_hold(const struct range *r, bool often);
 
-/* With the range locked, before and after os_commit with `state`: what is held in it is dropped if it cannot be zeroed, or zeroed. */
+/* With the range locked, before os_commit with `state`: drops what is held in it if it could not be zeroed then. */
 bool held_before_commit(const struct range *r, const struct tally *t, uint8_t state);
+/* With the range locked, after os_commit and before its bytes say so: zeroes what is held in it. */
 void held_after_commit(const struct range *r, const struct tally *t);
 
 /* With the range locked: gives back what is held in it. False: the system refused some. */

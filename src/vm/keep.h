@@ -1,9 +1,9 @@
 /*
  * keep.h - released allocations of more than 1 MiB, held whole for the next one of their size. Layer: vm.
  *
- * Smaller ones are the business of the threads' caches (spans.h). These are the process's, few, bounded by what may be held in all
- * (held.h), and go back to the system in time. One that was committed read-write throughout stays accessible, like
- * the small ones; others only keep their memory, for whoever reserves that much and commits it bit by bit.
+ * Smaller ones are the business of the threads' caches (spans.h). These are the process's, few, bounded by what may be held in
+ * all (held.h), and go back to the system in time. One that was committed read-write throughout stays accessible, like the
+ * small ones; others only keep their memory, for whoever reserves that much and commits it bit by bit.
  */
 #ifndef HM_KEEP_H
 #define HM_KEEP_H
