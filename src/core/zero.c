@@ -3,9 +3,9 @@
  *
  * A span that comes back to a thread's cache was often used in part: a request's buffer, a header. Looking at memory in the
  * second-level cache costs a third of writing it, and a block that is found dirty is in the first level by then, so that
- * writing it costs little; outside the caches, both cost the same. So everything is looked at, and what holds something is written,
- * in one pass. Looking runs at what the second-level cache delivers, close to a line a cycle, and 64-byte registers are what it
- * takes to get there.
+ * writing it costs little; outside the caches, both cost the same. So everything is looked at, and what holds something is
+ * written, in one pass. Looking runs at what the second-level cache delivers, close to a line a cycle, and 64-byte registers are
+ * what it takes to get there.
  *
  * The code for the processor is chosen when it is first called; the plain one reads 8 bytes at a time.
  */

@@ -60,14 +60,14 @@ static enum status free_release(uintptr_t address) {
         if (spans_leave(&r.owner)) return ST_OK;
     } while (!range_lock(&r));
     struct tally t = held_tally(r.first, r.count);
-    bool open, keep = keep_prepare(&r, &t, &open);
+    bool keep = keep_prepare(&r, &t);
     enum status status = keep ? ST_OK : release_locked(&r, &t);
     if (status == ST_OK) HM_CHECK(space_retract(&r.owner)); /* nobody else can: the pages are locked */
     range_unlock(&r);
     if (status != ST_OK) return status;
     struct run run = {r.owner.head, r.count, r.owner.span.flags & SPAN_SYSTEM};
     if (keep) {
-        keep_store(run.first, run.count_pages, open);
+        keep_store(run.first, run.count_pages);
     } else {
         region_release(&run);
     }

@@ -10,7 +10,7 @@
  *
  * Invariants
  *  1. Every held page lies in a noted range, or in a run of keep.c's.
- *  2. held_sum is the bytes of all held pages, and of the runs that keep.c has with access.
+ *  2. held_sum is the bytes of all held pages.
  *  3. Pages change from and to held only with their busy bits taken.
  */
 #include "vm/held.h"

@@ -1,30 +1,28 @@
 /*
  * keep.c - the table of kept runs.
  *
- * A kept run: its granules stay taken in the region's bitmap, their heads written, its span word is 0. Open: all pages are
- * committed read-write and say so. Else its pages are reserved or held. A run is in the table once; whoever takes its word out of
- * the table owns it. Notes of held.c may name pages in it, so what changes its pages takes their busy bits, without waiting.
+ * A kept run: its granules stay taken in the region's bitmap, their heads written, its span word is 0, its pages are held or not
+ * committed. A run is in the table once; whoever takes its word out of the table owns it. Notes of held.c may name pages in
+ * it, so what changes its pages takes their busy bits, without waiting.
  */
 #include "vm/keep.h"
 
 #include "core/region.h"
-#include "core/zero.h"
 #include "os/os.h"
 
 #define KEPT_MOST 32u
 #define LEAST_PAGES (PAGES_PER_GRANULE * 16)
 #define STAMP_MS 64u
 
-/* A run as one word: first granule:31, granules - 1:16, open:1, stamp:16. 0: none (no region starts at 0). */
+/* A run as one word: first granule:31, granules - 1:16, stamp:17. 0: none (no region starts at 0). */
 static uint64_t kept[KEPT_MOST];
 
-static uint64_t stamp_now(void) { return os_clock_ms() / STAMP_MS & 0xffff; }
+static uint64_t stamp_now(void) { return os_clock_ms() / STAMP_MS & 0x1ffff; }
 static struct granule kept_first(uint64_t word) { return (struct granule){(uint32_t)(word & 0x7fffffff)}; }
 static uint64_t kept_pages(uint64_t word) { return ((word >> 31 & 0xffff) + 1) * PAGES_PER_GRANULE; }
-static bool kept_open(uint64_t word) { return word >> 47 & 1; }
-static uint64_t kept_age_ms(uint64_t word) { return ((stamp_now() - (word >> 48)) & 0xffff) * STAMP_MS; }
-static uint64_t kept_pack(struct granule first, uint64_t count_pages, bool open) {
-    return first.n | (count_pages / PAGES_PER_GRANULE - 1) << 31 | (uint64_t)open << 47 | stamp_now() << 48;
+static uint64_t kept_age_ms(uint64_t word) { return ((stamp_now() - (word >> 47)) & 0x1ffff) * STAMP_MS; }
+static uint64_t kept_pack(struct granule first, uint64_t count_pages) {
+    return first.n | (count_pages / PAGES_PER_GRANULE - 1) << 31 | stamp_now() << 47;
 }
 
 static struct range kept_range(uint64_t word) {
@@ -47,49 +45,46 @@ static bool kept_put(uint64_t word) {
  */
 static uint64_t run_give_back(const struct range *r) {
     struct tally t = held_tally(r->first, r->count);
-    uint64_t bytes = (t.committed + t.held) << PAGE_SHIFT;
     struct granule first = granule_of(range_address(r));
     bool gone = os_decommit(range_address(r), range_bytes(r)) == ST_OK;
     if (gone) {
         pages_fill(r->first, r->count, PG_NONE);
-        held_uncharge(bytes);
-    } else {
-        range_restore(r);
+        held_uncharge(t.held << PAGE_SHIFT);
     }
     range_unlock(r);
     if (gone) {
         region_release(&(struct run){first, r->count, 0});
     } else {
-        kept_put(kept_pack(first, r->count, t.committed == r->count));
+        kept_put(kept_pack(first, r->count));
     }
-    return gone ? bytes : 0;
+    return gone ? t.held << PAGE_SHIFT : 0;
 }
 
 /* Takes the word out of the table, and the run's pages. */
 static bool kept_claim(uint64_t *place, uint64_t word) {
     struct range r = kept_range(word);
     if (!pages_try_lock(r.first, r.count)) return false;
-    if (atom_cas_acqrel_u64(place, &word, 0)) return true; /* acq: pairs with keep_store; one winner */
+    if (atom_cas_acqrel_u64(place, &word, 0)) return true; /* acq: pairs with kept_put; one winner */
     range_unlock(&r);
     return false;
 }
 
-/* Gives back the run that has been kept longest. 0: none could be had. */
-static uint64_t give_back_oldest(void) {
+/* Gives back the run that has been kept longest. False: none could be had. */
+static bool give_back_oldest(void) {
     uint64_t *oldest = NULL, word = 0;
     for (unsigned i = 0; i < KEPT_MOST; i++) {
-        uint64_t seen = atom_load_acq_u64(&kept[i]); /* acq: pairs with keep_store */
+        uint64_t seen = atom_load_acq_u64(&kept[i]); /* acq: pairs with kept_put */
         if (seen && (!oldest || kept_age_ms(seen) > kept_age_ms(word))) oldest = &kept[i], word = seen;
     }
-    if (!oldest || !kept_claim(oldest, word)) return 0;
+    if (!oldest || !kept_claim(oldest, word)) return false;
     struct range r = kept_range(word);
-    return run_give_back(&r);
+    return run_give_back(&r) != 0;
 }
 
 uint64_t keep_give_back(uint64_t older_than_ms) {
     uint64_t bytes = 0;
     for (unsigned i = 0; i < KEPT_MOST; i++) {
-        uint64_t word = atom_load_acq_u64(&kept[i]); /* acq: pairs with keep_store */
+        uint64_t word = atom_load_acq_u64(&kept[i]); /* acq: pairs with kept_put */
         if (!word || kept_age_ms(word) < older_than_ms || !kept_claim(&kept[i], word)) continue;
         struct range r = kept_range(word);
         bytes += run_give_back(&r);
@@ -97,42 +92,29 @@ uint64_t keep_give_back(uint64_t older_than_ms) {
     return bytes;
 }
 
-bool keep_prepare(const struct range *r, const struct tally *t, bool *open) {
+bool keep_prepare(const struct range *r, const struct tally *t) {
     uint64_t bytes = t->committed << PAGE_SHIFT;
     if (r->owner.span.flags || r->count <= LEAST_PAGES || r->count % PAGES_PER_GRANULE) return false;
     if (t->committed + t->held == 0 || bytes > held_bound() || !held_welcome()) return false;
     while (!held_charge(bytes)) {
-        if (give_back_oldest() == 0) return false;
+        if (!give_back_oldest()) return false;
     }
-    *open = range_is(r, PG_READWRITE);
-    if (*open || held_hold(r, false)) return true;
+    if (held_hold(r, false)) return true;
     held_uncharge(bytes);
     return false;
 }
 
-void keep_store(struct granule first, uint64_t count_pages, bool open) {
-    uint64_t word = kept_pack(first, count_pages, open);
-    if (kept_put(word) || (give_back_oldest() != 0 && kept_put(word))) return;
+void keep_store(struct granule first, uint64_t count_pages) {
+    uint64_t word = kept_pack(first, count_pages);
+    if (kept_put(word) || (give_back_oldest() && kept_put(word))) return;
     struct range r = kept_range(word);
-    pages_lock(r.first, r.count); /* the run is ours: only somebody giving back notes can be here */
+    pages_lock(r.first, r.count); /* the run is ours: only somebody who gives back by a note can be here */
     run_give_back(&r);
 }
 
-/* With the run's pages locked: nothing in it is accessible afterwards, and what is held is noted. */
-static bool run_reserve(const struct range *r, bool open) {
-    if (open && !held_hold(r, false)) return false;
-    held_remember_all(r);
-    return true;
-}
-
 /* With the run's pages locked: commits all of it, zeroed. */
-static bool run_commit(const struct range *r, bool open) {
+static bool run_commit(const struct range *r) {
     struct tally t = held_tally(r->first, r->count);
-    if (open) {
-        zero_used((void *)range_address(r), range_bytes(r));
-        held_uncharge(range_bytes(r));
-        return true;
-    }
     if (os_commit(range_address(r), range_bytes(r), PG_READWRITE) != ST_OK) {
         range_restore(r);
         return false;
@@ -144,21 +126,18 @@ static bool run_commit(const struct range *r, bool open) {
 
 bool keep_take(uint64_t count_pages, bool commit, struct granule *first) {
     if (count_pages <= LEAST_PAGES) return false;
-    for (unsigned pass = 0; pass < 2; pass++) { /* first one that is as it is wanted, then any */
-        for (unsigned i = 0; i < KEPT_MOST; i++) {
-            uint64_t word = atom_load_acq_u64(&kept[i]); /* acq: pairs with keep_store */
-            if (!word || kept_pages(word) != count_pages || (pass == 0 && kept_open(word) != commit)) continue;
-            if (!kept_claim(&kept[i], word)) continue;
-            struct range r = kept_range(word);
-            bool good = commit ? run_commit(&r, kept_open(word)) : run_reserve(&r, kept_open(word));
-            if (!good) {
-                run_give_back(&r);
-                return false;
-            }
-            range_unlock(&r);
-            *first = kept_first(word);
-            return true;
+    for (unsigned i = 0; i < KEPT_MOST; i++) {
+        uint64_t word = atom_load_acq_u64(&kept[i]); /* acq: pairs with kept_put */
+        if (!word || kept_pages(word) != count_pages || !kept_claim(&kept[i], word)) continue;
+        struct range r = kept_range(word);
+        if (commit && !run_commit(&r)) {
+            run_give_back(&r);
+            return false;
         }
+        if (!commit) held_remember_all(&r);
+        range_unlock(&r);
+        *first = kept_first(word);
+        return true;
     }
     return false;
 }
