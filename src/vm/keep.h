@@ -10,15 +10,15 @@
 #include "vm/held.h"
 
 /*
- * With all pages of the allocation locked: can it be kept? Then its pages are held, and the caller retracts the span, unlocks the
- * pages, and calls keep_store. False: release it in the ordinary way.
+ * With all pages of the allocation locked: can it be kept? Then its pages are held, and the caller retracts the span, unlocks
+ * the pages, and calls keep_store. False: release it in the ordinary way.
  */
 bool keep_prepare(const struct range *r, const struct tally *t);
 void keep_store(struct granule first, uint64_t count_pages);
 
 /*
- * A run of that many pages, unpublished and nobody else's: committed read-write and zero (`commit`), or reserved, with pages held.
- * False: none is kept.
+ * A run of that many pages, unpublished and nobody else's: committed read-write and zero (`commit`), or reserved, with pages
+ * held. False: none is kept.
  */
 bool keep_take(uint64_t count_pages, bool commit, struct granule *first);
 

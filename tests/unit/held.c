@@ -1,7 +1,7 @@
 /*
- * Memory that the system still backs although nobody has it committed: that nobody can tell, except by its speed. Pages fault while
- * they are held, are zero when they are committed again, and go back to the system when asked, in time, and when there
- * are too many. And nothing is lost where the system refuses a call.
+ * Memory that the system still backs although nobody has it committed: that nobody can tell, except by its speed. Pages fault
+ * while they are held, are zero when they are committed again, and go back to the system when asked, in time, and when there are
+ * too many. And nothing is lost where the system refuses a call.
  */
 #include <string.h>
 
@@ -28,10 +28,6 @@ static size_t taken(void) {
     HmTrim();
     region_totals(&totals);
     return totals.granules_taken;
-}
-
-static void rest(double seconds) {
-    for (double end = thread_seconds() + seconds; thread_seconds() < end;) os_yield(100);
 }
 
 static char *reserve(size_t size) { return HmVirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE); }
@@ -241,6 +237,10 @@ static void time_gives_back(void) {
 /* ---- Refusals ----------------------------------------------------------------------------------------------------- */
 
 #ifdef HM_FAULT
+static void rest(double seconds) {
+    for (double end = thread_seconds() + seconds; thread_seconds() < end;) os_yield(100);
+}
+
 /* True while every call succeeded; what is committed is right at each step, or the test has failed. */
 static bool script(char **kept) {
     char *p = *kept = reserve(8 * MIB);
