@@ -56,7 +56,7 @@ void ahead_of_commit(const struct range *r) {
     if (!growing(r) || r->count > BLOCK_PAGES) return;
     struct page block = {align_up(r->first.n, BLOCK_PAGES)};
     uint64_t end = r->first.n + r->count, block_end = block.n + BLOCK_PAGES;
-    if (block.n >= end || block_end > span_end_page(&r->owner) || refused_lately() || !held_welcome()) return;
+    if (block.n >= end || block_end > span_end_page(&r->owner) || refused_lately() || !held_welcome(true)) return;
     /* The rest of the block lies above what is locked. Somebody is there: then this is not the growth that was thought. */
     if (block_end > end && !pages_try_lock((struct page){end}, block_end - end)) return;
     block_bring(block);

@@ -15,6 +15,7 @@
  */
 #include "vm/held.h"
 
+#include "core/keeper.h"
 #include "core/zero.h"
 #include "os/os.h"
 #include "vm/keep.h"
@@ -47,6 +48,8 @@ static uint64_t note_pack(struct page first, uint64_t count, bool often) {
     return first.n | (count - 1) << 35 | (uint64_t)often << 45 | stamp_now() << 46;
 }
 
+static bool pass(void);
+
 /* ---- The sum and its bound ---------------------------------------------------------------------------------------- */
 
 void held_bound_set(uint64_t bytes) {
@@ -73,6 +76,7 @@ bool held_charge(uint64_t bytes) {
     do {
         if (bytes > most || seen > most - bytes) return false;
     } while (!atom_cas_acqrel_u64(&held_sum, &seen, seen + bytes));
+    if (seen == 0) keeper_wake(pass);
     return true;
 }
 
@@ -82,13 +86,27 @@ void held_uncharge(uint64_t bytes) {
 
 uint64_t held_bytes(void) { return atom_load_rlx_u64(&held_sum); } /* rlx: a figure */
 
-bool held_welcome(void) {
-    uint64_t now = os_clock_ms(), seen = atom_load_rlx_u64(&pass_ms); /* rlx: the CAS decides */
-    if (now - seen >= PASS_MS && atom_cas_acqrel_u64(&pass_ms, &seen, now)) {
-        struct os_memory memory;
-        bool high = os_memory_load(&memory) == ST_OK && memory.load_percent >= LOAD_HIGH;
-        atom_store_rlx_u32(&refused, high); /* rlx: advice */
-        held_give_back(high ? 0 : HELD_MS);
+/* Gives back what is too old, and all where the machine is short of memory. The keeper's job. */
+static bool pass(void) {
+    struct os_memory memory;
+    if (held_bytes() == 0 && !atom_load_rlx_u32(&refused)) return false; /* rlx: advice */
+    bool high = os_memory_load(&memory) == ST_OK && memory.load_percent >= LOAD_HIGH;
+    atom_store_rlx_u32(&refused, high); /* rlx: advice */
+    held_give_back(high ? 0 : HELD_MS);
+    return held_bytes() != 0 || high;
+}
+
+bool held_welcome(bool request) {
+    if (!keeper_started()) {
+        if (!request) {
+            keeper_missed();
+            return false;
+        }
+        keeper_wanted();
+    }
+    if (!keeper_runs()) { /* there is no thread to be had: those that come along do its work */
+        uint64_t now = os_clock_ms(), seen = atom_load_rlx_u64(&pass_ms); /* rlx: the CAS decides */
+        if (now - seen >= PASS_MS && atom_cas_acqrel_u64(&pass_ms, &seen, now)) pass();
     }
     return !atom_load_rlx_u32(&refused); /* rlx: advice */
 }
@@ -186,7 +204,7 @@ bool held_hold(const struct range *r, bool often) {
 bool held_keep(const struct range *r, const struct tally *t) {
     uint64_t bytes = t->committed << PAGE_SHIFT;
     bool often;
-    if (r->count > NOTE_PAGES || r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || !held_welcome()) return false;
+    if (r->count > NOTE_PAGES || r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || !held_welcome(false)) return false;
     if (!held_charge(bytes)) return false;
     if (held_remember(r->first, r->count, &often) && held_hold(r, often)) return true;
     held_uncharge(bytes);

@@ -51,8 +51,11 @@ bool held_charge(uint64_t bytes);
 void held_uncharge(uint64_t bytes);
 uint64_t held_bytes(void);
 
-/* Is it a time to hold anything? Now and then gives back what is too old. */
-bool held_welcome(void);
+/*
+ * Is it a time to hold anything? There has to be a keeper (core/keeper.h), who gives it back in time; a request for memory may
+ * have it started. Where there is none to be had, this gives back what is too old now and then.
+ */
+bool held_welcome(bool request);
 
 /*
  * Gives back what has been held for longer than that; 0: all. Never waits: what other calls are busy with stays. Returns the

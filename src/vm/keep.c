@@ -95,7 +95,7 @@ uint64_t keep_give_back(uint64_t older_than_ms) {
 bool keep_prepare(const struct range *r, const struct tally *t) {
     uint64_t bytes = t->committed << PAGE_SHIFT;
     if (r->owner.span.flags || r->count <= LEAST_PAGES || r->count % PAGES_PER_GRANULE) return false;
-    if (t->committed + t->held == 0 || bytes > held_bound() || !held_welcome()) return false;
+    if (t->committed + t->held == 0 || bytes > held_bound() || !held_welcome(false)) return false;
     while (!held_charge(bytes)) {
         if (!give_back_oldest()) return false;
     }

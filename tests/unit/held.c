@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "core/keeper.h"
 #include "core/region.h"
 #include "hostmem.h"
 #include "os/fault.h"
@@ -221,17 +222,21 @@ static void bound_holds(void) {
 }
 
 static void time_gives_back(void) {
-    char *p = reserve(64 * KIB), *other = reserve(64 * KIB);
-    CHECK(commit(p, 64 * KIB) && decommit(p, 64 * KIB) && held_bytes() == 64 * KIB);
-    double end = thread_seconds() + 10;
-    for (bool gone = false; !gone && thread_seconds() < end;) { /* a thread that decommits now and then is enough */
-        CHECK(commit(other, PAGE) && decommit(other, PAGE));
-        gone = held_bytes() <= PAGE;
-        os_yield(100);
-    }
-    CHECK(held_bytes() <= PAGE);
-    CHECK(release(p) && release(other));
-    HmTrim();
+    char *p = reserve(64 * KIB), *q = HmVirtualAlloc(NULL, 2 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    CHECK(commit(p, 64 * KIB) && decommit(p, 64 * KIB) && release(q) && held_bytes() == 2 * MIB + 64 * KIB);
+    for (double end = thread_seconds() + 20; held_bytes() != 0 && thread_seconds() < end;) os_yield(100);
+    CHECK_EQ(held_bytes(), 0); /* nobody has called anything meanwhile */
+    CHECK(release(p));
+}
+
+/* Before there is somebody who gives back in time, nothing is held; after a few decommits the next commit has him come. */
+static void keeper_first(void) {
+    char *p = reserve(64 * KIB);
+    CHECK(!keeper_started());
+    for (int i = 0; i < 100 && held_bytes() == 0; i++) CHECK(commit(p, 64 * KIB) && decommit(p, 64 * KIB));
+    CHECK(keeper_started() && held_bytes() == 64 * KIB);
+    CHECK(release(p));
+    CHECK_EQ(taken(), 0);
 }
 
 /* ---- Refusals ----------------------------------------------------------------------------------------------------- */
@@ -354,6 +359,7 @@ int main(void) {
     if (__builtin_cpu_supports("avx2")) zeroing(zero_avx2);
     if (__builtin_cpu_supports("avx512f")) zeroing(zero_avx512);
     CHECK(zero_here != NULL);
+    keeper_first();
     decommitted_pages();
     other_protections();
     trim_gives_back();
