@@ -9,7 +9,6 @@
  * A new allocation is nobody else's until its span is published, which is the last step; each step before has its way back.
  * The other three jobs hold their pages (range_lock) while they act.
  */
-#include "core/keeper.h"
 #include "core/region.h"
 #include "os/os.h"
 #include "vm/ahead.h"
@@ -104,7 +103,6 @@ static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t
     bool plain = !base && !(type & ~(DWORD)(MEM_COMMIT | MEM_RESERVE)) && type & MEM_COMMIT && state == PG_READWRITE;
     if (plain && spans_take(count_pages, result)) return ST_OK;
     if (!base && (plain || type == MEM_RESERVE) && alloc_kept(count_pages, plain, state, result)) return ST_OK;
-    if (keeper_due()) keeper_wanted();
     enum status status = alloc_make(base, count_pages, type, state, result);
     /* What this thread keeps at hand, or the process holds, may lie where the caller wants to be, or be what is missing. */
     if (status != ST_OK && spans_flush() + held_give_back(0) != 0) status = alloc_make(base, count_pages, type, state, result);
@@ -128,7 +126,6 @@ static enum status commit_try(const struct range *r, uint8_t state) {
 /* With the range locked. */
 static enum status commit_locked(const struct range *r, uint8_t state) {
     if (range_is(r, state)) return ST_OK;
-    if (keeper_due()) keeper_wanted();
     if (prot_writable(state)) ahead_of_commit(r);
     enum status status = commit_try(r, state);
     /* What is missing may be what others hold. */

@@ -28,15 +28,15 @@
 #define OFTEN_MOST 128u
 #define BOUND_MOST ((uint64_t)256 << 20)
 #define BOUND_SHARE 32u /* of the machine's memory */
+#define LOOK_MS 250u
 #define LOAD_HIGH 90u   /* percent: nothing is held then */
-#define PASS_MS 250u
 
 /* A note as one word: first page:35, count_pages - 1:10, often:1, stamp:18. 0: none (no note is of page 0). */
 static uint64_t notes[NOTES];
 static uint64_t often_count;
 static uint64_t held_sum;
 static uint64_t bound_bytes;
-static uint64_t pass_ms;
+static uint64_t looked_ms;
 static uint32_t refused; /* the machine is short of memory */
 
 static uint64_t stamp_now(void) { return os_clock_ms() / STAMP_MS & STAMP_MASK; }
@@ -86,28 +86,32 @@ void held_uncharge(uint64_t bytes) {
 
 uint64_t held_bytes(void) { return atom_load_rlx_u64(&held_sum); } /* rlx: a figure */
 
-/* Gives back what is too old, and all where the machine is short of memory. The keeper's job. */
+/* Gives back what is too old. The keeper's job, who has no more than a stack: it only makes system calls. */
 static bool pass(void) {
-    struct os_memory memory;
-    if (held_bytes() == 0 && !atom_load_rlx_u32(&refused)) return false; /* rlx: advice */
-    bool high = os_memory_load(&memory) == ST_OK && memory.load_percent >= LOAD_HIGH;
-    atom_store_rlx_u32(&refused, high); /* rlx: advice */
-    held_give_back(high ? 0 : HELD_MS);
-    return held_bytes() != 0 || high;
+    held_give_back(HELD_MS);
+    return held_bytes() != 0;
 }
 
-bool held_welcome(bool request) {
-    if (!keeper_started()) {
-        if (!request) {
+/* Now and then looks how the machine is. */
+static void load_look(void) {
+    uint64_t now = os_clock_ms(), seen = atom_load_rlx_u64(&looked_ms); /* rlx: the CAS decides */
+    if (now - seen < LOOK_MS || !atom_cas_acqrel_u64(&looked_ms, &seen, now)) return;
+    struct os_memory memory;
+    bool high = os_memory_load(&memory) == ST_OK && memory.load_percent >= LOAD_HIGH;
+    atom_store_rlx_u32(&refused, high); /* rlx: advice */
+    if (high) held_give_back(0);
+}
+
+bool held_welcome(bool much) {
+    if (!keeper_runs()) {
+        if (much) {
+            keeper_wanted();
+        } else {
             keeper_missed();
-            return false;
         }
-        keeper_wanted();
     }
-    if (!keeper_runs()) { /* there is no thread to be had: those that come along do its work */
-        uint64_t now = os_clock_ms(), seen = atom_load_rlx_u64(&pass_ms); /* rlx: the CAS decides */
-        if (now - seen >= PASS_MS && atom_cas_acqrel_u64(&pass_ms, &seen, now)) pass();
-    }
+    if (!keeper_runs()) return false;
+    load_look();
     return !atom_load_rlx_u32(&refused); /* rlx: advice */
 }
 

@@ -52,10 +52,10 @@ void held_uncharge(uint64_t bytes);
 uint64_t held_bytes(void);
 
 /*
- * Is it a time to hold anything? There has to be a keeper (core/keeper.h), who gives it back in time; a request for memory may
- * have it started. Where there is none to be had, this gives back what is too old now and then.
+ * Is it a time to hold anything? There has to be a keeper (core/keeper.h), who gives it back in time. Where there is none yet, he
+ * comes when this has been asked a few times, or at once for much.
  */
-bool held_welcome(bool request);
+bool held_welcome(bool much);
 
 /*
  * Gives back what has been held for longer than that; 0: all. Never waits: what other calls are busy with stays. Returns the
