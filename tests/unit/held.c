@@ -305,7 +305,7 @@ static bool stop;
 
 static void *churn(void *context) {
     char *own = shared + (uintptr_t)context * 128 * KIB;
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 1000; i++) {
         size_t size = (size_t)(i % 16 + 1) * PAGE;
         if (!CHECK(commit(own, size) && is_zero(own, size))) break;
         memset(own, 1, size);
