@@ -160,6 +160,14 @@ typedef struct HM_OPTIONS {
      * bytes.
      */
     SIZE_T cbAllCaches;
+    /*
+     * The most bytes of memory that the process holds although nobody has it committed, so that committing it costs no page
+     * faults: pages decommitted a moment ago, the rest of the 2 MiB that a growing reservation has reached (Linux), and released
+     * allocations of more than 1 MiB. They fault like any reserved or free page, and go back to the system within seconds.
+     * 0 for the default: a 32nd of the machine's or the control group's memory, at most 256 MiB; 1 to hold none. The tightest
+     * value that any manager was made with holds for the process. Environment: HOSTMEM_HELD, in bytes.
+     */
+    SIZE_T cbHeld;
 } HM_OPTIONS;
 
 /*

@@ -6,6 +6,7 @@
 #include "hostmem.h"
 #include "policy/stats.h"
 #include "vm/error.h"
+#include "vm/held.h"
 
 BOOL WINAPI HmGetStats(HM_STATS *stats) {
     if (!stats) return error_report(ST_NOT_WRITABLE);
@@ -17,5 +18,5 @@ BOOL WINAPI HmGetStats(HM_STATS *stats) {
 SIZE_T WINAPI HmTrim(void) {
     uint64_t spans = cache_flush_mine(CACHE_SPANS);
     cache_flush_all();
-    return (SIZE_T)spans + heap_trim();
+    return (SIZE_T)(spans + held_give_back(0)) + heap_trim();
 }

@@ -26,10 +26,21 @@ enum {
     PG_NOCACHE = 0x20,
     PG_WRITECOMBINE = 0x40,
     PG_STATE_MASK = 0x7f, /* what two pages must share to be one run of a query */
-    PG_RESET = 0x80       /* the content was given up by MEM_RESET and may have been dropped */
+    PG_RESET = 0x80,      /* the content was given up by MEM_RESET and may have been dropped */
+
+    /* Of a page that is not committed (vm/held.h): */
+    PG_HELD = 0x80, /* the system still backs it; whoever commits it zeroes it */
+    PG_CLEAN = 0x40 /* and it is zero already */
 };
 
 static inline bool prot_committed(uint8_t state) { return (state & PG_BASE_MASK) != 0; }
+static inline bool prot_held(uint8_t state) { return (state & (PG_BASE_MASK | PG_HELD)) == PG_HELD; }
+
+/* Committed, writable, unguarded: can the engine itself write there? */
+static inline bool prot_writable(uint8_t state) {
+    uint8_t base = state & PG_BASE_MASK;
+    return (base == PG_READWRITE || base == PG_EXECUTE_READWRITE) && !(state & PG_GUARD);
+}
 
 /* What Win32 reports for the byte; 0 for a page that is not committed. */
 static inline DWORD prot_to_win32(uint8_t state) {

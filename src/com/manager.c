@@ -14,6 +14,7 @@
 #include "core/region.h"
 #include "os/os.h"
 #include "policy/notify.h"
+#include "vm/held.h"
 #include "vm/query.h"
 #include "vm/vm.h"
 
@@ -157,6 +158,8 @@ HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManag
     if (environment != 0) region_limit_set(environment);
     if (known.cbMaxAddressSpace != 0) region_limit_set(known.cbMaxAddressSpace);
     cache_bound_set(known.cbThreadCache, known.cbAllCaches);
+    held_bound_set(os_environment_bytes("HOSTMEM_HELD"));
+    held_bound_set(known.cbHeld);
     manager->face.lpVtbl = (IHostMemoryManagerVtbl *)&manager_methods;
     manager->references = 1;
     *out = &manager->face;

@@ -103,10 +103,16 @@ static void keeper_run(void) {
     }
 }
 
+static uint64_t fork_told; /* void (*)(void) */
+
+void keeper_on_fork(void (*told)(void)) { atom_store_rel_u64(&fork_told, (uint64_t)(uintptr_t)told); /* rel: it is ready */ }
+
 static void forked(void) {
+    void (*told)(void) = (void (*)(void))(uintptr_t)atom_load_acq_u64(&fork_told); /* acq: as above */
     /* rlx: the child has one thread. */
     if (atom_load_rlx_u32(&state) != FAILED) atom_store_rlx_u32(&state, NONE);
     cache_after_fork();
+    if (told) told();
 }
 
 void keeper_missed(void) {

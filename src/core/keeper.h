@@ -22,6 +22,9 @@ bool keeper_runs(void);
  */
 void keeper_wake(bool (*job)(void));
 
+/* Has told() called in a child made by fork, where there is no keeper any more; one function for the process. */
+void keeper_on_fork(void (*told)(void));
+
 /* One round, by whoever calls. Returns whether there may be more to do soon. */
 bool keeper_round(void);
 

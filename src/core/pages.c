@@ -160,6 +160,22 @@ void pages_unlock(struct page first, uint64_t count) {
     busy_each(first, count, busy_give);
 }
 
+bool pages_try_lock(struct page first, uint64_t count) {
+    for (uint64_t done = 0; done < count;) {
+        struct stretch s = stretch_at((struct page){first.n + done}, count - done);
+        size_t bit = s.first % 64, part = 64 - bit < s.count ? 64 - bit : s.count;
+        uint64_t *word = &s.slot->busy[s.first / 64], bits = bits_from(bit, part);
+        uint64_t seen = atom_load_rlx_u64(word); /* rlx: the CAS decides; acq as in busy_take */
+        while (!(seen & bits) && !atom_cas_acqrel_u64(word, &seen, seen | bits)) continue;
+        if (seen & bits) {
+            if (done) pages_unlock(first, done);
+            return false;
+        }
+        done += part;
+    }
+    return true;
+}
+
 bool pages_busy(struct page first, uint64_t count) {
     while (count > 0) {
         struct stretch s = stretch_at(first, count);

@@ -32,6 +32,7 @@ bool pages_busy(struct page first, uint64_t count);
  * other.
  */
 void pages_lock(struct page first, uint64_t count);
+bool pages_try_lock(struct page first, uint64_t count); /* takes all of them or none, and never waits */
 void pages_unlock(struct page first, uint64_t count);
 
 #endif

@@ -12,15 +12,16 @@
 #include "base/atom.h"
 #include "os/os.h"
 
-static const char *fault_function;
-static uint64_t fault_nth; /* 0: none */
-static bool fault_sticky;
+static uint64_t fault_function; /* const char *, 0 for any */
+static uint64_t fault_nth;      /* 0: none */
+static uint32_t fault_sticky;
 static uint64_t fault_count;
 
 void os_fault_set(const char *function, long nth, bool sticky) {
-    fault_function = function;
-    fault_sticky = sticky;
-    atom_store_rlx_u64(&fault_count, 0); /* rlx: the tests choose while no other thread calls */
+    /* rlx: the tests choose while no other thread calls, but for the keeper, whose calls count or not. */
+    atom_store_rlx_u64(&fault_function, (uint64_t)(uintptr_t)function);
+    atom_store_rlx_u32(&fault_sticky, sticky);
+    atom_store_rlx_u64(&fault_count, 0);
     atom_store_rel_u64(&fault_nth, nth > 0 ? (uint64_t)nth : 0);
 }
 
@@ -30,10 +31,11 @@ long os_fault_calls(void) {
 
 /* Is this call chosen? */
 static bool fails(const char *function) {
-    if (fault_function && strcmp(function, fault_function) != 0) return false;
+    const char *chosen = (const char *)(uintptr_t)atom_load_rlx_u64(&fault_function); /* rlx: see os_fault_set */
+    if (chosen && strcmp(function, chosen) != 0) return false;
     uint64_t n = atom_add_acqrel_u64(&fault_count, 1) + 1;
     uint64_t nth = atom_load_acq_u64(&fault_nth);
-    return nth && (n == nth || (fault_sticky && n > nth));
+    return nth && (n == nth || (atom_load_rlx_u32(&fault_sticky) && n > nth)); /* rlx: the same */
 }
 
 #define REAL(name) os_real_##name
@@ -56,6 +58,8 @@ FAILING(reserve, (uintptr_t wanted, size_t size, size_t align, unsigned needs, u
         (wanted, size, align, needs, state, start), ST_NO_ADDRESS_SPACE)
 FAILING(commit, (uintptr_t address, size_t size, uint8_t state), (address, size, state), ST_COMMIT_LIMIT)
 FAILING(decommit, (uintptr_t address, size_t size), (address, size), ST_NO_MEMORY)
+FAILING(hold, (uintptr_t address, size_t size, bool often), (address, size, often), ST_COMMIT_LIMIT)
+FAILING(back, (uintptr_t address), (address), ST_NO_MEMORY)
 FAILING(protect, (uintptr_t address, size_t size, uint8_t state), (address, size, state), ST_COMMIT_LIMIT)
 FAILING(reset, (uintptr_t address, size_t size, uint8_t *given_up), (address, size, given_up), ST_NOT_SUPPORTED)
 FAILING(reset_undo, (uintptr_t address, size_t size), (address, size), ST_BAD_ADDRESS)

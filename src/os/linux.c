@@ -2,8 +2,9 @@
  * linux.c - the contract of os.h on Linux.
  *
  * Reserved address space is a private, anonymous, PROT_NONE mapping without swap reservation (MAP_NORESERVE); commit and
- * protect are mprotect; decommit is mprotect to PROT_NONE and MADV_DONTNEED, in that order: the first can fail (it may need to
- * split a mapping, and a process has 65,530 of them) and then nothing has changed, the second cannot fail on such memory.
+ * protect are mprotect; decommit puts a new mapping of that kind in the place. Where that is refused (it may need to split a
+ * mapping, and a process has 65,530 of them), it is mprotect to PROT_NONE and MADV_DONTNEED, in that order: the first can fail
+ * and then nothing has changed, the second cannot fail on such memory.
  *
  * Answers about foreign memory come from the kernel's map of the process: by the PROCMAP_QUERY request where the kernel has it
  * (Linux 6.11), which costs one system call beyond opening the file, else by reading the map as text. Both use the stack only.
@@ -136,14 +137,16 @@ enum status OS_FUNCTION(commit)(uintptr_t address, size_t size, uint8_t state) {
 }
 
 enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
-    enum status status = protect_range(address, size, PROT_NONE);
-    if (status != ST_OK) return ST_NO_MEMORY;
+    int error;
+    /* One call does both: what was mapped goes, and what takes its place is like the rest of the reservation. */
+    if (map(address, size, PROT_NONE, RESERVE_FLAGS | MAP_FIXED, &error)) return ST_OK;
+    /* Refused where a limit on mappings or locked memory is reached; the other way needs less. */
+    if (protect_range(address, size, PROT_NONE) != ST_OK) return ST_NO_MEMORY;
     int kept = errno;
     int failed = madvise((void *)address, size, MADV_DONTNEED);
     errno = kept;
-    /* Refused for locked pages only. Nobody can reach these any more, but they must not come back with their content. */
+    /* Refused for locked pages. Nobody can reach these any more, but they must not come back with their content. */
     if (failed) {
-        int error;
         HM_CHECK(map(address, size, PROT_NONE, RESERVE_FLAGS | MAP_FIXED, &error) != NULL);
     }
     return ST_OK;
@@ -154,6 +157,17 @@ void OS_FUNCTION(discard)(uintptr_t address, size_t size) {
     /* Refused for pages that are locked in memory. They stay, then, but as zeros. */
     if (madvise((void *)address, size, MADV_DONTNEED)) memset((void *)address, 0, size);
     errno = kept;
+}
+
+enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
+    int kept = errno;
+    /*
+     * A range that differs from its neighbours in its advice stays a mapping of its own. Giving and taking access then neither
+     * splits nor joins mappings, which is a third of the cost. The advice itself means nothing for such memory.
+     */
+    if (often) madvise((void *)address, size, MADV_RANDOM);
+    errno = kept;
+    return protect_range(address, size, PROT_NONE);
 }
 
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {

@@ -54,6 +54,20 @@ enum status os_decommit(uintptr_t address, size_t size);
  */
 void os_discard(uintptr_t address, size_t size);
 
+/*
+ * Takes access away from committed pages, and keeps their content until os_commit or os_decommit. often: this very range will
+ * come and go many times, which may be prepared for. Fails as os_commit does.
+ */
+enum status os_hold(uintptr_t address, size_t size, bool often);
+
+/*
+ * Puts memory behind one block of OS_BLOCK_BYTES, aligned to its size, of pages that are not committed and have no content,
+ * by one fault: they still fault until they are committed, and then read as zero. ST_NOT_SUPPORTED, ST_NO_MEMORY: nothing is
+ * gained.
+ */
+#define OS_BLOCK_BYTES ((size_t)2 << 20)
+enum status os_back(uintptr_t address);
+
 /* Gives committed pages another state. Fails as os_commit does. */
 enum status os_protect(uintptr_t address, size_t size, uint8_t state);
 

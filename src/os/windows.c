@@ -121,6 +121,20 @@ enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
 
 void OS_FUNCTION(discard)(uintptr_t address, size_t size) { memset((void *)address, 0, size); }
 
+enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
+    (void)often;
+    DWORD before = GetLastError();
+    DWORD old;
+    enum status status = VirtualProtect((void *)address, size, PAGE_NOACCESS, &old) ? ST_OK : status_of_last_error();
+    SetLastError(before);
+    return status;
+}
+
+enum status OS_FUNCTION(back)(uintptr_t address) {
+    (void)address; /* pages that are not committed have no memory here, and committing them is the expensive part */
+    return ST_NOT_SUPPORTED;
+}
+
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
     DWORD before = GetLastError();
     DWORD old;

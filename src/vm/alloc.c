@@ -11,7 +11,8 @@
  */
 #include "core/region.h"
 #include "os/os.h"
-#include "vm/range.h"
+#include "vm/ahead.h"
+#include "vm/keep.h"
 #include "vm/spans.h"
 #include "vm/vm.h"
 
@@ -86,23 +87,35 @@ static enum status alloc_make(uintptr_t base, uint64_t count_pages, DWORD type, 
     return ST_OK;
 }
 
+/* One of that size that was released lately. */
+static bool alloc_kept(uint64_t count_pages, bool commit, uint8_t state, uintptr_t *result) {
+    struct granule first;
+    if (!keep_take(count_pages, commit, &first)) return false;
+    space_publish(first, (struct span){.count_pages = count_pages, .state = state, .kind = SPAN_VM});
+    *result = granule_address(first);
+    return true;
+}
+
 static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t state, uintptr_t *result) {
     uintptr_t base = align_down(address, GRANULE_BYTES);
     if (!range_sane(base, (address - base) + size)) return ST_BAD_ARGUMENT;
     uint64_t count_pages = (align_up(address + size, PAGE_BYTES) - base) >> PAGE_SHIFT;
     bool plain = !base && !(type & ~(DWORD)(MEM_COMMIT | MEM_RESERVE)) && type & MEM_COMMIT && state == PG_READWRITE;
     if (plain && spans_take(count_pages, result)) return ST_OK;
+    if (!base && (plain || type == MEM_RESERVE) && alloc_kept(count_pages, plain, state, result)) return ST_OK;
     enum status status = alloc_make(base, count_pages, type, state, result);
-    /* What this thread keeps at hand may lie where the caller wants to be, or be what is missing. */
-    if (status != ST_OK && spans_flush() != 0) status = alloc_make(base, count_pages, type, state, result);
+    /* What this thread keeps at hand, or the process holds, may lie where the caller wants to be, or be what is missing. */
+    if (status != ST_OK && spans_flush() + held_give_back(0) != 0) status = alloc_make(base, count_pages, type, state, result);
     return status;
 }
 
-/* With the range locked. */
-static enum status commit_locked(const struct range *r, uint8_t state) {
-    if (range_is(r, state)) return ST_OK;
+/* With the range locked: commits it, and puts it back if that fails. */
+static enum status commit_try(const struct range *r, uint8_t state) {
+    struct tally t = held_tally(r->first, r->count);
+    if (!held_before_commit(r, &t, state)) return ST_NO_MEMORY;
     enum status status = os_commit(range_address(r), range_bytes(r), state);
     if (status == ST_OK) {
+        if (prot_writable(state)) held_after_commit(r, &t);
         range_fill(r, state);
     } else {
         range_restore(r);
@@ -110,10 +123,14 @@ static enum status commit_locked(const struct range *r, uint8_t state) {
     return status;
 }
 
-/* Runs of pages that may lose their content: committed, writable, unguarded. */
-static bool can_reset(uint8_t state) {
-    uint8_t base = state & PG_BASE_MASK;
-    return (base == PG_READWRITE || base == PG_EXECUTE_READWRITE) && !(state & PG_GUARD);
+/* With the range locked. */
+static enum status commit_locked(const struct range *r, uint8_t state) {
+    if (range_is(r, state)) return ST_OK;
+    if (prot_writable(state)) ahead_of_commit(r);
+    enum status status = commit_try(r, state);
+    /* What is missing may be what others hold. */
+    if (status != ST_OK && held_give_back(0) != 0) status = commit_try(r, state);
+    return status;
 }
 
 /* With the range locked. MEM_RESET is advice: a run for which the system cannot take it keeps its content. */
@@ -124,7 +141,7 @@ static enum status reset_locked(const struct range *r) {
         uint8_t state = pages_state(p);
         uint64_t left = r->count - done;
         uint64_t run = pages_run(p, left < OS_RESET_PAGES ? left : OS_RESET_PAGES, PG_STATE_MASK);
-        if (can_reset(state) && os_reset(page_address(p), (size_t)run << PAGE_SHIFT, given_up) == ST_OK) {
+        if (prot_writable(state) && os_reset(page_address(p), (size_t)run << PAGE_SHIFT, given_up) == ST_OK) {
             for (uint64_t i = 0; i < run; i++) {
                 struct page one = {p.n + i};
                 if (given_up[i]) pages_fill(one, 1, pages_state(one) | PG_RESET);
@@ -142,9 +159,9 @@ static enum status undo_locked(const struct range *r) {
         struct page p = {r->first.n + done};
         uint8_t state = pages_state(p);
         uint64_t run = pages_run(p, r->count - done, 0xff);
-        if (state & PG_RESET) {
+        if (prot_committed(state) && state & PG_RESET) {
             /* A page that cannot be written any more cannot be asked: take it for lost. */
-            enum status one = can_reset(state) ? os_reset_undo(page_address(p), (size_t)run << PAGE_SHIFT) : ST_BAD_ADDRESS;
+            enum status one = prot_writable(state) ? os_reset_undo(page_address(p), (size_t)run << PAGE_SHIFT) : ST_BAD_ADDRESS;
             if (one != ST_OK) status = one;
             pages_fill(p, run, state & PG_STATE_MASK);
         }

@@ -1,35 +1,45 @@
 /*
  * free.c - VirtualFree: decommit of pages, release of an allocation.
  *
- * Both hold their pages. A release holds all pages of the allocation, so every call that was at work on one of them has finished
+ * Both lock their pages. A release locks all pages of the allocation, so every call that was at work on one of them has finished
  * and every later one finds the span gone. The order of a release: content and access go (the only step that the system can
- * refuse, and then nothing has changed), page bytes to 0, span retracted, pages let go, granules back to the region.
+ * refuse, and then nothing has changed), page bytes to 0, span retracted, pages let go, granules back to the region. What may be
+ * wanted again soon is held (held.h), or kept whole (keep.h).
  */
 #include "core/region.h"
 #include "os/os.h"
+#include "vm/keep.h"
 #include "vm/range.h"
 #include "vm/spans.h"
 #include "vm/vm.h"
 
-/* With the range locked: drops what is committed, if anything. */
-static enum status decommit_locked(const struct range *r) {
-    if (pages_run(r->first, r->count, PG_STATE_MASK) == r->count && !prot_committed(pages_state(r->first))) return ST_OK;
+/* With the range locked: takes content and access from all of it, and gives back what was held. */
+static enum status empty_locked(const struct range *r, const struct tally *t) {
+    if (t->committed + t->held == 0) return ST_OK;
     enum status status = os_decommit(range_address(r), range_bytes(r));
     if (status == ST_OK) {
         pages_fill(r->first, r->count, PG_NONE);
+        held_uncharge(t->held << PAGE_SHIFT);
     } else {
         range_restore(r);
     }
     return status;
 }
 
+/* With the range locked: what is committed goes, to stay held if that is worth it. */
+static enum status decommit_locked(const struct range *r) {
+    struct tally t = held_tally(r->first, r->count);
+    if (t.committed == 0 || held_keep(r, &t)) return ST_OK;
+    return empty_locked(r, &t);
+}
+
 /* A reservation in large pages goes as a whole; everything else is emptied first. */
-static enum status release_locked(const struct range *r) {
+static enum status release_locked(const struct range *r, const struct tally *t) {
     if (r->owner.span.flags & (SPAN_LARGE_PAGES | SPAN_PHYSICAL)) {
         pages_fill(r->first, r->count, PG_NONE);
         return ST_OK;
     }
-    return decommit_locked(r);
+    return empty_locked(r, t);
 }
 
 /* Which kind of memory that is not ours the caller wants to free: Win32 has two answers. */
@@ -49,12 +59,18 @@ static enum status free_release(uintptr_t address) {
         if (page_of(address).n != r.first.n) return ST_BAD_ADDRESS;
         if (spans_leave(&r.owner)) return ST_OK;
     } while (!range_lock(&r));
-    enum status status = release_locked(&r);
-    if (status == ST_OK) HM_CHECK(space_retract(&r.owner)); /* nobody else can: the pages are held */
+    struct tally t = held_tally(r.first, r.count);
+    bool keep = keep_prepare(&r, &t);
+    enum status status = keep ? ST_OK : release_locked(&r, &t);
+    if (status == ST_OK) HM_CHECK(space_retract(&r.owner)); /* nobody else can: the pages are locked */
     range_unlock(&r);
     if (status != ST_OK) return status;
     struct run run = {r.owner.head, r.count, r.owner.span.flags & SPAN_SYSTEM};
-    region_release(&run);
+    if (keep) {
+        keep_store(run.first, run.count_pages);
+    } else {
+        region_release(&run);
+    }
     return ST_OK;
 }
 

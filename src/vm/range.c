@@ -7,17 +7,19 @@
 #include "vm/range.h"
 
 #include "os/os.h"
+#include "vm/held.h"
 
 void range_restore(const struct range *r) {
     for (uint64_t done = 0; done < r->count;) {
         struct page p = {r->first.n + done};
-        uint64_t run = pages_run(p, r->count - done, PG_STATE_MASK);
         uint8_t state = pages_state(p);
+        uint64_t run = pages_run(p, r->count - done, prot_committed(state) ? PG_STATE_MASK : PG_BASE_MASK | PG_HELD);
         /* Best effort: where even this is refused, a page that should fault stays accessible until its next call. */
         if (prot_committed(state)) {
             os_protect(page_address(p), (size_t)run << PAGE_SHIFT, state & PG_STATE_MASK);
-        } else {
-            os_decommit(page_address(p), (size_t)run << PAGE_SHIFT);
+        } else if (os_decommit(page_address(p), (size_t)run << PAGE_SHIFT) == ST_OK && prot_held(state)) {
+            pages_fill(p, run, PG_NONE);
+            held_uncharge(run << PAGE_SHIFT);
         }
         done += run;
     }
@@ -26,8 +28,9 @@ void range_restore(const struct range *r) {
 void range_fill(const struct range *r, uint8_t state) {
     for (uint64_t done = 0; done < r->count;) {
         struct page p = {r->first.n + done};
-        uint64_t run = pages_run(p, r->count - done, PG_RESET);
-        pages_fill(p, run, state | (pages_state(p) & PG_RESET));
+        uint64_t run = pages_run(p, r->count - done, 0xff);
+        uint8_t before = pages_state(p);
+        pages_fill(p, run, state | (prot_committed(before) ? before & PG_RESET : 0));
         done += run;
     }
 }

@@ -59,8 +59,8 @@ static void test_options(void) {
     } options;
     IHostMemoryManager *m = NULL;
     memset(&options, 0, sizeof options);
-    SIZE_T good[] = {sizeof(HM_OPTIONS), sizeof options};
-    for (int i = 0; i < 2; i++) {
+    SIZE_T good[] = {offsetof(HM_OPTIONS, cbHeld), sizeof(HM_OPTIONS), sizeof options};
+    for (int i = 0; i < 3; i++) {
         options.known.cbSize = good[i];
         CHECK(HmCreateMemoryManager(&options.known, &m) == S_OK && m != NULL);
         if (m != NULL) CHECK_EQ(m->lpVtbl->Release(m), 0);

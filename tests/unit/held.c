@@ -1,0 +1,380 @@
+/*
+ * Memory that the system still backs although nobody has it committed: that nobody can tell, except by its speed. Pages fault
+ * while they are held, are zero when they are committed again, and go back to the system when asked, in time, and when there are
+ * too many. And nothing is lost where the system refuses a call.
+ */
+#include <string.h>
+
+#include "check.h"
+#include "core/keeper.h"
+#include "core/region.h"
+#include "hostmem.h"
+#include "os/fault.h"
+#include "os/os.h"
+#include "probe.h"
+#include "thread.h"
+#include "vm/ahead.h"
+#include "vm/keep.h"
+
+#define zero_used zero_here /* the file once more, for the variants that this processor does not choose */
+#include "core/zero.c"
+#undef zero_used
+
+#define KIB 1024u
+#define MIB (1024u * KIB)
+#define PAGE 4096u
+
+static size_t taken(void) {
+    struct region_totals totals;
+    HmTrim();
+    region_totals(&totals);
+    return totals.granules_taken;
+}
+
+static char *reserve(size_t size) { return HmVirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE); }
+static bool commit(char *p, size_t size) { return HmVirtualAlloc(p, size, MEM_COMMIT, PAGE_READWRITE) == p; }
+static bool decommit(char *p, size_t size) { return HmVirtualFree(p, size, MEM_DECOMMIT); }
+static bool release(char *p) { return HmVirtualFree(p, 0, MEM_RELEASE); }
+
+static bool is_zero(const char *p, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        if (p[i] != 0) return false;
+    }
+    return true;
+}
+
+static bool is_reserved(const char *p, size_t size) {
+    MEMORY_BASIC_INFORMATION info;
+    return HmVirtualQuery(p, &info, sizeof info) && info.State == MEM_RESERVE && info.Protect == 0 && info.RegionSize >= size;
+}
+
+static size_t committed(void) {
+    HM_STATS stats = {.cbSize = sizeof stats};
+    return HmGetStats(&stats) ? stats.cbCommitted : 0;
+}
+
+/* ---- In place ----------------------------------------------------------------------------------------------------- */
+
+static void decommitted_pages(void) {
+    char *p = reserve(MIB), *here = p + 256 * KIB;
+    uint64_t before = held_bytes();
+    for (int round = 0; round < 4; round++) { /* the second time the range is prepared for coming and going */
+        CHECK(commit(here, 64 * KIB) && is_zero(here, 64 * KIB));
+        CHECK_EQ(held_bytes(), before);
+        memset(here, 0x5a, 64 * KIB);
+        CHECK(decommit(here, 64 * KIB));
+        CHECK_EQ(held_bytes(), before + 64 * KIB);
+        CHECK(probe('r', here) == PROBE_FAULT && probe('w', here + 60 * KIB) == PROBE_FAULT);
+        CHECK(is_reserved(here, 64 * KIB));
+        CHECK_EQ(committed(), 0);
+    }
+    /* A part of it; with a neighbour that is not held; over committed pages, which keep their content. */
+    CHECK(commit(here + 8 * KIB, 8 * KIB) && is_zero(here + 8 * KIB, 8 * KIB));
+    here[8 * KIB] = 7;
+    CHECK(is_reserved(here, 8 * KIB) && probe('r', here + 16 * KIB) == PROBE_FAULT);
+    CHECK(commit(here - 64 * KIB, 192 * KIB) && here[8 * KIB] == 7 && is_zero(here - 64 * KIB, 72 * KIB));
+    here[8 * KIB] = 0;
+    CHECK(is_zero(here, 128 * KIB));
+    CHECK_EQ(held_bytes(), before);
+    /* The fill of MEM_RESET does not outlive a decommit. */
+    CHECK(HmVirtualAlloc(here, 64 * KIB, MEM_RESET, PAGE_READWRITE) == here && decommit(here, 64 * KIB));
+    CHECK(HmVirtualAlloc(here, 64 * KIB, MEM_RESET_UNDO, PAGE_READWRITE) == here || HmGetLastError() != 0);
+    CHECK(commit(here, 64 * KIB) && is_zero(here, 64 * KIB));
+    CHECK(release(p));
+    CHECK_EQ(taken(), 0);
+    CHECK_EQ(held_bytes(), 0);
+}
+
+/* What is held can be committed with any protection. */
+static void other_protections(void) {
+    static const DWORD protections[] = {PAGE_NOACCESS, PAGE_READONLY, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE,
+                                        PAGE_READWRITE | PAGE_GUARD};
+    for (size_t i = 0; i < sizeof protections / sizeof *protections; i++) {
+        char *p = reserve(64 * KIB);
+        DWORD old;
+        CHECK(commit(p, 64 * KIB));
+        memset(p, 1, 64 * KIB);
+        CHECK(decommit(p, 64 * KIB) && held_bytes() == 64 * KIB);
+        CHECK(HmVirtualAlloc(p, 64 * KIB, MEM_COMMIT, protections[i]) == p);
+        CHECK_EQ(held_bytes(), 0);
+        CHECK(HmVirtualProtect(p, 64 * KIB, PAGE_READWRITE, &old) && old == protections[i]);
+        CHECK(is_zero(p, 64 * KIB));
+        CHECK(release(p));
+    }
+}
+
+static void trim_gives_back(void) {
+    char *p = reserve(4 * MIB);
+    CHECK(commit(p, 4 * MIB));
+    memset(p, 3, 4 * MIB);
+    for (size_t at = 0; at < 4 * MIB; at += 128 * KIB) CHECK(decommit(p + at, 64 * KIB));
+    CHECK_EQ(held_bytes(), 2 * MIB);
+    CHECK_EQ(held_give_back(60 * 1000), 0); /* not that old */
+    CHECK_EQ(held_bytes(), 2 * MIB);
+    CHECK(HmTrim() >= 2 * MIB);
+    CHECK_EQ(held_bytes(), 0);
+    CHECK(p[64 * KIB] == 3 && commit(p, 4 * MIB) && p[64 * KIB] == 3);
+    for (size_t at = 0; at < 4 * MIB; at += 128 * KIB) CHECK(is_zero(p + at, 64 * KIB));
+    CHECK(release(p));
+    HmTrim();
+    CHECK_EQ(held_bytes(), 0);
+}
+
+/* ---- Growing ------------------------------------------------------------------------------------------------------ */
+
+static void growing(void) {
+    char *p = reserve(16 * MIB);
+    char *grown = p;
+    uint64_t most = 0;
+    for (; grown < p + 12 * MIB; grown += 64 * KIB) {
+        CHECK(commit(grown, 64 * KIB));
+        if (held_bytes() > most) most = held_bytes();
+        CHECK_EQ(committed(), (size_t)(grown - p) + 64 * KIB);
+        CHECK(probe('r', grown + 64 * KIB) == PROBE_FAULT && is_reserved(grown + 64 * KIB, 4 * MIB));
+        CHECK(grown[0] == 0 && is_zero(grown, 64 * KIB));
+        memset(grown, 1, 64 * KIB);
+    }
+    CHECK(most < OS_BLOCK_BYTES); /* never more ahead than one block */
+    CHECK(decommit(p + 3 * MIB, 64 * KIB) && probe('w', p + 3 * MIB) == PROBE_FAULT);
+    CHECK(commit(p + 3 * MIB, 64 * KIB) && is_zero(p + 3 * MIB, 64 * KIB));
+    CHECK(p[3 * MIB - 1] == 1 && p[3 * MIB + 64 * KIB] == 1);
+    CHECK(release(p));
+    HmTrim();
+    CHECK_EQ(held_bytes(), 0);
+}
+
+#ifndef _WIN32
+/* One reservation that grows far enough to show that blocks come where the system has them. */
+static void block_comes_at_once(void) {
+    char *p = reserve(16 * MIB);
+    uintptr_t block = align_up((uintptr_t)p, OS_BLOCK_BYTES) + OS_BLOCK_BYTES;
+    if (os_back(block) == ST_OK) {
+        CHECK(probe('r', (char *)block) == PROBE_FAULT);
+        for (char *at = p; at < (char *)block; at += 64 * KIB) CHECK(commit(at, 64 * KIB));
+        HmTrim();
+        CHECK(commit((char *)block, 64 * KIB));
+        CHECK_EQ(held_bytes(), OS_BLOCK_BYTES - 64 * KIB);
+        CHECK(HmTrim() >= OS_BLOCK_BYTES - 64 * KIB);
+    }
+    CHECK(release(p));
+    HmTrim();
+}
+#endif
+
+/* ---- Whole allocations -------------------------------------------------------------------------------------------- */
+
+static void kept_allocations(void) {
+    char *p = HmVirtualAlloc(NULL, 8 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    memset(p, 9, 8 * MIB);
+    CHECK(release(p));
+    CHECK_EQ(held_bytes(), 8 * MIB);
+    CHECK(probe('r', p) == PROBE_FAULT && !commit(p, PAGE) && !release(p));
+    MEMORY_BASIC_INFORMATION info;
+    CHECK(HmVirtualQuery(p, &info, sizeof info) && info.State == MEM_FREE);
+    char *again = HmVirtualAlloc(NULL, 8 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    CHECK(again == p && is_zero(again, 8 * MIB)); /* the same memory */
+    CHECK_EQ(held_bytes(), 0);
+    memset(again, 9, 8 * MIB);
+    CHECK(release(again));
+    char *grown = HmVirtualAlloc(NULL, 8 * MIB, MEM_RESERVE, PAGE_READONLY);
+    CHECK(grown == p && is_reserved(grown, 8 * MIB) && held_bytes() == 8 * MIB);
+    CHECK(HmVirtualQuery(p, &info, sizeof info) && info.AllocationProtect == PAGE_READONLY);
+    for (size_t at = 0; at < 4 * MIB; at += 64 * KIB) CHECK(commit(p + at, 64 * KIB) && is_zero(p + at, 64 * KIB));
+    CHECK_EQ(held_bytes(), 4 * MIB);
+    CHECK(HmTrim() >= 4 * MIB && is_zero(p, 4 * MIB)); /* the notes find what the reservation has */
+    CHECK(release(grown));
+    CHECK(HmTrim() >= 4 * MIB);
+    /* Where a kept one lies can be asked for. */
+    p = HmVirtualAlloc(NULL, 2 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    p[0] = 1;
+    CHECK(release(p) && held_bytes() == 2 * MIB);
+    CHECK(HmVirtualAlloc(p, 64 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE) == p && p[0] == 0);
+    CHECK(release(p));
+    CHECK_EQ(taken(), 0);
+    CHECK_EQ(held_bytes(), 0);
+}
+
+/* ---- Bounds ------------------------------------------------------------------------------------------------------- */
+
+static void bound_holds(void) {
+    held_bound_set(4 * MIB);
+    CHECK_EQ(held_bound(), 4 * MIB);
+    char *p = reserve(64 * MIB), *q[8];
+    CHECK(commit(p, 64 * MIB));
+    for (size_t at = 0; at < 64 * MIB; at += MIB) {
+        p[at] = 1;
+        CHECK(decommit(p + at, 512 * KIB));
+        CHECK(held_bytes() <= 4 * MIB && probe('r', p + at) == PROBE_FAULT);
+    }
+    CHECK_EQ(held_bytes(), 4 * MIB);
+    CHECK(commit(p, 64 * MIB));
+    for (size_t at = 0; at < 64 * MIB; at += MIB) CHECK_EQ(p[at], 0);
+    CHECK_EQ(held_bytes(), 0);
+    CHECK(release(p)); /* too large to be kept */
+    CHECK_EQ(held_bytes(), 0);
+    for (int i = 0; i < 8; i++) q[i] = HmVirtualAlloc(NULL, 2 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    for (int i = 0; i < 8; i++) CHECK(release(q[i]) && held_bytes() <= 4 * MIB);
+    CHECK_EQ(held_bytes(), 4 * MIB); /* the last two */
+    CHECK_EQ(taken(), 0);
+    held_bound_set(1);
+    p = reserve(64 * KIB);
+    CHECK(commit(p, 64 * KIB) && decommit(p, 64 * KIB) && held_bytes() == 0 && release(p));
+}
+
+static void time_gives_back(void) {
+    char *p = reserve(64 * KIB), *q = HmVirtualAlloc(NULL, 2 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    CHECK(commit(p, 64 * KIB) && decommit(p, 64 * KIB) && release(q) && held_bytes() == 2 * MIB + 64 * KIB);
+    for (double end = thread_seconds() + 20; held_bytes() != 0 && thread_seconds() < end;) os_yield(100);
+    CHECK_EQ(held_bytes(), 0); /* nobody has called anything meanwhile */
+    CHECK(release(p));
+}
+
+/* Before there is somebody who gives back in time, nothing is held; after a few decommits he comes. */
+static void keeper_first(void) {
+    char *p = reserve(64 * KIB);
+    CHECK(!keeper_runs());
+    CHECK(commit(p, 64 * KIB) && decommit(p, 64 * KIB) && held_bytes() == 0);
+    for (int i = 0; i < 100 && held_bytes() == 0; i++) CHECK(commit(p, 64 * KIB) && decommit(p, 64 * KIB));
+    CHECK(keeper_runs() && held_bytes() == 64 * KIB);
+    CHECK(release(p));
+    CHECK_EQ(taken(), 0);
+}
+
+/* ---- Refusals ----------------------------------------------------------------------------------------------------- */
+
+#ifdef HM_FAULT
+static void rest(double seconds) {
+    for (double end = thread_seconds() + seconds; thread_seconds() < end;) os_yield(100);
+}
+
+/* True while every call succeeded; what is committed is right at each step, or the test has failed. */
+static bool script(char **kept) {
+    char *p = *kept = reserve(8 * MIB);
+    if (!p) return false;
+    for (size_t at = 0; at < 5 * MIB; at += 128 * KIB) {
+        if (!commit(p + at, 128 * KIB)) return false;
+        CHECK(is_zero(p + at, 128 * KIB));
+        memset(p + at, 1, 128 * KIB);
+    }
+    if (!decommit(p, 64 * KIB)) return false;
+    if (!commit(p, 64 * KIB)) return false;
+    CHECK(is_zero(p, 64 * KIB) && p[64 * KIB] == 1);
+    if (!decommit(p, 64 * KIB)) return false;
+    CHECK(is_reserved(p, 64 * KIB) && p[64 * KIB] == 1);
+    HmTrim();
+    if (!HmVirtualAlloc(p, 64 * KIB, MEM_COMMIT, PAGE_READONLY)) return false;
+    CHECK(is_zero(p, 64 * KIB));
+    if (!release(p)) return false;
+    *kept = NULL;
+    p = *kept = HmVirtualAlloc(NULL, 8 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    if (!p) return false;
+    CHECK(is_zero(p, 8 * MIB));
+    p[0] = 1;
+    if (!release(p)) return false;
+    *kept = NULL;
+    return true;
+}
+
+static void every_call_fails(bool sticky) {
+    static const char *const functions[] = {"hold", "back", "commit", "decommit", NULL};
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
+        long met = 0;
+        if (f == 1) rest(1.1); /* after a refusal nothing is brought ahead for a second */
+        for (long n = 1; n < 2000; n++) {
+            char *kept = NULL;
+            os_fault_set(functions[f], n, sticky);
+            script(&kept);
+            bool done = os_fault_calls() < n;
+            os_fault_set(NULL, 0, false);
+            if (kept) CHECK(release(kept));
+            CHECK_EQ(taken(), 0);
+            CHECK_EQ(held_bytes(), 0);
+            CHECK_EQ(committed(), 0);
+            if (done) break;
+            met = n;
+        }
+        CHECK(met > 0 && met < 1999);
+    }
+}
+#endif
+
+/* ---- Threads ------------------------------------------------------------------------------------------------------ */
+
+static char *shared;
+static bool stop;
+
+static void *churn(void *context) {
+    char *own = shared + (uintptr_t)context * 128 * KIB;
+    for (int i = 0; i < 1000; i++) {
+        size_t size = (size_t)(i % 16 + 1) * PAGE;
+        if (!CHECK(commit(own, size) && is_zero(own, size))) break;
+        memset(own, 1, size);
+        if (!CHECK(decommit(own, size))) break;
+        if (i % 64 == 0) {
+            char *large = HmVirtualAlloc(NULL, 2 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+            CHECK(large && large[MIB] == 0);
+            large[MIB] = 1;
+            CHECK(release(large));
+        }
+    }
+    return NULL;
+}
+
+static void *trimmer(void *context) {
+    (void)context;
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) held_give_back(0);
+    return NULL;
+}
+
+static void racing(void) {
+    struct threads threads = {0}, trim = {0};
+    shared = reserve(MIB);
+    threads_start(&trim, trimmer, NULL);
+    for (uintptr_t i = 0; i < 4; i++) threads_start(&threads, churn, (void *)i);
+    threads_join(&threads);
+    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    threads_join(&trim);
+    CHECK(release(shared));
+    CHECK_EQ(taken(), 0);
+    CHECK_EQ(held_bytes(), 0);
+}
+
+/* ---- Zeroing ------------------------------------------------------------------------------------------------------ */
+
+static uint8_t area[4 * PAGE] __attribute__((aligned(4096)));
+
+static void zeroing(void (*zero)(uint8_t *start, size_t size)) {
+    for (size_t at = PAGE; at < 3 * PAGE; at++) { /* each byte alone */
+        area[at] = 0x80;
+        zero(area + PAGE, 2 * PAGE);
+        if (area[at] != 0) CHECK_EQ(area[at], 0);
+    }
+    memset(area, 0xff, sizeof area);
+    zero(area + PAGE, 2 * PAGE);
+    CHECK(is_zero((char *)area + PAGE, 2 * PAGE) && area[PAGE - 1] == 0xff && area[3 * PAGE] == 0xff);
+}
+
+int main(void) {
+    probe_start();
+    zeroing(zero_plain);
+    if (__builtin_cpu_supports("avx2")) zeroing(zero_avx2);
+    if (__builtin_cpu_supports("avx512f")) zeroing(zero_avx512);
+    CHECK(zero_here != NULL);
+    keeper_first();
+    decommitted_pages();
+    other_protections();
+    trim_gives_back();
+    growing();
+#ifndef _WIN32
+    block_comes_at_once();
+#endif
+    kept_allocations();
+    racing();
+#ifdef HM_FAULT
+    every_call_fails(false);
+    every_call_fails(true);
+#endif
+    time_gives_back();
+    bound_holds(); /* last: it makes the bound smaller for good */
+    return check_done();
+}
