@@ -20,10 +20,29 @@ static void outcome(const struct vm_world *w, bool success, struct vm_answer *an
     answer->error = success && error == w->armed ? ERROR_KEPT : error;
 }
 
+static bool in_a_room(const struct vm_world *w, const char *address) {
+    for (int i = 0; i < ROOMS; i++) {
+        if (w->place[i] != NULL && (uintptr_t)address - (uintptr_t)w->place[i] < ROOM_STRIDE) return true;
+    }
+    return false;
+}
+
+/*
+ * An implementation may put an allocation where it likes, also into a room's free memory; the model knows only of what the calls
+ * put there. So the call is made again, until it lies elsewhere.
+ */
+static char *alloc_elsewhere(struct vm_world *w, const struct vm_call *call) {
+    char *got = w->alloc(NULL, call->size, call->type, call->protect);
+    if (got == NULL || !in_a_room(w, got)) return got;
+    char *other = alloc_elsewhere(w, call);
+    w->free(got, 0, MEM_RELEASE);
+    return other;
+}
+
 static void call_alloc(struct vm_world *w, const struct vm_call *call, struct vm_answer *answer) {
     char *base = w->place[call->place];
     w->arm();
-    char *got = w->alloc(call->op == OP_NEW ? NULL : base + call->offset, call->size, call->type, call->protect);
+    char *got = call->op == OP_NEW ? alloc_elsewhere(w, call) : w->alloc(base + call->offset, call->size, call->type, call->protect);
     outcome(w, got != NULL, answer);
     if (!got) return;
     if (call->op == OP_NEW) {
