@@ -20,7 +20,9 @@
 #include "core/bitmap.h"
 #include "os/os.h"
 
+#ifndef CACHES_AT_MOST
 #define CACHES_AT_MOST ((size_t)4096)
+#endif
 
 static uint64_t cache_table; /* struct cache[CACHES_AT_MOST] */
 static uint64_t cache_claimed[CACHES_AT_MOST / 64];
