@@ -9,7 +9,8 @@
  * then threads sweep only their own caches, on slow paths. A child made by fork starts again at NONE.
  *
  * Going to rest. The keeper says RESTS, and only then looks whether it was wanted meanwhile; who wants it counts, and only then
- * looks whether it rests. So one of the two sees the other.
+ * looks whether it rests. So one of the two sees the other. Everyone who finds it at rest ends its nap, once too often rather
+ * than leave that to another, who may be stopped before it does; only the keeper itself says that it runs again.
  */
 #include "core/keeper.h"
 
@@ -20,7 +21,12 @@
 #define ROUND_MS 250u
 #define IDLE_MS 200u /* longer than a thread that uses its slow paths leaves its cache unswept */
 #define STOP_MOST 64u
+#ifndef JOBS_MOST
 #define JOBS_MOST 8u
+#endif
+#ifndef IDLE_ROUNDS
+#define IDLE_ROUNDS 3u /* with nothing to do, and it rests */
+#endif
 #define MISSED_MOST 8u
 
 enum { NONE, RUNS, RESTS, FAILED };
@@ -80,10 +86,9 @@ bool keeper_round(void) {
 
 static void rest(uint32_t seen_wanted) {
     uint32_t expected = RUNS;
-    atom_cas_acqrel_u32(&state, &expected, RESTS); /* acqrel: see "Going to rest" */
-    while (atom_add_acqrel_u32(&wanted, 0) == seen_wanted && atom_load_acq_u32(&state) == RESTS) os_nap(0);
-    expected = RESTS;
-    atom_cas_acqrel_u32(&state, &expected, RUNS);
+    atom_cas_acqrel_u32(&state, &expected, RESTS); /* acqrel: see "Going to rest", also for the add */
+    while (atom_add_acqrel_u32(&wanted, 0) == seen_wanted) os_nap(0);
+    atom_store_rlx_u32(&state, RUNS); /* rlx: who sees it late ends a nap for nothing */
 }
 
 static void keeper_run(void) {
@@ -91,7 +96,7 @@ static void keeper_run(void) {
         uint32_t seen_wanted = atom_load_acq_u32(&wanted); /* acq: what was counted before is seen by the round */
         os_nap(ROUND_MS);
         idle = keeper_round() ? 0 : idle + 1;
-        if (idle < 3) continue;
+        if (idle < IDLE_ROUNDS) continue;
         rest(seen_wanted);
         idle = 0;
     }
@@ -117,17 +122,16 @@ bool keeper_runs(void) {
 }
 
 void keeper_wake(bool (*job)(void)) {
-    uint32_t seen = RESTS;
     job_add(job);
-    atom_add_acqrel_u32(&wanted, 1); /* acqrel: see "Going to rest" */
-    if (atom_load_acq_u32(&state) == RESTS && atom_cas_acqrel_u32(&state, &seen, RUNS)) os_nap_end(); /* acq: the same */
+    atom_add_acqrel_u32(&wanted, 1);                      /* acqrel: see "Going to rest" */
+    if (atom_load_acq_u32(&state) == RESTS) os_nap_end(); /* acq: the same */
 }
 
 void keeper_wanted(void) {
     uint32_t seen = NONE;
     atom_add_acqrel_u32(&wanted, 1); /* acqrel: see "Going to rest" */
     if (!atom_cas_acqrel_u32(&state, &seen, RUNS)) {
-        if (seen == RESTS && atom_cas_acqrel_u32(&state, &seen, RUNS)) os_nap_end();
+        if (seen == RESTS) os_nap_end();
         return;
     }
     os_at_fork(forked);
