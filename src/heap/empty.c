@@ -47,7 +47,7 @@ int64_t empty_count(struct heap *heap, struct granule head, bool came) {
 }
 
 void heap_untidy(struct heap *heap) {
-    /* rlx: a store that comes late is seen by the round after. */
+    /* rlx: the caller's change before was an atomic operation, so either this sees the keeper's 0 or its look sees the change. */
     if (atom_load_rlx_u64(&heap->untidy) == 0) atom_store_rlx_u64(&heap->untidy, 1);
     keeper_wake(heap_tidy);
 }
@@ -97,10 +97,12 @@ size_t heap_trim_one(struct heap *heap) {
 }
 
 bool heap_tidy_one(struct heap *heap) {
-    if (atom_load_rlx_u64(&heap->untidy) == 0) return false; /* rlx: as in heap_untidy */
+    uint64_t seen = atom_load_rlx_u64(&heap->untidy); /* rlx: as in heap_untidy */
+    /* acqrel: before the look, so that what comes after it finds 0 and says so again. */
+    if (seen == 0 || !atom_cas_acqrel_u64(&heap->untidy, &seen, 0)) return false;
     bool more = depot_empty(heap);
     retire_idle(heap, false);
     more |= (int64_t)atom_load_rlx_u64(&heap->empty_bytes) > 0; /* rlx: what comes now says so itself */
-    if (!more) atom_store_rlx_u64(&heap->untidy, 0);
+    if (more) atom_store_rlx_u64(&heap->untidy, 1);
     return more;
 }
