@@ -18,6 +18,7 @@
 
 #include "base/atom.h"
 #include "core/bitmap.h"
+#include "core/keeper.h"
 #include "os/os.h"
 
 #ifndef CACHES_AT_MOST
@@ -28,8 +29,8 @@ static uint64_t cache_table; /* struct cache[CACHES_AT_MOST] */
 static uint64_t cache_claimed[CACHES_AT_MOST / 64];
 struct magazine cache_no_bins[CACHE_SETS][CACHE_BINS];
 
-/* Stands for the cache of a thread that has had one; always busy. */
-static struct cache cache_ended = {.busy = 1};
+/* Stands for the cache of a thread that has had one, or is making one; always busy. */
+static struct cache cache_none = {.busy = 1};
 
 static bool cache_is(const struct cache *cache, enum cache_holder holder) {
     return atom_load_acq_u64(&cache->holder) == holder; /* acq: pairs with the CAS of whoever had it before */
@@ -48,6 +49,7 @@ static struct cache *table_make(void) {
     if (table) return (struct cache *)(uintptr_t)table;
     if (os_tables_reserve(CACHES_AT_MOST * sizeof(struct cache), &made) != ST_OK) return NULL;
     cache_bound_set(os_environment_bytes("HOSTMEM_THREAD_CACHE"), os_environment_bytes("HOSTMEM_ALL_CACHES"));
+    keeper_watch_forks();
     if (atom_cas_acqrel_u64(&cache_table, &table, (uint64_t)(uintptr_t)made)) return made;
     os_tables_discard(made, CACHES_AT_MOST * sizeof(struct cache));
     return (struct cache *)(uintptr_t)table;
@@ -66,7 +68,8 @@ static void cache_finish(struct cache *cache) {
  */
 static void cache_exit(void *value) {
     struct cache *cache = value;
-    os_slot_set(OS_SLOT_CACHE, &cache_ended);
+    if (cache_mine() != cache) return; /* not the thread's end: another thread has ended a fiber that it was made in */
+    os_slot_set(OS_SLOT_CACHE, &cache_none);
     /* Either the keeper has it now, and finishes it, or this thread does; only a keeper that is quick makes this go round. */
     while (!cache_pass(cache, CACHE_STOPPED, CACHE_LEFT)) {
         if (!cache_pass(cache, CACHE_THREADS, CACHE_LEFT)) continue;
@@ -75,9 +78,8 @@ static void cache_exit(void *value) {
     }
 }
 
-/* A cache, entered. */
-static struct cache *cache_make(void) {
-    if (!os_slots_there()) return NULL;
+/* A cache, entered; NULL if there is none to be had. What is allocated meanwhile goes past it. */
+static struct cache *cache_claim(void) {
     struct cache *table = table_make();
     uint64_t mask;
     if (!table) return NULL;
@@ -92,16 +94,21 @@ static struct cache *cache_make(void) {
         atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: as in cache_sweep */
         cache->number = (uint32_t)number;
         cache->home = (uint64_t)(number + 1) << CACHE_HOME_SHIFT;
-        /* From here on what the calls below may allocate goes past it. */
-        os_slot_set(OS_SLOT_CACHE, cache);
         if (os_at_thread_exit(cache_exit, cache)) {
             HM_CHECK(cache_pass(cache, CACHE_FREE, CACHE_THREADS));
             return cache;
         }
-        os_slot_set(OS_SLOT_CACHE, os_slot_unset);
     }
     HM_CHECK(bitmap_release(cache_claimed, number, 1));
     return NULL;
+}
+
+static struct cache *cache_make(void) {
+    if (!os_slots_there()) return NULL;
+    os_slot_set(OS_SLOT_CACHE, &cache_none); /* a signal handler must not make one as well */
+    struct cache *cache = cache_claim();
+    os_slot_set(OS_SLOT_CACHE, cache ? (void *)cache : (void *)os_slot_unset);
+    return cache;
 }
 
 struct cache *cache_enter(void) {
@@ -165,9 +172,12 @@ void cache_go_on(struct cache *cache) {
 
 static void lose(struct cache *cache, void *context) {
     (void)context;
-    if (!cache_is(cache, CACHE_STOPPED) && !cache_is(cache, CACHE_LEFT)) return;
-    /* Its number is not used again, and this thread, if it is its, makes another. */
-    if (cache_mine() == cache) os_slot_set(OS_SLOT_CACHE, os_slot_unset);
+    bool mine = cache_mine() == cache, whole = cache_is(cache, CACHE_THREADS);
+    if (mine && whole) return;
+    atom_store_rlx_u64(&cache->idle, 1); /* rlx: this child has one thread; its slabs may serve others */
+    if (mine) os_slot_set(OS_SLOT_CACHE, os_slot_unset); /* its number is not used again, the thread makes another */
+    /* What its thread was in the middle of will not end: the keeper need not wait. Others it sweeps. */
+    else if (!whole || !cache_stopped(cache)) atom_store_rlx_u64(&cache->holder, CACHE_LEFT);
 }
 
 void cache_after_fork(void) { cache_each_used(lose, NULL); }

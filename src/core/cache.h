@@ -140,7 +140,10 @@ bool cache_stop(struct cache *cache);
 bool cache_stopped(const struct cache *cache);
 void cache_go_on(struct cache *cache);
 
-/* In a child made by fork: caches that the keeper had stopped are lost, since nobody knows how far it was. */
+/*
+ * In a child made by fork: caches that the keeper had stopped, or other threads were in the middle of using, are lost, since
+ * nobody knows how far they were. The keeper empties those of the other threads that it has not.
+ */
 void cache_after_fork(void);
 
 /*

@@ -108,6 +108,8 @@ static void forked(void) {
     cache_after_fork();
 }
 
+void keeper_watch_forks(void) { os_at_fork(forked); }
+
 void keeper_missed(void) {
     /* rlx: about how often is all that matters. */
     uint32_t count = atom_load_rlx_u32(&missed) + 1;
@@ -134,6 +136,6 @@ void keeper_wanted(void) {
         if (seen == RESTS) os_nap_end();
         return;
     }
-    os_at_fork(forked);
+    keeper_watch_forks();
     if (os_environment_bytes("HOSTMEM_NO_KEEPER") != 0 || !os_thread_start(keeper_run)) atom_store_rel_u32(&state, FAILED);
 }

@@ -21,6 +21,9 @@ bool keeper_runs(void);
  */
 void keeper_wake(bool (*job)(void));
 
+/* Has a child made by fork told that it has one thread; before there is anything that a child has to know of. */
+void keeper_watch_forks(void);
+
 /* One round, by whoever calls. Returns whether there may be more to do soon. */
 bool keeper_round(void);
 

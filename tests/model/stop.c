@@ -54,6 +54,7 @@ uint64_t os_clock_ms(void) { return 1; }
 void os_barrier(void) {
     if (scene.barrier) model_barrier();
 }
+void keeper_watch_forks(void) {}
 void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes) { (void)thread_bytes, (void)all_bytes; }
 
 static void use(void) {

@@ -49,12 +49,27 @@ static void test_life(HANDLE heap) {
     error_is(ERROR_INVALID_PARAMETER);
 }
 
+/* Addresses of a region where no slab was ever near: that nothing is known of them has to be known, too. */
+static void test_far(HANDLE heap) {
+    const size_t size = (size_t)1 << 30, step = (size_t)16 << 20;
+    char *span = HmVirtualAlloc(NULL, size, MEM_RESERVE, PAGE_NOACCESS);
+    void *block = HmHeapAlloc(heap, 0, 100);
+    if (!CHECK(span != NULL && block != NULL)) return;
+    CHECK_EQ((uintptr_t)span >> 32, (uintptr_t)block >> 32);
+    for (size_t offset = 0; offset < size; offset += step) {
+        CHECK(!HmHeapFree(heap, 0, span + offset));
+        error_is(ERROR_INVALID_PARAMETER);
+    }
+    CHECK(HmHeapFree(heap, 0, block) && HmVirtualFree(span, 0, MEM_RELEASE));
+}
+
 static void test_handles(void) {
     HANDLE heap = HmHeapCreate(HEAP_NO_SERIALIZE, 4096, 0), other = HmHeapCreate(0, 0, 1 << 20);
     if (!CHECK(heap != NULL && other != NULL)) return;
     error_is(UNTOUCHED);
     test_life(heap);
     test_life(other);
+    test_far(heap);
     void *block = HmHeapAlloc(heap, 0, 10);
     CHECK(!HmHeapFree(other, 0, block));
     error_is(ERROR_INVALID_PARAMETER);
