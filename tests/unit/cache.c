@@ -187,6 +187,59 @@ static void inside_a_call(void) {
     CHECK_EQ(heap_destroy(heap), ST_OK);
 }
 
+/* ---- Fibers ------------------------------------------------------------------------------------------------------- */
+
+#ifdef _WIN32
+#include <windows.h>
+
+static struct heap *fiber_heap;
+static void *first_fiber;
+static uint64_t fiber_step;
+
+static void fiber_wait(uint64_t step) {
+    while (atom_load_acq_u64(&fiber_step) < step) Sleep(1);
+}
+
+static void fiber_use(void) {
+    void *block;
+    CHECK_EQ(front_alloc(fiber_heap, 100, false, &block), ST_OK);
+    CHECK_EQ(front_free(fiber_heap, block), ST_OK);
+}
+
+/* Goes on with the thread whose cache was made in the first fiber. */
+static void CALLBACK second_fiber(void *context) {
+    (void)context;
+    struct cache *cache = cache_mine();
+    atom_store_rel_u64(&fiber_step, 1);
+    fiber_wait(2);
+    CHECK_EQ(cache->holder, CACHE_THREADS);
+    CHECK(cache_enter() == cache);
+    cache_leave(cache);
+    fiber_use();
+    ExitThread(0);
+}
+
+static DWORD WINAPI fiber_thread(void *context) {
+    first_fiber = ConvertThreadToFiber(context);
+    fiber_use();
+    SwitchToFiber(CreateFiber(0, second_fiber, NULL));
+    return 0;
+}
+
+/* Another thread ends the fiber in which a thread made its cache: the cache is still the thread's. */
+static void a_fiber_is_not_its_thread(void) {
+    CHECK_EQ(heap_create(false, 0, &fiber_heap), ST_OK);
+    HANDLE thread = CreateThread(NULL, 0, fiber_thread, NULL, 0, NULL);
+    fiber_wait(1);
+    DeleteFiber(first_fiber);
+    atom_store_rel_u64(&fiber_step, 2);
+    CHECK_EQ(WaitForSingleObject(thread, 10000), WAIT_OBJECT_0);
+    CHECK_EQ(heap_destroy(fiber_heap), ST_OK);
+}
+#else
+static void a_fiber_is_not_its_thread(void) {}
+#endif
+
 int main(void) {
     spans_come_back();
     others_do_not();
@@ -196,6 +249,7 @@ int main(void) {
     heap_goes();
     thread_ends();
     inside_a_call();
+    a_fiber_is_not_its_thread();
     CHECK_EQ(taken(), 0);
     return check_done();
 }
