@@ -52,6 +52,7 @@ static void job_add(bool (*job)(void)) {
 struct stopped {
     struct cache *cache[STOP_MOST];
     size_t count;
+    const struct cache *last; /* looked at, in this round; they come in the order of their addresses */
     uint64_t now_ms;
 };
 
@@ -59,22 +60,33 @@ static void stop_idle(struct cache *cache, void *context) {
     struct stopped *all = context;
     /* rlx: a cache that is swept at this moment is stopped for nothing, or looked at a round later. */
     uint64_t swept_ms = atom_load_rlx_u64(&cache->swept_ms);
-    if (all->count == STOP_MOST || all->now_ms - swept_ms < IDLE_MS) return;
+    if (all->count == STOP_MOST || cache <= all->last) return;
+    all->last = cache;
+    if (all->now_ms < swept_ms + IDLE_MS) return;
     if (cache_stop(cache)) all->cache[all->count++] = cache;
 }
 
-bool keeper_round(void) {
-    struct stopped all = {.now_ms = os_clock_ms()};
+/* As many caches as one barrier serves. Returns whether there may be more to do soon. */
+static bool sweep_some(struct stopped *all) {
     bool more = false;
-    cache_each_used(stop_idle, &all);
-    if (all.count != 0) os_barrier();
-    for (size_t i = 0; i < all.count; i++) {
-        struct cache *cache = all.cache[i];
+    all->count = 0;
+    cache_each_used(stop_idle, all);
+    if (all->count != 0) os_barrier();
+    for (size_t i = 0; i < all->count; i++) {
+        struct cache *cache = all->cache[i];
         bool stopped = cache_stopped(cache);
         more |= !stopped || cache_sweep(cache) != 0;
         if (stopped) atom_store_rlx_u64(&cache->idle, 1); /* rlx: a hint, see cache_home_active */
         cache_go_on(cache);
     }
+    return more;
+}
+
+bool keeper_round(void) {
+    struct stopped all = {.now_ms = os_clock_ms()};
+    bool more = false;
+    do more |= sweep_some(&all);
+    while (all.count == STOP_MOST);
     for (size_t i = 0; i < JOBS_MOST; i++) {
         bool (*job)(void) = (bool (*)(void))(uintptr_t)atom_load_acq_u64(&jobs[i]); /* acq: pairs with job_add */
         if (job) more |= job();
