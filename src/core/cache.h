@@ -112,7 +112,10 @@ struct cache *cache_enter_or_make(void);
 /* With the cache entered: the set is the owner's from now on; what it held for another is flushed. False: no memory. */
 bool cache_attach(struct cache *cache, unsigned set, uint64_t owner, const struct cache_source *source);
 
-/* How many items to fetch into an empty magazine, and where to: at least 1 unless there is no memory. Ends with cache_filled. */
+/*
+ * How many items to fetch into an empty magazine, and where to; ends with cache_filled. 0: there are some at hand now, or no
+ * memory.
+ */
 size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items);
 static inline void cache_filled(struct magazine *m, size_t count) { m->top += count; }
 

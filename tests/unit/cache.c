@@ -100,6 +100,29 @@ static void bursts_settle(void) {
     CHECK_EQ(heap_destroy(heap), ST_OK);
 }
 
+/*
+ * A thread that found its cache stopped asks on its slow path, and the cache may have been let go on in between: the magazine is
+ * not empty then, but may be full.
+ */
+static void fetched_though_full(void) {
+    struct heap *heap;
+    void *again;
+    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    unsigned class_index = class_of(64);
+    for (int i = 0; i < 200; i++) CHECK_EQ(front_alloc(heap, 64, false, &blocks[i]), ST_OK);
+    const struct magazine *m = cache_magazine(cache_mine(), heap_front(heap)->set, class_index);
+    int freed = 0;
+    while (freed == 0 || m->top != m->end) CHECK_EQ(front_free(heap, blocks[freed++]), ST_OK);
+    again = front_fetch(heap, class_index);
+    CHECK(again == blocks[freed - 1]);
+    CHECK(m->top == m->end - 1);
+    CHECK_EQ(front_free(heap, again), ST_OK);
+    while (freed < 200) CHECK_EQ(front_free(heap, blocks[freed++]), ST_OK);
+    HmTrim();
+    CHECK_EQ(heap_used(heap), 0);
+    CHECK_EQ(heap_destroy(heap), ST_OK);
+}
+
 static uint64_t told;
 static void tell(void *block) { told = (uint64_t)(uintptr_t)block; }
 
@@ -245,6 +268,7 @@ int main(void) {
     others_do_not();
     zeroing();
     bursts_settle();
+    fetched_though_full();
     misuse();
     heap_goes();
     thread_ends();
