@@ -27,6 +27,7 @@
 
 static uint64_t cache_table; /* struct cache[CACHES_AT_MOST] */
 static uint64_t cache_claimed[CACHES_AT_MOST / 64];
+static uint64_t cache_there[CACHES_AT_MOST / 64]; /* has been somebody's: can be read */
 struct magazine cache_no_bins[CACHE_SETS][CACHE_BINS];
 
 /* Stands for the cache of a thread that has had one, or is making one; always busy. */
@@ -88,6 +89,7 @@ static struct cache *cache_claim(void) {
     size_t number = word * 64 + (size_t)__builtin_ctzll(mask);
     struct cache *cache = &table[number];
     if (os_tables_commit(cache, sizeof *cache) == ST_OK) {
+        if (!bitmap_taken(cache_there, number)) HM_CHECK(bitmap_claim(cache_there, number, 1));
         /* own: nobody else sees it yet. */
         atom_store_own_u64(&cache->busy, 1);
         atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)cache->bin);
@@ -152,7 +154,7 @@ void cache_flush_all(void) {
 void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context) {
     struct cache *table = (struct cache *)(uintptr_t)atom_load_acq_u64(&cache_table); /* acq: as in table_make */
     if (!table) return;
-    for (size_t n = 0; (n = bitmap_next_taken(cache_claimed, CACHES_AT_MOST, n)) < CACHES_AT_MOST; n++) visit(&table[n], context);
+    for (size_t n = 0; (n = bitmap_next_taken(cache_there, CACHES_AT_MOST, n)) < CACHES_AT_MOST; n++) visit(&table[n], context);
 }
 
 bool cache_stop(struct cache *cache) {
@@ -173,7 +175,7 @@ void cache_go_on(struct cache *cache) {
 static void lose(struct cache *cache, void *context) {
     (void)context;
     bool mine = cache_mine() == cache, whole = cache_is(cache, CACHE_THREADS);
-    if (mine && whole) return;
+    if ((mine && whole) || cache_is(cache, CACHE_FREE)) return;
     atom_store_rlx_u64(&cache->idle, 1); /* rlx: this child has one thread; its slabs may serve others */
     if (mine) os_slot_set(OS_SLOT_CACHE, os_slot_unset); /* its number is not used again, the thread makes another */
     /* What its thread was in the middle of will not end: the keeper need not wait. Others it sweeps. */

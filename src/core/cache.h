@@ -134,9 +134,9 @@ void cache_flush_all(void);
 uint64_t cache_sweep(struct cache *cache);
 
 /*
- * The keeper's part. cache_each_used calls visit for every cache that a thread has. cache_stop keeps the thread out from its next
- * entry on, which is certain after the next os_barrier; then cache_stopped tells whether the thread is not in it now.
- * cache_go_on ends what cache_stop began, and finishes a cache whose thread has ended.
+ * The keeper's part. cache_each_used calls visit for every cache that a thread has or had, in the order of their addresses.
+ * cache_stop keeps the thread out from its next entry on, which is certain after the next os_barrier; then cache_stopped tells
+ * whether the thread is not in it now. cache_go_on ends what cache_stop began, and finishes a cache whose thread has ended.
  */
 void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context);
 bool cache_stop(struct cache *cache);

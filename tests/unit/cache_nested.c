@@ -36,8 +36,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 #endif
 
 static void count(struct cache *cache, void *context) {
-    (void)cache;
-    ++*(size_t *)context;
+    *(size_t *)context += cache->holder != CACHE_FREE;
 }
 
 static size_t caches(void) {

@@ -215,7 +215,10 @@ static void *inside_thread(void *context) {
 
 /* The child has none of the other threads: nobody waits for them to leave their caches, or keeps free room for them. */
 static int child_of_fork(void) {
+    struct threads threads = {0};
     bool more = true;
+    threads_start(&threads, storm_life, (void *)1); /* takes what a thread before the fork has given back */
+    threads_join(&threads);
     if (cache_home_active(in_use->home)) return 1;
     for (int round = 0; round < 8 && more; round++) {
         pause_ms(250);
@@ -230,6 +233,9 @@ static void a_child_forgets_the_others(void) {
     atom_store_rel_u64(&idle_steps, 0);
     threads_start(&threads, inside_thread, NULL);
     step_wait(1);
+    struct threads gone = {0};
+    threads_start(&gone, storm_life, (void *)2);
+    threads_join(&gone);
     CHECK(cache_home_active(in_use->home));
     pid_t child = fork();
     if (child == 0) _exit(child_of_fork());

@@ -1,6 +1,6 @@
 /*
  * A round of the keeper's with more idle threads than it stops at once: all of them are emptied. There is no keeper of its own
- * here that could have helped.
+ * here that could have helped. And caches may be looked at while they are made.
  */
 #include "core/keeper.h"
 
@@ -25,6 +25,16 @@ static void *idle_thread(void *context) {
     return context;
 }
 
+static void look(struct cache *cache, void *context) { *(uint64_t *)context += atom_load_rlx_u64(&cache->swept_ms) != 0; }
+
+/* Looks at all caches that there are, while threads make theirs. */
+static void *looking_thread(void *context) {
+    uint64_t looks = 0;
+    while (atom_load_acq_u64(&idle) < MANY) cache_each_used(look, &looks);
+    CHECK(looks > 0);
+    return context;
+}
+
 static void pause_ms(uint64_t ms) {
     for (uint64_t end = os_clock_ms() + ms; os_clock_ms() < end;) os_yield(100);
 }
@@ -33,6 +43,7 @@ int main(void) {
     static struct threads threads[3];
     CHECK_EQ(putenv((char[]){"HOSTMEM_NO_KEEPER=1"}), 0);
     CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    threads_start(&threads[0], looking_thread, NULL);
     for (size_t i = 0; i < MANY; i++) threads_start(&threads[i % 3], idle_thread, NULL);
     while (atom_load_acq_u64(&idle) < MANY) os_yield(100);
     CHECK(heap_used(heap) > 0);
