@@ -222,10 +222,12 @@ $(B)/libhostmem.a: $(engine_objects) $(mimalloc_object)
 		$(objcopy) --wildcard --keep-global-symbol='Hm*' $(if $(filter windows,$(OS)),-R .drectve) $(B)/hostmem-all.o && \
 		$(ar) rcs $@ $(B)/hostmem-all.o && rm $(B)/hostmem-all.o
 
+# It stays when a program closes it, since threads that end call it, and it may have a thread; and it is bound when it is loaded,
+# since that thread is none of the C library's, which binds.
 $(B)/libhostmem.so: $(engine_objects) $(mimalloc_object)
 	$(call quiet,LINK,$@)printf '{ global: Hm*; local: *; };\n' >$(B)/exports.map && \
 		$(compile) -shared -Wl,-soname,libhostmem.so -Wl,--version-script=$(B)/exports.map \
-		$(if $(filter asan tsan,$(VARIANT)),,-Wl,-z,defs) $(link_flags) -o $@ $^ $(link_libs)
+		-Wl,-z,now,-z,nodelete $(if $(filter asan tsan,$(VARIANT)),,-Wl,-z,defs) $(link_flags) -o $@ $^ $(link_libs)
 
 $(B)/hostmem.dll: $(engine_objects) $(mimalloc_object)
 	$(call quiet,LINK,$@)$(compile) -shared -Wl,--exclude-all-symbols -Wl,--out-implib,$(B)/libhostmem.dll.a \

@@ -24,17 +24,20 @@
 #include "core/table.h"
 #include "os/os.h"
 
+#ifndef CACHES_AT_MOST
 #define CACHES_AT_MOST ((size_t)4032) /* six parts of the table */
+#endif
 
 static const struct table_shape cache_shape = {sizeof(struct cache), 64};
 static struct table cache_table;
 static uint64_t cache_claimed[CACHES_AT_MOST / 64];
+static uint64_t cache_there[CACHES_AT_MOST / 64];  /* has been somebody's: can be read */
 static uint64_t cache_parked[CACHES_AT_MOST / 64]; /* hints */
 struct magazine cache_no_bins[CACHE_SETS][CACHE_BINS];
-static uint32_t cache_environment_read;
+static uint32_t cache_prepared;
 
-/* Stands for the cache of a thread that has had one; always busy. */
-static struct cache cache_ended = {.busy = 1};
+/* Stands for the cache of a thread that has had one, or is making one; always busy. */
+static struct cache cache_none = {.busy = 1};
 
 static bool cache_is(const struct cache *cache, enum cache_holder holder) {
     return atom_load_acq_u64(&cache->holder) == holder; /* acq: pairs with the CAS of whoever had it before */
@@ -60,7 +63,8 @@ static void cache_finish(struct cache *cache) {
  */
 static void cache_exit(void *value) {
     struct cache *cache = value;
-    os_slot_set(OS_SLOT_CACHE, &cache_ended);
+    if (cache_mine() != cache) return; /* not the thread's end: another thread has ended a fiber that it was made in */
+    os_slot_set(OS_SLOT_CACHE, &cache_none);
     bool park = keeper_runs();
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: how long it has been parked; the keeper glances at it */
     /* Either the keeper has it now, and finishes it, or this thread does; only a keeper that is quick makes this go round. */
@@ -88,10 +92,11 @@ static struct cache *parked_take(void) {
     return NULL;
 }
 
-static void bound_from_environment(void) {
-    if (atom_load_rlx_u32(&cache_environment_read)) return; /* rlx: once is enough, twice does no harm */
-    atom_store_rlx_u32(&cache_environment_read, 1);
+static void prepare_once(void) {
+    if (atom_load_rlx_u32(&cache_prepared)) return; /* rlx: once is enough, twice does no harm */
+    atom_store_rlx_u32(&cache_prepared, 1);
     cache_bound_set(os_environment_bytes("HOSTMEM_THREAD_CACHE"), os_environment_bytes("HOSTMEM_ALL_CACHES"));
+    keeper_prepare();
 }
 
 /* One that nobody has; NULL: there is none, or no memory for it. */
@@ -105,10 +110,11 @@ static struct cache *fresh_take(void) {
         HM_CHECK(bitmap_release(cache_claimed, number, 1));
         return NULL;
     }
-    bound_from_environment();
+    prepare_once();
     atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)cache->bin); /* own: nobody else sees it yet */
     cache->number = (uint32_t)number;
     cache->home = (uint64_t)(number + 1) << CACHE_HOME_SHIFT;
+    if (!bitmap_taken(cache_there, number)) HM_CHECK(bitmap_claim(cache_there, number, 1));
     HM_CHECK(cache_pass(cache, CACHE_FREE, CACHE_THREADS));
     return cache;
 }
@@ -116,14 +122,18 @@ static struct cache *fresh_take(void) {
 /* A cache, entered. */
 static struct cache *cache_make(void) {
     if (!os_slots_there()) return NULL;
+    /* What is allocated meanwhile, here or by a signal handler, goes past the caches, and makes none. */
+    os_slot_set(OS_SLOT_CACHE, &cache_none);
     struct cache *cache = parked_take();
     if (!cache) cache = fresh_take();
-    if (!cache) return NULL;
+    if (!cache) {
+        os_slot_set(OS_SLOT_CACHE, os_slot_unset);
+        return NULL;
+    }
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: as in cache_sweep */
-    atom_store_own_u64(&cache->busy, 1);
-    /* From here on what the calls below may allocate goes past it. */
-    os_slot_set(OS_SLOT_CACHE, cache);
     bool armed = os_at_thread_exit(cache_exit, cache);
+    atom_store_own_u64(&cache->busy, 1);
+    os_slot_set(OS_SLOT_CACHE, cache);
     if (armed && cache_bins(cache) == &cache->bin[0][0]) return cache;
     cache_leave(cache); /* the keeper was quick to stop it, */
     if (!armed) {       /* or nobody would call cache_exit: the thread does without for now */
@@ -178,9 +188,8 @@ void cache_flush_all(void) {
 /* ---- The keeper's part -------------------------------------------------------------------------------------------- */
 
 void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context) {
-    for (size_t n = 0; (n = bitmap_next_taken(cache_claimed, CACHES_AT_MOST, n)) < CACHES_AT_MOST; n++) {
-        struct cache *cache = table_entry(&cache_table, cache_shape, n);
-        if (cache) visit(cache, context); /* none: its thread is just making it */
+    for (size_t n = 0; (n = bitmap_next_taken(cache_there, CACHES_AT_MOST, n)) < CACHES_AT_MOST; n++) {
+        visit(table_entry(&cache_table, cache_shape, n), context);
     }
 }
 
@@ -205,11 +214,17 @@ void cache_go_on(struct cache *cache) {
     if (!cache_pass(cache, CACHE_STOPPED, CACHE_THREADS)) cache_finish(cache);
 }
 
+/* What its thread, or the keeper, was in the middle of will not end: such a cache is lost, and its number is not used again. */
 static void lose(struct cache *cache, void *context) {
     (void)context;
-    if (!cache_is(cache, CACHE_STOPPED) && !cache_is(cache, CACHE_LEFT)) return;
-    /* Its number is not used again, and this thread, if it is its, makes another. */
-    if (cache_mine() == cache) os_slot_set(OS_SLOT_CACHE, os_slot_unset);
+    bool mine = cache_mine() == cache, threads = cache_is(cache, CACHE_THREADS);
+    if ((mine && threads) || cache_is(cache, CACHE_FREE) || cache_is(cache, CACHE_PARKED)) return;
+    if (mine) os_slot_set(OS_SLOT_CACHE, os_slot_unset); /* the thread makes another */
+    bool whole = threads && cache_stopped(cache);
+    /* rlx: this child has one thread. */
+    atom_store_rlx_u64(&cache->idle, 1);
+    atom_store_rlx_u64(&cache->holder, whole ? CACHE_PARKED : CACHE_LEFT);
+    if (whole) bitmap_claim(cache_parked, cache->number, 1);
 }
 
 void cache_after_fork(void) { cache_each_used(lose, NULL); }

@@ -114,7 +114,8 @@ struct cache *cache_enter_or_make(void);
 bool cache_attach(struct cache *cache, unsigned set, uint64_t owner, const struct cache_source *source);
 
 /*
- * How many items to fetch into a magazine, and where to; 0 if there is something in it now, or no memory. Ends with cache_filled.
+ * How many items to fetch into an empty magazine, and where to; ends with cache_filled. 0: there are some at hand now, or no
+ * memory.
  */
 size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items);
 static inline void cache_filled(struct magazine *m, size_t count) { m->top += count; }
@@ -135,10 +136,10 @@ void cache_flush_all(void);
 uint64_t cache_sweep(struct cache *cache);
 
 /*
- * The keeper's part. cache_each_used calls visit for every cache that a thread has. cache_stop keeps the thread out from its next
- * entry on, which is certain after the next os_barrier; then cache_stopped tells whether the thread is not in it now.
- * cache_go_on ends what cache_stop began, and finishes a cache whose thread has ended. cache_finish_parked empties a parked
- * one and frees it; false if it is not parked.
+ * The keeper's part. cache_each_used calls visit for every cache that a thread has or had, in the order of their numbers.
+ * cache_stop keeps the thread out from its next entry on, which is certain after the next os_barrier; then cache_stopped tells
+ * whether the thread is not in it now. cache_go_on ends what cache_stop began, and finishes a cache whose thread has ended.
+ * cache_finish_parked empties a parked one and frees it; false if it is not parked.
  */
 void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context);
 bool cache_stop(struct cache *cache);
@@ -146,7 +147,10 @@ bool cache_finish_parked(struct cache *cache);
 bool cache_stopped(const struct cache *cache);
 void cache_go_on(struct cache *cache);
 
-/* In a child made by fork: caches that the keeper had stopped are lost, since nobody knows how far it was. */
+/*
+ * In a child made by fork: caches that the keeper had stopped, or other threads were in the middle of using, are lost, since
+ * nobody knows how far they were. The keeper empties those of the other threads that it has not.
+ */
 void cache_after_fork(void);
 
 /*

@@ -9,7 +9,8 @@
  * then threads sweep only their own caches, on slow paths. A child made by fork starts again at NONE.
  *
  * Going to rest. The keeper says RESTS, and only then looks whether it was wanted meanwhile; who wants it counts, and only then
- * looks whether it rests. So one of the two sees the other.
+ * looks whether it rests. So one of the two sees the other. Everyone who finds it at rest ends its nap, once too often rather
+ * than leave that to another, who may be stopped before it does; only the keeper itself says that it runs again.
  */
 #include "core/keeper.h"
 
@@ -20,7 +21,12 @@
 #define ROUND_MS 250u
 #define IDLE_MS 200u /* longer than a thread that uses its slow paths leaves its cache unswept */
 #define STOP_MOST 64u
+#ifndef JOBS_MOST
 #define JOBS_MOST 8u
+#endif
+#ifndef IDLE_ROUNDS
+#define IDLE_ROUNDS 3u /* with nothing to do, and it rests */
+#endif
 #define MISSED_MOST 8u
 
 enum { NONE, RUNS, RESTS, FAILED };
@@ -28,6 +34,7 @@ enum { NONE, RUNS, RESTS, FAILED };
 static uint32_t state;
 static uint32_t wanted; /* counts */
 static uint32_t missed; /* counts, about */
+static uint32_t prepared;
 static uint64_t jobs[JOBS_MOST]; /* bool (*)(void), in order; 0 after the last */
 
 static void job_add(bool (*job)(void)) {
@@ -46,6 +53,7 @@ static void job_add(bool (*job)(void)) {
 struct stopped {
     struct cache *cache[STOP_MOST];
     size_t count;
+    uint32_t next; /* the number to go on from in this round */
     uint64_t now_ms;
     bool later; /* some are not idle yet */
 };
@@ -54,8 +62,9 @@ static void stop_idle(struct cache *cache, void *context) {
     struct stopped *all = context;
     /* rlx: a cache that is swept at this moment is stopped for nothing, or looked at a round later. */
     uint64_t swept_ms = atom_load_rlx_u64(&cache->swept_ms);
-    if (all->count == STOP_MOST) return;
-    if (all->now_ms - swept_ms < IDLE_MS) {
+    if (all->count == STOP_MOST || cache->number < all->next) return;
+    all->next = cache->number + 1;
+    if (all->now_ms < swept_ms + IDLE_MS) {
         all->later = true;
         return;
     }
@@ -63,18 +72,28 @@ static void stop_idle(struct cache *cache, void *context) {
     else all->later |= cache_finish_parked(cache);
 }
 
-bool keeper_round(void) {
-    struct stopped all = {.now_ms = os_clock_ms()};
+/* As many caches as one barrier serves. Returns whether there may be more to do soon. */
+static bool sweep_some(struct stopped *all) {
     bool more = false;
-    cache_each_used(stop_idle, &all);
-    if (all.count != 0) os_barrier();
-    for (size_t i = 0; i < all.count; i++) {
-        struct cache *cache = all.cache[i];
+    all->count = 0;
+    cache_each_used(stop_idle, all);
+    if (all->count != 0) os_barrier();
+    for (size_t i = 0; i < all->count; i++) {
+        struct cache *cache = all->cache[i];
         bool stopped = cache_stopped(cache);
         more |= !stopped || cache_sweep(cache) != 0;
         if (stopped) atom_store_rlx_u64(&cache->idle, 1); /* rlx: a hint, see cache_home_active */
         cache_go_on(cache);
     }
+    return more;
+}
+
+bool keeper_round(void) {
+    struct stopped all = {.now_ms = os_clock_ms()};
+    bool more = false;
+    do more |= sweep_some(&all);
+    while (all.count == STOP_MOST);
+    more |= all.later;
     for (size_t i = 0; i < JOBS_MOST; i++) {
         bool (*job)(void) = (bool (*)(void))(uintptr_t)atom_load_acq_u64(&jobs[i]); /* acq: pairs with job_add */
         if (job) more |= job();
@@ -86,10 +105,9 @@ bool keeper_round(void) {
 
 static void rest(uint32_t seen_wanted) {
     uint32_t expected = RUNS;
-    atom_cas_acqrel_u32(&state, &expected, RESTS); /* acqrel: see "Going to rest" */
-    while (atom_add_acqrel_u32(&wanted, 0) == seen_wanted && atom_load_acq_u32(&state) == RESTS) os_nap(0);
-    expected = RESTS;
-    atom_cas_acqrel_u32(&state, &expected, RUNS);
+    atom_cas_acqrel_u32(&state, &expected, RESTS); /* acqrel: see "Going to rest", also for the add */
+    while (atom_add_acqrel_u32(&wanted, 0) == seen_wanted) os_nap(0);
+    atom_store_rlx_u32(&state, RUNS); /* rlx: who sees it late ends a nap for nothing */
 }
 
 static void keeper_run(void) {
@@ -97,7 +115,7 @@ static void keeper_run(void) {
         uint32_t seen_wanted = atom_load_acq_u32(&wanted); /* acq: what was counted before is seen by the round */
         os_nap(ROUND_MS);
         idle = keeper_round() ? 0 : idle + 1;
-        if (idle < 3) continue;
+        if (idle < IDLE_ROUNDS) continue;
         rest(seen_wanted);
         idle = 0;
     }
@@ -115,6 +133,14 @@ static void forked(void) {
     if (told) told();
 }
 
+void keeper_prepare(void) {
+    if (atom_load_rlx_u32(&prepared)) return; /* rlx: once is enough, twice does no harm */
+    atom_store_rlx_u32(&prepared, 1);
+    os_at_fork(forked);
+    /* Read now: later somebody may be changing the environment under the same call. */
+    if (os_environment_bytes("HOSTMEM_NO_KEEPER") != 0) atom_store_rel_u32(&state, FAILED);
+}
+
 void keeper_missed(void) {
     /* rlx: about how often is all that matters. */
     uint32_t count = atom_load_rlx_u32(&missed) + 1;
@@ -129,19 +155,18 @@ bool keeper_runs(void) {
 }
 
 void keeper_wake(bool (*job)(void)) {
-    uint32_t seen = RESTS;
     if (job) job_add(job);
-    atom_add_acqrel_u32(&wanted, 1); /* acqrel: see "Going to rest" */
-    if (atom_load_acq_u32(&state) == RESTS && atom_cas_acqrel_u32(&state, &seen, RUNS)) os_nap_end(); /* acq: the same */
+    atom_add_acqrel_u32(&wanted, 1);                      /* acqrel: see "Going to rest" */
+    if (atom_load_acq_u32(&state) == RESTS) os_nap_end(); /* acq: the same */
 }
 
 void keeper_wanted(void) {
     uint32_t seen = NONE;
+    keeper_prepare();
     atom_add_acqrel_u32(&wanted, 1); /* acqrel: see "Going to rest" */
     if (!atom_cas_acqrel_u32(&state, &seen, RUNS)) {
-        if (seen == RESTS && atom_cas_acqrel_u32(&state, &seen, RUNS)) os_nap_end();
+        if (seen == RESTS) os_nap_end();
         return;
     }
-    os_at_fork(forked);
-    if (os_environment_bytes("HOSTMEM_NO_KEEPER") != 0 || !os_thread_start(keeper_run)) atom_store_rel_u32(&state, FAILED);
+    if (!os_thread_start(keeper_run)) atom_store_rel_u32(&state, FAILED);
 }

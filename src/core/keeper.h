@@ -25,6 +25,9 @@ void keeper_wake(bool (*job)(void));
 /* Has told() called in a child made by fork, where there is no keeper any more; one function for the process. */
 void keeper_on_fork(void (*told)(void));
 
+/* Before anything else here, when the first cache is made: looks whether a keeper is allowed, and asks to be told of forks. */
+void keeper_prepare(void);
+
 /* One round, by whoever calls. Returns whether there may be more to do soon. */
 bool keeper_round(void);
 

@@ -206,6 +206,7 @@ size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items
     struct magazine *m = magazine_at(cache, set, bin);
     struct cache_set *s = &cache->set[set];
     if (!magazine_open(cache, set, bin)) return 0;
+    if (m->top != m->base) return 0; /* what was found empty was not this magazine: the keeper had stopped the cache */
     sweep_when_due(cache);
     *items = m->top;
     if (m->top != m->base) return 0; /* a cache that was parked has what it needs */

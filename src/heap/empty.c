@@ -8,7 +8,7 @@
  *
  * The count. A slab is counted by whoever takes its count of holders to 0, and discounted by whoever takes it from 0 (a pin) or
  * closes it. Each of these is one operation on the slab's life, so each change is counted once; the two counts may come
- * in the wrong order, so the sum may be negative for a moment.
+ * in the wrong order, so the sum may be negative for a moment. Blocks of their own go at once, and are not counted.
  */
 #include "core/keeper.h"
 #include "heap/depot.h"
@@ -18,6 +18,13 @@
 #define EMPTY_LEAST ((uint64_t)1 << 20) /* what a heap may always keep */
 #endif
 #define EMPTY_SHARE 16u /* of what it has taken, beyond that */
+
+/* Counts a slab of the class, or takes it off the count. Returns the sum after. */
+int64_t empty_count(struct heap *heap, unsigned class_index, bool came) {
+    uint64_t bytes = class_index == CLASS_LARGE ? 0 : class_slab_pages(class_index) * PAGE_BYTES;
+    uint64_t more = came ? bytes : -bytes;
+    return (int64_t)(atom_add_acqrel_u64(&heap->empty_bytes, more) + more);
+}
 
 /* Gives the slab back if nobody holds it. Returns the bytes given back. */
 static size_t empty_retire(struct heap *heap, unsigned class_index, struct granule head) {
@@ -34,34 +41,25 @@ static size_t empty_retire(struct heap *heap, unsigned class_index, struct granu
     set_remove(&heap->set[class_index], place);
     size_t bytes = (size_t)run.count_pages * PAGE_BYTES;
     atom_add_acqrel_u64(&heap->taken_bytes, -(uint64_t)bytes);
-    atom_add_acqrel_u64(&heap->empty_bytes, -(uint64_t)bytes);
+    empty_count(heap, class_index, false);
     return bytes;
 }
 
-/* Counts the slab, or takes it off the count. Returns the sum after. */
-int64_t empty_count(struct heap *heap, struct granule head, bool came) {
-    /* rlx: the caller holds the slab, or has just ceased to; at worst the count is off by the difference to another slab. */
-    uint64_t bytes = atom_load_rlx_u64(&slab_at(head)->count_pages) * PAGE_BYTES;
-    uint64_t more = came ? bytes : -bytes;
-    return (int64_t)(atom_add_acqrel_u64(&heap->empty_bytes, more) + more);
-}
-
 void heap_untidy(struct heap *heap) {
-    /* rlx: a store that comes late is seen by the round after. */
+    /* rlx: the caller's change before was an atomic operation, so either this sees the keeper's 0 or its look sees the change. */
     if (atom_load_rlx_u64(&heap->untidy) == 0) atom_store_rlx_u64(&heap->untidy, 1);
     keeper_wake(heap_tidy);
 }
 
 void empty_came(struct heap *heap, unsigned class_index, struct granule head) {
     if (class_index == CLASS_LARGE) {
-        empty_count(heap, head, true);
         empty_retire(heap, class_index, head);
         return;
     }
     uint64_t most = atom_load_rlx_u64(&heap->taken_bytes) / EMPTY_SHARE; /* rlx: any recent value */
     if (most < EMPTY_LEAST) most = EMPTY_LEAST;
     atom_store_rlx_u64(&slab_at(head)->looked, 0); /* rlx: at worst the slab stays for a look longer, or a look less */
-    if (empty_count(heap, head, true) > (int64_t)most && !keeper_runs()) {
+    if (empty_count(heap, class_index, true) > (int64_t)most && !keeper_runs()) {
         keeper_missed();
         empty_retire(heap, class_index, head);
     } else {
@@ -97,10 +95,12 @@ size_t heap_trim_one(struct heap *heap) {
 }
 
 bool heap_tidy_one(struct heap *heap) {
-    if (atom_load_rlx_u64(&heap->untidy) == 0) return false; /* rlx: as in heap_untidy */
+    uint64_t seen = atom_load_rlx_u64(&heap->untidy); /* rlx: as in heap_untidy */
+    /* acqrel: before the look, so that what comes after it finds 0 and says so again. */
+    if (seen == 0 || !atom_cas_acqrel_u64(&heap->untidy, &seen, 0)) return false;
     bool more = depot_empty(heap);
     retire_idle(heap, false);
     more |= (int64_t)atom_load_rlx_u64(&heap->empty_bytes) > 0; /* rlx: what comes now says so itself */
-    if (!more) atom_store_rlx_u64(&heap->untidy, 0);
+    if (more) atom_store_rlx_u64(&heap->untidy, 1);
     return more;
 }

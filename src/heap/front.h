@@ -7,9 +7,9 @@
  * be shared: see "Homes" in heap.c.
  *
  * What is checked when: a free of an address that is not the start of an object of this heap is refused on the spot
- * (ST_NOT_OURS), and so is one of the block that the thread freed last. Another double free is found when the magazine is
- * flushed, at the latest; until then the block may be handed out twice. heap_free, which is what threads without a cache
- * use, finds every one on the spot.
+ * (ST_NOT_OURS), and so is one of the block that the thread freed last. Another double free is found when the block goes back to
+ * its slab, from the magazine or from the depot that the magazine was emptied into; until then it may be handed out twice.
+ * heap_free, which is what threads without a cache use, finds every one on the spot.
  */
 #ifndef HM_FRONT_H
 #define HM_FRONT_H

@@ -50,14 +50,14 @@ static void pins_return(struct heap *heap, struct slab *slab, struct granule hea
     if (owner_heap(owner) == heap->front.number) {
         empty_came(heap, class_index, head);
     } else {
-        empty_count(heap_numbered(owner_heap(owner)), head, true); /* its own trims find it */
+        empty_count(heap_numbered(owner_heap(owner)), class_index, true); /* its own trims find it */
     }
 }
 
 /* Takes pins. Returns the life before. */
-static uint64_t pins_take(struct slab *slab, struct granule head, size_t count) {
-    uint64_t life = slab_pin(slab, count);
-    if (life_count(life) == 0 && life_owner(life) != 0) empty_count(heap_numbered(owner_heap(life_owner(life))), head, false);
+static uint64_t pins_take(struct slab *slab, size_t count) {
+    uint64_t life = slab_pin(slab, count), owner = life_owner(life);
+    if (life_count(life) == 0 && owner != 0) empty_count(heap_numbered(owner_heap(owner)), owner_class(owner), false);
     return life;
 }
 
@@ -96,7 +96,7 @@ static size_t take_at(struct heap *heap, unsigned class_index, size_t place, enu
     if (life_owner(seen) != owner || !look_suits(look, row, life_count(seen), tag, home)) return 0;
     bool foreign = look == LOOK_OTHERS && home != 0 && (tag & TAG_HOME_MASK) != home;
     size_t got = 0;
-    uint64_t life = pins_take(slab, head, want), mask;
+    uint64_t life = pins_take(slab, want), mask;
     if (life_owner(life) == owner) {
         if (life_count(life) < row->objects) {
             size_t room = (size_t)(row->objects - life_count(life));

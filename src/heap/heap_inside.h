@@ -29,8 +29,8 @@ struct heap {
 /* The slab's count of holders has come to 0, by the caller: it stays for a while, or goes back. */
 void empty_came(struct heap *heap, unsigned class_index, struct granule head);
 
-/* The caller has taken the slab's count of holders to 0 (came) or from 0, and that is all. Returns the heap's bytes after. */
-int64_t empty_count(struct heap *heap, struct granule head, bool came);
+/* The caller has taken a slab's count of holders to 0 (came) or from 0, and that is all. Returns the heap's bytes after. */
+int64_t empty_count(struct heap *heap, unsigned class_index, bool came);
 
 /* Has the keeper look at the heap on its next round. */
 void heap_untidy(struct heap *heap);

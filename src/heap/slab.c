@@ -46,12 +46,16 @@ bool slab_find(uintptr_t address, struct granule *head) {
     return found.span.kind == SPAN_SLAB || found.span.kind == SPAN_LARGE;
 }
 
-/* Puts a table into its entry, if there is none yet. False: no memory. */
-static bool map_table_make(uint64_t *entry, size_t size) {
+/* Puts a table into its entry, if there is none yet; its first `usable` bytes are committed. False: no memory. */
+static bool map_table_make(uint64_t *entry, size_t size, size_t usable) {
     uint64_t seen = atom_load_acq_u64(entry); /* acq: as in slab_at */
     void *table;
     if (seen != 0) return true;
     if (os_tables_reserve(size, &table) != ST_OK) return false;
+    if (usable != 0 && os_tables_commit(table, usable) != ST_OK) {
+        os_tables_discard(table, size);
+        return false;
+    }
     /* rel: publishes an empty table; whoever loses uses the winner's. */
     if (!atom_cas_acqrel_u64(entry, &seen, (uint64_t)(uintptr_t)table)) os_tables_discard(table, size);
     return true;
@@ -62,15 +66,14 @@ static uint64_t *tag_at(struct granule g) {
 }
 
 /*
- * The granule's descriptor, ready to be written, and the tags of the `count` granules from there on in its slot. NULL: no
- * memory.
+ * The granule's descriptor, ready to be written, and its slot's tags: all of them, since a free reads the tag of whatever address
+ * it is handed. NULL: no memory.
  */
-static struct slab *descriptor_make(struct granule head, size_t count) {
+static struct slab *descriptor_make(struct granule head) {
+    const size_t tags = GRANULES_PER_SLOT * sizeof(uint64_t);
     size_t slot = head.n / GRANULES_PER_SLOT;
-    if (!map_table_make(&slab_map[head.n / TABLE_SLABS], TABLE_SLABS * sizeof(struct slab))) return NULL;
-    if (!map_table_make(&slab_tags[slot], GRANULES_PER_SLOT * sizeof(uint64_t))) return NULL;
-    size_t here = GRANULES_PER_SLOT - head.n % GRANULES_PER_SLOT;
-    if (os_tables_commit(tag_at(head), (count < here ? count : here) * sizeof(uint64_t)) != ST_OK) return NULL;
+    if (!map_table_make(&slab_map[head.n / TABLE_SLABS], TABLE_SLABS * sizeof(struct slab), 0)) return NULL;
+    if (!map_table_make(&slab_tags[slot], tags, tags)) return NULL;
     struct slab *slab = slab_at(head);
     return os_tables_commit(slab, sizeof(struct slab)) == ST_OK ? slab : NULL;
 }
@@ -129,7 +132,7 @@ enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t sta
     enum status status = run_claim(count_pages, align, state, run);
     if (status != ST_OK) return status;
     size_t size = run_bytes_committed(run);
-    if (descriptor_make(run->first, granules_for_pages(count_pages)) == NULL) {
+    if (descriptor_make(run->first) == NULL) {
         status = ST_NO_MEMORY;
     } else {
         status = space_prepare(run->first, count_pages);

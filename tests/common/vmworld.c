@@ -42,7 +42,8 @@ static char *alloc_elsewhere(struct vm_world *w, const struct vm_call *call) {
 static void call_alloc(struct vm_world *w, const struct vm_call *call, struct vm_answer *answer) {
     char *base = w->place[call->place];
     w->arm();
-    char *got = call->op == OP_NEW ? alloc_elsewhere(w, call) : w->alloc(base + call->offset, call->size, call->type, call->protect);
+    bool anywhere = call->op == OP_NEW;
+    char *got = anywhere ? alloc_elsewhere(w, call) : w->alloc(base + call->offset, call->size, call->type, call->protect);
     outcome(w, got != NULL, answer);
     if (!got) return;
     if (call->op == OP_NEW) {

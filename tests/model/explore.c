@@ -14,7 +14,7 @@
  * now and was then (the rule of state-space caching with sleep sets).
  *
  * Actors are the threads and, under x86-TSO, the store buffers: actor n + t moves thread t's oldest buffered store to memory.
- * A read-modify-write waits until its thread's buffer is empty.
+ * A read-modify-write waits until its thread's buffer is empty, and a barrier until that of the thread which it is put into is.
  *
  * Memory, the pause of a spinning thread and happens-before are in explore_memory.c.
  */
@@ -64,6 +64,8 @@ void model_holds(bool holds, const char *file, int line, const char *text) {
 void model_forget(uint64_t state) {
     if (ex.current >= 0) ex.threads[ex.current].history = mix(state, 11);
 }
+
+int model_me(void) { return ex.current; }
 
 uint64_t model_interleavings(void) { return ex.executions; }
 
@@ -117,6 +119,7 @@ static bool actor_enabled(int actor) {
     case OP_PAUSE: return t->stirred;
     case OP_CAS:
     case OP_ADD: return t->buffered == 0;
+    case OP_BARRIER: return ex.threads[t->next.value].buffered == 0;
     default: return true;
     }
 }
@@ -132,8 +135,16 @@ static bool op_writes(const struct op *op) {
     }
 }
 
+/* A barrier concerns the thread that calls it, the one that passes it, and their buffers. */
+static bool barrier_independent(int a, const struct op *p, int b, const struct op *q) {
+    int first = a % ex.model->threads, second = b % ex.model->threads;
+    if (p->kind == q->kind || first == second) return false;
+    return p->kind == OP_BARRIER ? (int)p->value != second : (int)q->value != first;
+}
+
 static bool independent(int a, int b) {
     struct op p = actor_op(a), q = actor_op(b);
+    if (p.kind == OP_BARRIER || q.kind == OP_BARRIER) return barrier_independent(a, &p, b, &q);
     bool p_writes = op_writes(&p), q_writes = op_writes(&q);
     if (!p_writes && !q_writes) return true;
     if (p.kind == OP_PAUSE || q.kind == OP_PAUSE) return true;
@@ -289,7 +300,7 @@ static void explore(const struct model *model) {
 
 /* The interleaving that led to the fault; places in memory are numbered as they come. */
 static void path_print(void) {
-    static const char *const kinds[] = {"?", "load", "store", "cas", "add", "pause", "flush"};
+    static const char *const kinds[] = {"?", "load", "store", "cas", "add", "pause", "flush", "barrier"};
     const uint8_t *seen[STEPS_AT_MOST];
     int count = 0;
     for (int i = 0; i < ex.depth && i < 200; i++) {

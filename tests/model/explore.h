@@ -83,6 +83,15 @@ uint64_t model_interleavings(void);
 void model_mark(unsigned mark);
 uint64_t model_marked(unsigned mark);
 
+/*
+ * Every thread passes a full memory barrier during this call, one after the other, the caller first: what each has stored before
+ * its own is in memory, and in both directions what came before it happens before what comes after. As os_barrier does it.
+ */
+void model_barrier(void);
+
+/* The number of the running thread; -1 in setup and check. */
+int model_me(void);
+
 #define MODEL_HOLDS(condition) model_holds((condition), __FILE__, __LINE__, #condition)
 void model_holds(bool holds, const char *file, int line, const char *text);
 

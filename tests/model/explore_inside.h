@@ -13,14 +13,14 @@
 #define BUFFER_STORES 16
 #define WATCHED_BYTES 32
 
-enum op_kind { OP_NONE, OP_LOAD, OP_STORE, OP_CAS, OP_ADD, OP_PAUSE, OP_FLUSH };
+enum op_kind { OP_NONE, OP_LOAD, OP_STORE, OP_CAS, OP_ADD, OP_PAUSE, OP_FLUSH, OP_BARRIER };
 
 struct op {
     enum op_kind kind;
     char order;
     int width;
     uint8_t *target;
-    uint64_t value;    /* stored, added or desired */
+    uint64_t value;    /* stored, added or desired; of a barrier: the thread that passes it */
     uint64_t expected; /* of a CAS */
     uint64_t clock;    /* of a buffered store */
 };

@@ -197,3 +197,14 @@ void model_pause(void) {
     t->count_watched = 0;
     done(t, 0);
 }
+
+void model_barrier(void) {
+    int me = ex.current;
+    if (me < 0) return;
+    for (int i = 0; i < ex.model->threads; i++) {
+        int other = (me + i) % ex.model->threads;
+        struct thread *t = announce(OP_BARRIER, NULL, 0, 'b', (uint64_t)other, 0), *o = &ex.threads[other];
+        t->clock = o->clock = clock_join(t->clock, o->clock);
+        done(t, 0);
+    }
+}

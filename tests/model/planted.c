@@ -1,6 +1,6 @@
 /*
- * The explorer's own test: it finds each kind of planted fault, accepts the same code without the fault, counts the
- * interleavings that there are, and prunes only what makes no difference.
+ * The explorer's own test: it finds each kind of planted fault, accepts the same code without the fault, and counts the
+ * interleavings that there are. That it prunes only what makes no difference is pruning.c's.
  */
 #include "check.h"
 #include "explore.h"
@@ -139,6 +139,27 @@ static void flags_fenced(int me) {
     atom_add_acqrel_u64(&m.link[me], 1);
     m.result[me] = atom_load_acq_u64(me ? &m.b : &m.a);
 }
+
+/* So does a barrier that one of them puts into both: thread 0 is in at most while thread 1 keeps out, and the reverse. */
+static void enter(int me, bool barrier, bool released) {
+    if (me == 0) {
+        atom_store_rel_u64(&m.a, 1);
+        if (atom_load_acq_u64(&m.b) == 0) {
+            atom_load_rlx_u64(&m.link[0]); /* a step, so that the barrier may come before the write */
+            model_data_write(&m.data);
+        }
+        if (released) atom_store_rel_u64(&m.a, 0);
+        else atom_store_rlx_u64(&m.a, 0);
+    } else {
+        atom_store_rel_u64(&m.b, 1);
+        if (barrier) model_barrier();
+        if (atom_load_acq_u64(&m.a) == 0) model_data_write(&m.data);
+    }
+}
+
+static void enter_barred(int me) { enter(me, true, true); }
+static void enter_unbarred(int me) { enter(me, false, true); }
+static void enter_unreleased(int me) { enter(me, true, false); }
 
 /* A thread sees its own stores at once, newest first, in parts too. */
 static void see_own(int me) {
@@ -310,6 +331,9 @@ static const struct {
     {{"raised flags", 2, MODEL_TSO | MODEL_MERGE, set_up, flags_plain, check_flags}, FAULT_CHECK},
     {{"flags raised by read-modify-writes", 2, MODEL_TSO, set_up, flags_strong, check_flags}, FAULT_NONE},
     {{"flags with a read-modify-write after", 2, MODEL_TSO, set_up, flags_fenced, check_flags}, FAULT_NONE},
+    {{"another's barrier", 2, MODEL_TSO | MODEL_NOBODY_WAITS, set_up, enter_barred, NULL}, FAULT_NONE},
+    {{"another's barrier left out", 2, MODEL_TSO, set_up, enter_unbarred, NULL}, FAULT_RACE},
+    {{"another's barrier, relaxed leaving", 2, MODEL_TSO, set_up, enter_unreleased, NULL}, FAULT_RACE},
     {{"a thread's own stores", 2, MODEL_TSO, set_up, see_own, NULL}, FAULT_NONE},
     {{"waiting for a flag", 2, MODEL_TSO, set_up, wait_for_flag, check_data_two}, FAULT_NONE},
     {{"waiting for a flag nobody raises", 2, MODEL_TSO, set_up, wait_for_nothing, NULL}, FAULT_DEADLOCK},
@@ -335,105 +359,8 @@ static void test_planted(void) {
     }
 }
 
-/*
- * Pruning loses no outcome: random programs are run under every interleaving and under the pruned ones, and what the threads saw
- * and what is left in memory must be the same sets; so must be the programs in which threads can wait for ever.
- */
-#define PROGRAMS 60
-#define MERGED_PROGRAMS 200
-#define STEPS_EACH 4
-#define OUTCOMES 4096
-
-static struct {
-    uint8_t step[MODEL_THREADS][STEPS_EACH];
-    int steps;
-    uint64_t outcomes[OUTCOMES];
-    unsigned count;
-} program;
-
-static void program_run(int me) {
-    for (int i = 0; i < program.steps; i++) {
-        uint8_t s = program.step[me][i];
-        uint64_t *word = s & 1 ? &m.a : &m.b;
-        uint64_t seen = s >> 4 & 1;
-        bool waits = s >> 5 & 1 && program.steps == 2;
-        switch (s >> 1 & 3) {
-        case 0:
-            while ((seen = atom_load_acq_u64(word)) == 0 && waits) atom_pause();
-            break;
-        case 1: atom_store_rel_u64(word, (uint64_t)(me + (s >> 6 & 1))); break;
-        case 2: atom_cas_acqrel_u64(word, &seen, (uint64_t)(me + 1)); break;
-        default: seen = atom_add_acqrel_u64(word, 1);
-        }
-        m.result[me] = m.result[me] * 16 + seen;
-    }
-}
-
-static void program_note(void) {
-    uint64_t outcome = m.a * 16 + m.b;
-    for (int t = 0; t < 3; t++) outcome = outcome * 1000003 + m.result[t];
-    for (unsigned i = 0; i < program.count; i++) {
-        if (program.outcomes[i] == outcome) return;
-    }
-    MODEL_HOLDS(program.count < OUTCOMES);
-    if (program.count < OUTCOMES) program.outcomes[program.count++] = outcome;
-}
-
-/* How many outcomes there are, with those of earlier explorations unless afresh; 0 if threads can wait for ever. */
-static unsigned program_outcomes(unsigned flags, bool afresh) {
-    struct model model = {"random program", 3, flags | MODEL_QUIET, set_up, program_run, program_note};
-    if (afresh) program.count = 0;
-    if (program.steps == 2 && model_finds(&model, FAULT_DEADLOCK)) return 0;
-    if (afresh) program.count = 0;
-    CHECK(model_passes(&model));
-    return program.count;
-}
-
-static void program_make(uint64_t *seed, int steps) {
-    program.steps = steps;
-    for (int t = 0; t < 3; t++) {
-        for (int i = 0; i < steps; i++) {
-            *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-            program.step[t][i] = (uint8_t)(*seed >> 40);
-        }
-    }
-}
-
-static void test_pruning(void) {
-    uint64_t seed = 1, all = 0, pruned = 0, outcomes = 0, stuck = 0;
-    for (int n = 0; n < PROGRAMS; n++) {
-        program_make(&seed, n % 2 ? 3 : 2);
-        unsigned tso = n % 10 < 2 ? MODEL_TSO : 0;
-        unsigned count = program_outcomes(tso, true); /* the pruned run's, then whether the full one adds any */
-        pruned += model_interleavings();
-        CHECK_EQ(program_outcomes(tso | MODEL_UNPRUNED, count == 0), count);
-        all += model_interleavings();
-        outcomes += count;
-        stuck += count == 0;
-    }
-    printf("%d random programs, %llu of which can get stuck: %llu interleavings, %llu after pruning, %llu outcomes\n", PROGRAMS,
-           (unsigned long long)stuck, (unsigned long long)all, (unsigned long long)pruned, (unsigned long long)outcomes);
-    CHECK(pruned < all && outcomes > PROGRAMS && stuck > 0 && stuck < PROGRAMS / 2);
-}
-
-/* Nor does merging lose any that is left after pruning. */
-static void test_merging(void) {
-    uint64_t seed = 7, outcomes = 0;
-    for (int n = 0; n < MERGED_PROGRAMS; n++) {
-        program_make(&seed, 2 + n % 3);
-        unsigned tso = n % 5 == 0 && n % 3 < 2 ? MODEL_TSO : 0;
-        unsigned count = program_outcomes(tso, true);
-        CHECK_EQ(program_outcomes(tso | MODEL_MERGE, true), count);
-        outcomes += count;
-    }
-    printf("%d random programs merged: %llu outcomes\n", MERGED_PROGRAMS, (unsigned long long)outcomes);
-    CHECK(outcomes > MERGED_PROGRAMS);
-}
-
 int main(void) {
     test_counts();
     test_planted();
-    test_pruning();
-    test_merging();
     return check_done();
 }

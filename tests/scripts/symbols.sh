@@ -60,6 +60,9 @@ check "global symbols of the Windows libhostmem.a" "$(globals x86_64-w64-mingw32
 needed=$(objdump -p build/linux/libhostmem.so | awk '$1 == "NEEDED" { print $2 }' |
     grep -vE '^(libc|libpthread|ld-linux-x86-64)\.so')
 check "libraries that libhostmem.so needs" "$needed" ""
+# Threads that end call it, and its own thread runs in it: it must stay, and not be bound by that thread.
+found=$(readelf -dW build/linux/libhostmem.so | grep -oE 'BIND_NOW|NODELETE|TEXTREL' | sort)
+check 'binding of libhostmem.so' "$found" "$(printf 'BIND_NOW\nNODELETE')"
 # The drop-in: the allocation functions of C and C++, bound at once, with no library but the C library, and with
 # thread-local words that need no call to be found.
 malloc_names='aligned_alloc calloc free free_aligned_sized free_sized mallinfo mallinfo2 malloc malloc_info malloc_stats

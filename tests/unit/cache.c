@@ -101,6 +101,29 @@ static void bursts_settle(void) {
     CHECK_EQ(heap_destroy(heap), ST_OK);
 }
 
+/*
+ * A thread that found its cache stopped asks on its slow path, and the cache may have been let go on in between: the magazine is
+ * not empty then, but may be full.
+ */
+static void fetched_though_full(void) {
+    struct heap *heap;
+    void *again;
+    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    unsigned class_index = class_of(64);
+    for (int i = 0; i < 200; i++) CHECK_EQ(front_alloc(heap, 64, false, &blocks[i]), ST_OK);
+    const struct magazine *m = cache_magazine(cache_mine(), heap_front(heap)->set, class_index);
+    int freed = 0;
+    while (freed == 0 || m->top != m->end) CHECK_EQ(front_free(heap, blocks[freed++]), ST_OK);
+    again = front_fetch(heap, class_index);
+    CHECK(again == blocks[freed - 1]);
+    CHECK(m->top == m->end - 1);
+    CHECK_EQ(front_free(heap, again), ST_OK);
+    while (freed < 200) CHECK_EQ(front_free(heap, blocks[freed++]), ST_OK);
+    HmTrim();
+    CHECK_EQ(heap_used(heap), 0);
+    CHECK_EQ(heap_destroy(heap), ST_OK);
+}
+
 static uint64_t told;
 static void tell(void *block) { told = (uint64_t)(uintptr_t)block; }
 
@@ -188,16 +211,71 @@ static void inside_a_call(void) {
     CHECK_EQ(heap_destroy(heap), ST_OK);
 }
 
+/* ---- Fibers ------------------------------------------------------------------------------------------------------- */
+
+#ifdef _WIN32
+#include <windows.h>
+
+static struct heap *fiber_heap;
+static void *first_fiber;
+static uint64_t fiber_step;
+
+static void fiber_wait(uint64_t step) {
+    while (atom_load_acq_u64(&fiber_step) < step) Sleep(1);
+}
+
+static void fiber_use(void) {
+    void *block;
+    CHECK_EQ(front_alloc(fiber_heap, 100, false, &block), ST_OK);
+    CHECK_EQ(front_free(fiber_heap, block), ST_OK);
+}
+
+/* Goes on with the thread whose cache was made in the first fiber. */
+static void CALLBACK second_fiber(void *context) {
+    (void)context;
+    struct cache *cache = cache_mine();
+    atom_store_rel_u64(&fiber_step, 1);
+    fiber_wait(2);
+    CHECK_EQ(cache->holder, CACHE_THREADS);
+    CHECK(cache_enter() == cache);
+    cache_leave(cache);
+    fiber_use();
+    ExitThread(0);
+}
+
+static DWORD WINAPI fiber_thread(void *context) {
+    first_fiber = ConvertThreadToFiber(context);
+    fiber_use();
+    SwitchToFiber(CreateFiber(0, second_fiber, NULL));
+    return 0;
+}
+
+/* Another thread ends the fiber in which a thread made its cache: the cache is still the thread's. */
+static void a_fiber_is_not_its_thread(void) {
+    CHECK_EQ(heap_create(false, 0, &fiber_heap), ST_OK);
+    HANDLE thread = CreateThread(NULL, 0, fiber_thread, NULL, 0, NULL);
+    fiber_wait(1);
+    DeleteFiber(first_fiber);
+    atom_store_rel_u64(&fiber_step, 2);
+    CHECK_EQ(WaitForSingleObject(thread, 10000), WAIT_OBJECT_0);
+    CHECK_EQ(heap_destroy(fiber_heap), ST_OK);
+}
+#else
+static void a_fiber_is_not_its_thread(void) {}
+#endif
+
 int main(void) {
     keeper_forbid(); /* what goes back when is told exactly below */
     spans_come_back();
     others_do_not();
     zeroing();
     bursts_settle();
+    fetched_though_full();
     misuse();
     heap_goes();
     thread_ends();
     inside_a_call();
+    a_fiber_is_not_its_thread();
     CHECK_EQ(taken(), 0);
     return check_done();
 }

@@ -49,12 +49,27 @@ static void test_life(HANDLE heap) {
     error_is(ERROR_INVALID_PARAMETER);
 }
 
+/* Addresses all over the block's region, where no slab was ever near: that nothing is known of them has to be known, too. */
+static void test_far(HANDLE heap) {
+    const size_t region = (size_t)1 << 32, step = (size_t)16 << 20;
+    char *block = HmHeapAlloc(heap, 0, 100);
+    if (!CHECK(block != NULL)) return;
+    char *start = block - (uintptr_t)block % region;
+    for (size_t offset = step / 2; offset < region; offset += step) {
+        if (start + offset == block) continue;
+        CHECK(!HmHeapFree(heap, 0, start + offset));
+        error_is(ERROR_INVALID_PARAMETER);
+    }
+    CHECK(HmHeapFree(heap, 0, block));
+}
+
 static void test_handles(void) {
     HANDLE heap = HmHeapCreate(HEAP_NO_SERIALIZE, 4096, 0), other = HmHeapCreate(0, 0, 1 << 20);
     if (!CHECK(heap != NULL && other != NULL)) return;
     error_is(UNTOUCHED);
     test_life(heap);
     test_life(other);
+    test_far(heap);
     void *block = HmHeapAlloc(heap, 0, 10);
     CHECK(!HmHeapFree(other, 0, block));
     error_is(ERROR_INVALID_PARAMETER);

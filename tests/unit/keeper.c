@@ -220,8 +220,63 @@ static void a_cache_is_handed_down(void) {
     CHECK_EQ(first->holder, CACHE_FREE);
 }
 
+/* ---- After a fork -------------------------------------------------------------------------------------------------- */
+
+#ifndef _WIN32
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct cache *in_use;
+
+/* In its cache while the others fork. */
+static void *inside_thread(void *context) {
+    struct cache *cache = cache_enter_or_make();
+    CHECK(cache != NULL);
+    in_use = cache;
+    atom_store_rel_u64(&idle_steps, 1);
+    step_wait(2);
+    cache_leave(cache);
+    return context;
+}
+
+/* The child has none of the other threads: nobody waits for them to leave their caches, or keeps free room for them. */
+static int child_of_fork(void) {
+    struct threads threads = {0};
+    bool more = true;
+    threads_start(&threads, storm_life, (void *)1); /* takes what a thread before the fork has given back */
+    threads_join(&threads);
+    if (cache_home_active(in_use->home)) return 1;
+    for (int round = 0; round < 8 && more; round++) {
+        pause_ms(250);
+        more = keeper_round();
+    }
+    return more ? 2 : 0;
+}
+
+static void a_child_forgets_the_others(void) {
+    struct threads threads = {0};
+    int status = -1;
+    atom_store_rel_u64(&idle_steps, 0);
+    threads_start(&threads, inside_thread, NULL);
+    step_wait(1);
+    struct threads gone = {0};
+    threads_start(&gone, storm_life, (void *)2);
+    threads_join(&gone);
+    CHECK(cache_home_active(in_use->home));
+    pid_t child = fork();
+    if (child == 0) _exit(child_of_fork());
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK_EQ(status, 0);
+    atom_store_rel_u64(&idle_steps, 2);
+    threads_join(&threads);
+}
+#else
+static void a_child_forgets_the_others(void) {}
+#endif
+
 int main(void) {
     CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    a_child_forgets_the_others(); /* there is no keeper yet */
     an_idle_thread_is_emptied();
     a_stopped_cache_is_passed_by();
     a_stopped_cache_is_left();
