@@ -29,6 +29,7 @@
 static const struct table_shape cache_shape = {sizeof(struct cache), 64};
 static struct table cache_table;
 static uint64_t cache_claimed[CACHES_AT_MOST / 64];
+static uint64_t cache_readable[CACHES_AT_MOST / 64]; /* its memory is there, for good */
 static uint64_t cache_parked[CACHES_AT_MOST / 64]; /* hints */
 struct magazine cache_no_bins[CACHE_SETS][CACHE_BINS];
 static uint32_t cache_environment_read;
@@ -62,6 +63,7 @@ static void cache_exit(void *value) {
     struct cache *cache = value;
     os_slot_set(OS_SLOT_CACHE, &cache_ended);
     bool park = keeper_runs();
+    atom_store_rlx_u32(&cache->thread, 0); /* rlx: as in cache_make */
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: how long it has been parked; the keeper glances at it */
     /* Either the keeper has it now, and finishes it, or this thread does; only a keeper that is quick makes this go round. */
     while (!cache_pass(cache, CACHE_STOPPED, CACHE_LEFT)) {
@@ -106,6 +108,7 @@ static struct cache *fresh_take(void) {
         return NULL;
     }
     bound_from_environment();
+    bitmap_claim(cache_readable, number, 1);
     atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)cache->bin); /* own: nobody else sees it yet */
     cache->number = (uint32_t)number;
     cache->home = (uint64_t)(number + 1) << CACHE_HOME_SHIFT;
@@ -121,6 +124,7 @@ static struct cache *cache_make(void) {
     if (!cache) return NULL;
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: as in cache_sweep */
     atom_store_own_u64(&cache->busy, 1);
+    atom_store_rlx_u32(&cache->thread, os_thread_number()); /* rlx: a figure for people */
     /* From here on what the calls below may allocate goes past it. */
     os_slot_set(OS_SLOT_CACHE, cache);
     bool armed = os_at_thread_exit(cache_exit, cache);
@@ -180,7 +184,8 @@ void cache_flush_all(void) {
 void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context) {
     for (size_t n = 0; (n = bitmap_next_taken(cache_claimed, CACHES_AT_MOST, n)) < CACHES_AT_MOST; n++) {
         struct cache *cache = table_entry(&cache_table, cache_shape, n);
-        if (cache) visit(cache, context); /* none: its thread is just making it */
+        /* None: its thread is just making it, for the first time. */
+        if (cache && bitmap_taken(cache_readable, n)) visit(cache, context);
     }
 }
 
