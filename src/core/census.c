@@ -44,7 +44,8 @@ static void count_owned(struct cache *cache, void *context) {
     }
 }
 
-void census_by_owner(unsigned set, uint64_t owner, unsigned mixed, unsigned (*which)(uintptr_t item), uint64_t count[CACHE_BINS]) {
+void census_by_owner(unsigned set, uint64_t owner, unsigned mixed, unsigned (*which)(uintptr_t item),
+                     uint64_t count[CACHE_BINS]) {
     struct by_owner by = {set, mixed, owner, which, count};
     cache_each_used(count_owned, &by);
 }

@@ -158,6 +158,7 @@ enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
 }
 
 void OS_FUNCTION(discard)(uintptr_t address, size_t size) {
+    tally_add(TALLY_DECOMMIT, 1);
     int kept = errno;
     /* Refused for pages that are locked in memory. They stay, then, but as zeros. */
     if (madvise((void *)address, size, MADV_DONTNEED)) memset((void *)address, 0, size);
@@ -165,6 +166,7 @@ void OS_FUNCTION(discard)(uintptr_t address, size_t size) {
 }
 
 enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
+    tally_add(TALLY_PROTECT, 1);
     int kept = errno;
     /*
      * A range that differs from its neighbours in its advice stays a mapping of its own. Giving and taking access then neither

@@ -127,6 +127,7 @@ enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
 void OS_FUNCTION(discard)(uintptr_t address, size_t size) { memset((void *)address, 0, size); }
 
 enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
+    tally_add(TALLY_PROTECT, 1);
     (void)often;
     DWORD before = GetLastError();
     DWORD old;
