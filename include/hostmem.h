@@ -204,7 +204,7 @@ typedef struct HM_OPTIONS {
      */
     SIZE_T cbHeld;
     DWORD dwFlags;      /* HM_TRACK_BLOCKS and the other flags above */
-    DWORD cSampleEvery; /* of plain Alloc, every how-many-th is tracked; 0 for 1,024. Environment: HOSTMEM_SAMPLE_EVERY. */
+    DWORD cSampleEvery; /* of plain Alloc, every how-many-th is tracked; 0 for 2,048. Environment: HOSTMEM_SAMPLE_EVERY. */
     LPCSTR pszName;     /* what figures call the manager; copied, 31 bytes of it; may be NULL */
     HM_LEAK_VISIT pfnLeak; /* HM_TRACK_BLOCKS: called at the last Release of each heap for what it still holds; may be NULL */
     LPVOID pLeakContext;

@@ -12,7 +12,7 @@
 #include "policy/leaks.h"
 #include "policy/view.h"
 
-#define SAMPLE_EVERY 1024u
+#define SAMPLE_EVERY 2048u
 #define PATH_ROOM 1024
 
 /* Any object of ours, seen from its interface. */

@@ -19,6 +19,7 @@
 
 #include "base/atom.h"
 #include "base/cold.h"
+#include "os/os.h"
 
 #define ROWS 8192u
 #define CHUNK 4096u
@@ -94,6 +95,13 @@ static const struct site *look(const struct site *wanted) {
     return site;
 }
 
+/* Is the text part of a module, and not to be written? */
+static bool is_constant(const char *text) {
+    MEMORY_BASIC_INFORMATION info;
+    enum status status = os_query_foreign(align_down((uintptr_t)text, PAGE_BYTES), &info);
+    return status == ST_OK && info.Type == MEM_IMAGE && (info.Protect == PAGE_READONLY || info.Protect == PAGE_EXECUTE_READ);
+}
+
 static const struct site *place_look_or_make(const char *file, uint32_t line) {
     struct site wanted = {.line = line, .every = 1, .file = file, .hash = mix(1, line)};
     size_t length = strlen(file);
@@ -104,6 +112,7 @@ static const struct site *place_look_or_make(const char *file, uint32_t line) {
     if (made == NULL) return NULL;
     *made = wanted;
     made->file = memcpy(made->frame, file, length + 1);
+    made->constant = is_constant(file) ? file : NULL;
     return enter(made);
 }
 

@@ -22,6 +22,7 @@ struct site {
     uint32_t every;        /* of a stack: it was looked at for one call in so many; 1 for a file and line */
     uint32_t count_frames; /* 0 for a file and line */
     const char *file;      /* a copy; NULL for a stack */
+    const char *constant;  /* where the text lay when it was first seen, if nobody can write there; else NULL */
     void *frame[];         /* or the file's text */
 };
 
@@ -35,11 +36,15 @@ static inline size_t site_quick(const char *file, uint32_t line) {
     return (size_t)((((uintptr_t)file ^ (uint64_t)line << 32) * 0x9e3779b97f4a7c15u) >> 52);
 }
 
-/* The same, at once where the text lies where it lay before: most calls come from few places, and comparing costs little. */
+/*
+ * The same, at once where the text lies where it lay before, which most calls' does. It is compared unless it is a constant of a
+ * module: the same address can then mean another text only if the module has gone and another lies there.
+ */
 static inline uint32_t site_of_place(const char *file, uint32_t line) {
     /* acq: pairs with the store in site_look; a site that is seen has been written. */
     const struct site *found = (const struct site *)(uintptr_t)atom_load_acq_u64(&site_find[site_quick(file, line)]);
-    bool same = file != NULL && found != NULL && found->line == line && strcmp(found->file, file) == 0;
+    bool same = file != NULL && found != NULL && found->line == line &&
+                (found->constant == file || strcmp(found->file, file) == 0);
     return __builtin_expect(same, 1) ? found->number : site_look(file, line);
 }
 
