@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "base/cold.h"
-#include "base/tally.h"
 #include "heap/figures.h"
 #include "os/os.h"
 #include "os/os_look.h"
@@ -24,7 +23,7 @@
 #include "policy/sites.h"
 
 uint64_t leaks_slot[SLOT_COUNT];
-static uint64_t sample_count[TALLY_SHARDS][8];
+_Alignas(64) uint64_t leaks_samples[TALLY_SHARDS][8];
 
 /* ---- Marks -------------------------------------------------------------------------------------------------------- */
 
@@ -57,13 +56,8 @@ void leaks_mark(void *block, uint32_t site) {
     if (word != NULL) atom_store_rlx_u32(word, site); /* rlx: as in leaks_mark_place */
 }
 
-void leaks_mark_sample(void *block, uint32_t every, const void *from) {
+void leaks_mark_stack(void *block, uint32_t every, const void *from) {
     void *frames[SITE_FRAMES];
-    uint64_t *count = &sample_count[tally_shard_mine()][0];
-    /* rlx: threads that share a count may lose one; it is a sample. */
-    uint64_t n = atom_load_rlx_u64(count) + 1;
-    atom_store_rlx_u64(count, n < every ? n : 0);
-    if (n < every) return;
     leaks_mark(block, site_of_stack(frames, os_backtrace(from, frames, SITE_FRAMES), every));
 }
 

@@ -7,7 +7,7 @@
 #ifndef HM_LEAKS_H
 #define HM_LEAKS_H
 
-#include "base/atom.h"
+#include "base/tally.h"
 #include "heap/heap.h"
 #include "hostmem.h"
 #include "policy/sites.h"
@@ -16,6 +16,7 @@
 #define LEAKS_CHUNKS ((size_t)1 << (SLOT_SHIFT - LEAKS_CHUNK_SHIFT))
 #define LEAKS_CHUNK_WORDS ((size_t)1 << (LEAKS_CHUNK_SHIFT - 4))
 
+extern HM_HIDDEN uint64_t leaks_samples[TALLY_SHARDS][8]; /* calls since the last that was looked at */
 extern HM_HIDDEN uint64_t leaks_slot[SLOT_COUNT]; /* uint64_t[LEAKS_CHUNKS], each 0 or uint32_t[LEAKS_CHUNK_WORDS] */
 
 /* The block's word, NULL where no block has ever been marked. */
@@ -43,7 +44,14 @@ static inline void leaks_mark_place(void *block, const char *file, int line) {
  * The same by the stack above the return address `from`, if it is this call's turn: one in `every`, counted in each of a few
  * groups of threads.
  */
-void leaks_mark_sample(void *block, uint32_t every, const void *from);
+void leaks_mark_stack(void *block, uint32_t every, const void *from);
+
+static inline void leaks_mark_sample(void *block, uint32_t every, const void *from) {
+    /* rlx: threads that share a count may lose one; it is a sample. */
+    uint64_t *count = &leaks_samples[tally_shard_mine()][0], n = atom_load_rlx_u64(count) + 1;
+    atom_store_rlx_u64(count, n < every ? n : 0);
+    if (__builtin_expect(n >= every, 0)) leaks_mark_stack(block, every, from);
+}
 
 /* Takes the mark off, before the block is freed; leaks_mark puts it back if that is refused. 0: there was none. */
 static inline uint32_t leaks_unmark(void *block) {
