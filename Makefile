@@ -107,6 +107,7 @@ test_common_sources := $(sort $(wildcard tests/common/*.c))
 # A test program is one file; what several of a folder share goes to tests/common.
 unit_sources := $(sort $(wildcard tests/unit/*.c))
 stress_sources := $(sort $(wildcard tests/stress/*.c))
+view_sources := $(sort $(wildcard tests/view/*.c))
 model_sources := $(filter-out tests/model/explore%.c,$(sort $(wildcard tests/model/*.c)))
 conform_sources := $(sort $(wildcard tests/conform/*.c))
 # The differential fuzzer compares with the system's own Win32; the other one compares with a model.
@@ -132,13 +133,14 @@ tool_programs := $(patsubst %,$(B)/hostmem-%$(exe),$(tools))
 unit_programs := $(call programs_of,$(unit_sources))
 stress_programs := $(call programs_of,$(stress_sources))
 fuzz_programs := $(call programs_of,$(fuzz_sources))
+view_programs := $(call programs_of,$(view_sources))
 model_programs := $(if $(filter linux,$(OS)),$(call programs_of,$(model_sources)))
 conform_programs := $(if $(conform_sources),$(B)/tests/conform/conform$(exe) \
 	$(if $(filter windows,$(OS)),$(B)/tests/conform/conform-raw$(exe)))
 
 # ---- Targets for people -------------------------------------------------------------------------------------------
 
-.PHONY: all libs tools unit stress fuzz model conform tests setup run test soak clean distclean help
+.PHONY: all libs tools unit stress fuzz model conform view tests setup run test soak clean distclean help
 .DEFAULT_GOAL := all
 
 all: libs tools
@@ -149,7 +151,8 @@ stress: $(stress_programs)
 fuzz: $(fuzz_programs)
 model: $(model_programs)
 conform: $(conform_programs)
-tests: unit stress fuzz model conform
+view: $(view_programs)
+tests: unit stress fuzz model conform view
 
 help:
 	@echo 'make                 the libraries and tools for Linux, in build/linux'
@@ -158,7 +161,7 @@ help:
 	@echo 'make test            sets up, builds everything, runs all tests; ONLY=regex picks suites by name'
 	@echo 'make soak            the stress tests and fuzzers, for a long time'
 	@echo 'make libs, tools     parts of make'
-	@echo 'make unit, stress, fuzz, model, conform, preload, tests    builds test programs without running them'
+	@echo 'make unit, stress, fuzz, model, conform, preload, view, tests    builds test programs without running them'
 	@echo 'make bench           measures both systems against their peers and prints the table of figures, in 5 minutes'
 	@echo 'make setup           only installs and fetches what a build needs'
 	@echo 'make clean           deletes build; distclean deletes the cached downloads too'
@@ -259,8 +262,8 @@ endef
 $(unit_programs) $(fuzz_programs): $(B)/%$(exe): $(B)/obj/%.o $(B)/tests/common.a $(engine_objects) $(mimalloc_object)
 	$(run_link)
 
-# Stress tests take what a user gets.
-$(stress_programs): $(B)/%$(exe): $(B)/obj/%.o $(B)/tests/common.a $(B)/libhostmem.a
+# Stress tests, and programs to be looked at, take what a user gets.
+$(stress_programs) $(view_programs): $(B)/%$(exe): $(B)/obj/%.o $(B)/tests/common.a $(B)/libhostmem.a
 	$(run_link)
 
 # A model test includes the production files that it explores; nothing of the engine is linked.

@@ -139,6 +139,41 @@ HM_API SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
 /* ---- Managers for a CLR --------------------------------------------------------------------------------------- */
 
 /*
+ * HM_TRACK_BLOCKS: the manager's heaps remember where their blocks were asked for. DebugAlloc's blocks are remembered by file and
+ * line, all of them; those of plain Alloc by the stack of the call, for one call in cSampleEvery. Costs 4 bytes for each 16 of
+ * the blocks, and at most as much time again as an Alloc and a Free take. Environment: HOSTMEM_LEAKS=1, for all managers; with
+ * HOSTMEM_LEAK_REPORT=FILE the last Release of each heap adds its report to the file, as HmWriteLeaks writes it, if any block
+ * is left, and the end of the process does so for the heaps that there still are.
+ *
+ * HM_COUNT_CALLS: calls of the manager and its heaps are counted by kind and critical level (HmWriteStats shows them).
+ * Environment: HOSTMEM_COUNT_CALLS=1.
+ *
+ * HM_PUBLISH: the process publishes a view of itself for hostmem-top and hostmem-map. Environment: HOSTMEM_PUBLISH=1, or the
+ * milliseconds between two looks; it works for every process that has the engine in it, a preloaded one too.
+ */
+#define HM_TRACK_BLOCKS 1u
+#define HM_COUNT_CALLS 2u
+#define HM_PUBLISH 4u
+
+/* Blocks of one origin that are in use. */
+typedef struct HM_LEAK {
+    SIZE_T cbSize;
+    LPCSTR pszFile;         /* of DebugAlloc; NULL for a sampled stack */
+    DWORD dwLine;
+    DWORD cFrames;          /* return addresses of a sampled stack, the nearest first; 0 otherwise */
+    LPVOID const *ppFrames;
+    SIZE_T cBlocks;         /* as recorded: one in cEvery of all */
+    SIZE_T cbBlocks;        /* the bytes that they take, of their size classes */
+    SIZE_T cEvery;          /* 1 for DebugAlloc */
+} HM_LEAK;
+
+/* Called for one origin after the other, those with the most bytes first. *pLeak and what it points to last for the call. */
+typedef void(WINAPI *HM_LEAK_VISIT)(LPVOID pContext, const HM_LEAK *pLeak);
+
+/* Given a text piece by piece; a piece does not end with a zero. */
+typedef void(WINAPI *HM_WRITE)(LPVOID pContext, LPCSTR pText, SIZE_T cbText);
+
+/*
  * How a manager is made. Set cbSize to sizeof(HM_OPTIONS) and the rest to 0 for the defaults. Fields are only ever added, at
  * the end.
  */
@@ -168,6 +203,11 @@ typedef struct HM_OPTIONS {
      * value that any manager was made with holds for the process. Environment: HOSTMEM_HELD, in bytes.
      */
     SIZE_T cbHeld;
+    DWORD dwFlags;      /* HM_TRACK_BLOCKS and the other flags above */
+    DWORD cSampleEvery; /* of plain Alloc, every how-many-th is tracked; 0 for 2,048. Environment: HOSTMEM_SAMPLE_EVERY. */
+    LPCSTR pszName;     /* what figures call the manager; copied, 31 bytes of it; may be NULL */
+    HM_LEAK_VISIT pfnLeak; /* HM_TRACK_BLOCKS: called at the last Release of each heap for what it still holds; may be NULL */
+    LPVOID pLeakContext;
 } HM_OPTIONS;
 
 /*
@@ -184,9 +224,24 @@ HM_API HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemo
  */
 HM_API HRESULT WINAPI HmCreateHostControl(IHostMemoryManager *manager, IHostControl *next, IHostControl **out);
 
+/*
+ * Tells by origin which tracked blocks of a heap are in use, or with NULL of all heaps that track (HM_TRACK_BLOCKS).
+ * E_POINTER for a NULL visit, E_INVALIDARG for an IHostMalloc that does not track, E_OUTOFMEMORY. Other threads may go on.
+ */
+HM_API HRESULT WINAPI HmReportLeaks(IHostMalloc *heap, HM_LEAK_VISIT visit, LPVOID context);
+
+/*
+ * The same as one line of JSON: {"leaks": [{"file": "a.c", "line": 7, "blocks": 2, "bytes": 96, "every": 1, "stack": []}, ...],
+ * "blocks": N, "bytes": N}, the last two added up over the origins with "every" taken into account.
+ */
+HM_API HRESULT WINAPI HmWriteLeaks(IHostMalloc *heap, HM_WRITE write, LPVOID context);
+
 /* ---- Seeing and trimming -------------------------------------------------------------------------------------- */
 
-/* What the engine holds, counted from its tables when asked. Set cbSize to sizeof(HM_STATS). */
+/*
+ * What the engine holds, counted from its tables when asked: exact while other threads rest. Set cbSize to sizeof(HM_STATS); a
+ * caller with an earlier version's shorter struct gets that.
+ */
 typedef struct HM_STATS {
     SIZE_T cbSize;
     SIZE_T cRegions;          /* regions made, for life */
@@ -202,10 +257,59 @@ typedef struct HM_STATS {
     SIZE_T cbViews;
     SIZE_T cCallbacks;        /* registered notification callbacks */
     SIZE_T cAddressSpacePleas;/* calls of NeedsVirtualAddressSpace so far */
+    /* since the second version */
+    SIZE_T cHeaps;            /* live heaps */
+    SIZE_T cbHeapPeak;        /* the most that each heap has taken, added up */
+    SIZE_T cBlocks;           /* blocks in the program's hands */
+    SIZE_T cbBlocks;          /* of their size classes */
+    SIZE_T cBlocksCached;     /* freed blocks that threads keep at hand */
+    SIZE_T cbBlocksCached;
+    SIZE_T cSpansCached;      /* freed allocations that threads keep at hand */
+    SIZE_T cbSpansCached;
+    SIZE_T cbHeld;            /* decommitted or released, and not yet given back to the system */
+    SIZE_T cThreadCaches;     /* threads that keep something at hand, or could */
+    SIZE_T cRefills;          /* so far, as the rest: batches of blocks from heaps to threads, and the blocks in them */
+    SIZE_T cBlocksRefilled;
+    SIZE_T cFlushes;          /* batches of blocks from threads to heaps */
+    SIZE_T cBlocksFlushed;
+    SIZE_T cSystemCalls[5];   /* reserve, release, commit, decommit, protect: what the engine asked of the system */
+    SIZE_T cFailures;         /* calls that were refused, for any reason */
 } HM_STATS;
 
 /* Fills *stats. FALSE with 24 for a cbSize that is too small, 998 for NULL. Other threads may go on meanwhile. */
 HM_API BOOL WINAPI HmGetStats(HM_STATS *stats);
+
+/* One heap's figures. Set cbSize to sizeof(HM_HEAP_STATS). */
+typedef struct HM_HEAP_STATS {
+    SIZE_T cbSize;
+    SIZE_T cbReserved;    /* its slabs and large blocks */
+    SIZE_T cbCommitted;   /* the same: a heap commits what it takes */
+    SIZE_T cbPeak;        /* the most that cbReserved was */
+    SIZE_T cbLimit;       /* 0 for none */
+    SIZE_T cSlabs;
+    SIZE_T cBlocks;       /* in the program's hands */
+    SIZE_T cbBlocks;
+    SIZE_T cBlocksCached; /* freed, and kept at hand by threads */
+} HM_HEAP_STATS;
+
+/* hHeap NULL is the process's heap. FALSE with 6 for what is not a heap, 24 for a cbSize that is too small, 998 for NULL. */
+HM_API BOOL WINAPI HmGetHeapStats(HANDLE hHeap, HM_HEAP_STATS *stats);
+
+/*
+ * Writes all figures as one line of JSON. FALSE with 998 for a NULL write. Keys that end in _bytes are bytes, all others count.
+ *
+ *   {"version": 1, "program": "...", "process": 1234,
+ *    "totals": {"regions": 1, "committed_bytes": ..., ...},        every key is listed in src/base/published.h
+ *    "failed": {"no_memory": 0, "bad_argument": 0, ...},           calls refused, by reason
+ *    "heaps": [{"heap": 1, "of_process": true, "executable": false, "taken_bytes": ..., "peak_bytes": ..., "limit_bytes": 0,
+ *               "slabs": 1, "live_blocks": ..., "live_bytes": ..., "cached_blocks": ...,
+ *               "classes": [{"size_bytes": 64, "slabs": 1, "slab_bytes": 65536, "room": 1024, "live": 3, "live_bytes": 192,
+ *                            "cached": 61}, ...]}, ...],           a size of 0 is for blocks above the largest class
+ *    "threads": [{"thread": 1234, "blocks": ..., "block_bytes": ..., "spans": ..., "span_bytes": ...}, ...],
+ *    "calls": [{"name": "...", "manager": 1, "heap": 0,            with HM_COUNT_CALLS: one for each manager and its heaps
+ *               "alloc": {"none": 0, "task": 5, "domain": 0, "process": 0, "failed": 0}, ...}, ...]}
+ */
+HM_API BOOL WINAPI HmWriteStats(HM_WRITE write, LPVOID context);
 
 /*
  * Gives memory that nothing uses, and what the calling thread keeps at hand, back to the system at once. Returns the bytes. What

@@ -30,6 +30,7 @@ typedef size_t SIZE_T;
 typedef uintptr_t ULONG_PTR;
 typedef void *PVOID, *LPVOID, *HANDLE;
 typedef const void *LPCVOID;
+typedef const char *LPCSTR;
 typedef DWORD *PDWORD;
 
 #ifndef TRUE

@@ -83,6 +83,12 @@ enum status {
 #define HM_HIDDEN __attribute__((visibility("hidden")))
 #endif
 
+/*
+ * For a function that looks at words which another thread is changing without ceremony, and makes no more of them than a
+ * figure: ThreadSanitizer need not tell us.
+ */
+#define HM_READS_OTHERS __attribute__((no_sanitize("thread"), noinline))
+
 /* HM_CHECK stays in release builds: it is for cheap conditions whose failure means that memory has been corrupted. */
 #define HM_CHECK(condition) ((condition) ? (void)0 : __builtin_trap())
 #ifdef HM_DEBUG

@@ -34,7 +34,12 @@ static inline bool com_level_known(EMemoryCriticalLevel level) {
     return level == eTaskCritical || level == eAppDomainCritical || level == eProcessCritical;
 }
 
-/* A new IHostMalloc for IHostMemoryManager::CreateMalloc, with one reference. */
-HRESULT malloc_create(DWORD type, IHostMalloc **out);
+struct observed;
+
+/*
+ * A new IHostMalloc for IHostMemoryManager::CreateMalloc, with one reference. manager: what is observed of the one that makes
+ * it (com/observed.h); NULL for nothing.
+ */
+HRESULT malloc_create(DWORD type, const struct observed *manager, IHostMalloc **out);
 
 #endif

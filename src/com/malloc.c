@@ -11,12 +11,14 @@
  */
 #include "base/cold.h"
 #include "com/com.h"
+#include "com/observed.h"
 #include "heap/front.h"
 
 #define MALLOC_KNOWN ((DWORD)(MALLOC_THREADSAFE | MALLOC_EXECUTABLE))
 
 struct malloc_object {
     IHostMalloc face; /* first: the interface's address is the object's */
+    struct observed observed; /* second: see observed_of */
     uint32_t references;
     struct heap *heap;
 };
@@ -29,6 +31,7 @@ static ULONG STDMETHODCALLTYPE malloc_release(IHostMalloc *face) {
     struct malloc_object *object = object_of(face);
     ULONG left = com_release(&object->references);
     if (left == 0) {
+        observed_malloc_end(&object->observed, object->heap);
         heap_destroy(object->heap);
         cold_free(object);
     }
@@ -51,7 +54,7 @@ static HRESULT STDMETHODCALLTYPE malloc_alloc(IHostMalloc *face, SIZE_T cbSize, 
 
 static HRESULT STDMETHODCALLTYPE malloc_debug_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
                                                     char *pszFileName, int iLineNo, void **ppMem) {
-    (void)pszFileName, (void)iLineNo; /* the place of the request changes nothing about the block */
+    (void)pszFileName, (void)iLineNo; /* remembered by heaps that track only: com/observed.c */
     return malloc_alloc(face, cbSize, eCriticalLevel, ppMem);
 }
 
@@ -60,11 +63,13 @@ static HRESULT STDMETHODCALLTYPE malloc_free(IHostMalloc *face, void *pMem) {
     return com_answer(front_free(object_of(face)->heap, pMem));
 }
 
-static const IHostMallocVtbl malloc_methods = {
+const IHostMallocVtbl malloc_methods = {
     malloc_query_interface, malloc_add_ref, malloc_release, malloc_alloc, malloc_debug_alloc, malloc_free,
 };
 
-HRESULT malloc_create(DWORD type, IHostMalloc **out) {
+struct heap *malloc_heap(IHostMalloc *face) { return object_of(face)->heap; }
+
+HRESULT malloc_create(DWORD type, const struct observed *manager, IHostMalloc **out) {
     *out = NULL;
     if ((type & ~MALLOC_KNOWN) != 0) return com_answer(ST_BAD_ARGUMENT);
     struct malloc_object *object = cold_alloc(sizeof *object);
@@ -74,7 +79,7 @@ HRESULT malloc_create(DWORD type, IHostMalloc **out) {
         cold_free(object);
         return com_answer(status);
     }
-    object->face.lpVtbl = (IHostMallocVtbl *)&malloc_methods;
+    object->face.lpVtbl = (IHostMallocVtbl *)observed_malloc_start(&object->observed, manager, object->heap);
     object->references = 1;
     *out = &object->face;
     return S_OK;

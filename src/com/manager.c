@@ -10,6 +10,7 @@
 
 #include "base/cold.h"
 #include "com/com.h"
+#include "com/observed.h"
 #include "core/cache.h"
 #include "core/region.h"
 #include "os/os.h"
@@ -22,6 +23,7 @@
 
 struct manager {
     IHostMemoryManager face; /* first: the interface's address is the manager's */
+    struct observed observed; /* second: see observed_of */
     uint32_t references;
     struct notify notify;
 };
@@ -35,6 +37,7 @@ static ULONG STDMETHODCALLTYPE manager_release(IHostMemoryManager *face) {
     ULONG left = com_release(&manager->references);
     if (left == 0) {
         notify_clear(&manager->notify);
+        observed_manager_end(&manager->observed);
         cold_free(manager);
     }
     return left;
@@ -47,8 +50,8 @@ static HRESULT STDMETHODCALLTYPE manager_query_interface(IHostMemoryManager *fac
 }
 
 static HRESULT STDMETHODCALLTYPE manager_create_malloc(IHostMemoryManager *face, DWORD dwMallocType, IHostMalloc **ppMalloc) {
-    (void)face;
-    return ppMalloc == NULL ? com_answer(ST_NOT_WRITABLE) : malloc_create(dwMallocType, ppMalloc);
+    if (ppMalloc == NULL) return com_answer(ST_NOT_WRITABLE);
+    return malloc_create(dwMallocType, &manager_of(face)->observed, ppMalloc);
 }
 
 static HRESULT STDMETHODCALLTYPE manager_virtual_alloc(IHostMemoryManager *face, void *pAddress, SIZE_T dwSize,
@@ -122,7 +125,7 @@ static HRESULT STDMETHODCALLTYPE manager_released(IHostMemoryManager *face, LPVO
     return S_OK;
 }
 
-static const IHostMemoryManagerVtbl manager_methods = {
+const IHostMemoryManagerVtbl manager_methods = {
     manager_query_interface, manager_add_ref,          manager_release,          manager_create_malloc,
     manager_virtual_alloc,   manager_virtual_free,     manager_virtual_query,    manager_virtual_protect,
     manager_get_memory_load, manager_register_callback, manager_needs_address_space, manager_acquired,
@@ -143,7 +146,7 @@ static bool options_read(const HM_OPTIONS *options, HM_OPTIONS *known) {
         if (bytes[i] != 0) return false;
     }
     memcpy(known, options, size < sizeof *known ? size : sizeof *known);
-    return true;
+    return (known->dwFlags & ~(HM_TRACK_BLOCKS | HM_COUNT_CALLS | HM_PUBLISH)) == 0;
 }
 
 HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManager **out) {
@@ -160,7 +163,7 @@ HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManag
     cache_bound_set(known.cbThreadCache, known.cbAllCaches);
     held_bound_set(os_environment_bytes("HOSTMEM_HELD"));
     held_bound_set(known.cbHeld);
-    manager->face.lpVtbl = (IHostMemoryManagerVtbl *)&manager_methods;
+    manager->face.lpVtbl = (IHostMemoryManagerVtbl *)observed_manager_start(&manager->observed, &known);
     manager->references = 1;
     *out = &manager->face;
     return S_OK;

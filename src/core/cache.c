@@ -66,6 +66,7 @@ static void cache_exit(void *value) {
     if (cache_mine() != cache) return; /* not the thread's end: another thread has ended a fiber that it was made in */
     os_slot_set(OS_SLOT_CACHE, &cache_none);
     bool park = keeper_runs();
+    atom_store_rlx_u32(&cache->thread, 0); /* rlx: as in cache_make */
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: how long it has been parked; the keeper glances at it */
     /* Either the keeper has it now, and finishes it, or this thread does; only a keeper that is quick makes this go round. */
     while (!cache_pass(cache, CACHE_STOPPED, CACHE_LEFT)) {
@@ -130,7 +131,8 @@ static struct cache *cache_make(void) {
         os_slot_set(OS_SLOT_CACHE, os_slot_unset);
         return NULL;
     }
-    atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: as in cache_sweep */
+    atom_store_rlx_u64(&cache->swept_ms, os_clock_ms());      /* rlx: as in cache_sweep */
+    atom_store_rlx_u32(&cache->thread, os_thread_number());   /* rlx: a figure for people */
     bool armed = os_at_thread_exit(cache_exit, cache);
     atom_store_own_u64(&cache->busy, 1);
     os_slot_set(OS_SLOT_CACHE, cache);

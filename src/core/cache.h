@@ -70,6 +70,7 @@ struct cache {
     uint64_t holder;        /* enum cache_holder */
     uint64_t idle;          /* 1: the keeper has swept it, and its thread has not been on a slow path since */
     uint32_t number;
+    uint32_t thread; /* as the system numbers it; 0: it has ended */
     struct magazine bin[CACHE_SETS][CACHE_BINS];
 };
 

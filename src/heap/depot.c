@@ -141,6 +141,18 @@ bool depot_empty(struct heap *heap) {
     return any;
 }
 
+HM_READS_OTHERS static uint64_t count_in(const struct packet *packet) { return *(const volatile uint64_t *)&packet->count; }
+
+uint64_t depot_count(struct heap *heap, unsigned class_index) {
+    uint64_t stack = atom_load_acq_u64(depot_of(heap, class_index)), number = stack_top(stack), blocks = 0; /* acq: stack_push */
+    /* A packet that goes meanwhile leads elsewhere; the depth bounds the walk, and numbers are only ever packets'. */
+    for (uint64_t left = stack_depth(stack); left != 0 && number != 0; left--) {
+        blocks += count_in(packet_at(number));
+        number = atom_load_rlx_u64(&packet_at(number)->next); /* rlx: a figure */
+    }
+    return blocks;
+}
+
 void depot_forget(struct heap *heap) {
     for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) {
         uint64_t number;

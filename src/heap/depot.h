@@ -18,6 +18,9 @@ size_t depot_take(struct heap *heap, unsigned class_index, void **blocks, size_t
 /* Gives all that the heap's depots hold back to its slabs. Returns whether there was anything. */
 bool depot_empty(struct heap *heap);
 
+/* How many blocks of the class are there; exact while nobody puts or takes. */
+uint64_t depot_count(struct heap *heap, unsigned class_index);
+
 /* Forgets what they hold: the heap's slabs are gone. */
 void depot_forget(struct heap *heap);
 

@@ -27,6 +27,7 @@
 
 #include <string.h>
 
+#include "base/tally.h"
 #include "core/bitmap.h"
 #include "core/cache.h"
 #include "heap/heap_inside.h"
@@ -145,6 +146,8 @@ static bool bytes_charge(struct heap *heap, uint64_t bytes) {
     do {
         if (heap->limit_bytes != 0 && (bytes > heap->limit_bytes || taken > heap->limit_bytes - bytes)) return false;
     } while (!atom_cas_acqrel_u64(&heap->taken_bytes, &taken, taken + bytes));
+    uint64_t peak = atom_load_rlx_u64(&heap->peak_bytes); /* rlx: the CAS compares it again */
+    while (taken + bytes > peak && !atom_cas_acqrel_u64(&heap->peak_bytes, &peak, taken + bytes)) continue;
     return true;
 }
 
@@ -200,6 +203,13 @@ enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **b
     return ST_OK;
 }
 
+/* Counts a batch. */
+static size_t refilled(size_t count) {
+    tally_add(TALLY_REFILL, 1);
+    tally_add(TALLY_REFILL_BLOCKS, count);
+    return count;
+}
+
 size_t heap_alloc_some(struct heap *heap, unsigned class_index, struct heap_asker asker, size_t want, void **blocks) {
     size_t got = 0;
     while (got < want) {
@@ -209,13 +219,13 @@ size_t heap_alloc_some(struct heap *heap, unsigned class_index, struct heap_aske
         if (more == 0) break;
         got += more;
     }
-    if (got != 0) return got;
+    if (got != 0) return refilled(got);
     /* The rest of a new slab is there for the next. */
     if (slab_add_of_class(heap, class_index, asker.home, blocks) != ST_OK) {
-        return take_any(heap, class_index, asker, LOOK_ANY, want < 64 ? want : 64, blocks);
+        return refilled(take_any(heap, class_index, asker, LOOK_ANY, want < 64 ? want : 64, blocks));
     }
-    if (want == 1 || class_objects(class_index) == 1) return 1;
-    return 1 + take_any(heap, class_index, asker, LOOK_OWN, want - 1 < 64 ? want - 1 : 64, blocks + 1);
+    if (want == 1 || class_objects(class_index) == 1) return refilled(1);
+    return refilled(1 + take_any(heap, class_index, asker, LOOK_OWN, want - 1 < 64 ? want - 1 : 64, blocks + 1));
 }
 
 /*
@@ -293,6 +303,8 @@ static bool same_word(const struct block *a, const struct block *b) {
 }
 
 void heap_free_some(struct heap *heap, void *const *blocks, size_t count, void (*bad)(void *block)) {
+    tally_add(TALLY_FLUSH, 1);
+    tally_add(TALLY_FLUSH_BLOCKS, count);
     for (size_t i = 0; i < count;) {
         struct block first, next;
         if (!block_find(heap, blocks[i], &first)) {

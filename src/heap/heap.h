@@ -88,6 +88,8 @@ size_t heap_trim(void);
 
 /* Gives back what has been empty since the look before, of all live heaps. Returns whether empty slabs are left. */
 bool heap_tidy(void);
+/* Calls visit for every live heap, which is not cleared meanwhile. */
+void heap_each(void (*visit)(struct heap *heap, void *context), void *context);
 
 /* What the heap has taken from the system and not given back, in bytes. */
 uint64_t heap_taken(const struct heap *heap);

@@ -1,6 +1,6 @@
 /*
  * heap_inside.h - what a heap is made of, for the files that make it up: heap.c serves requests, heap_table.c makes and ends
- * heaps. Nobody else includes it. Layer: heap.
+ * heaps, figures.c counts them. Nobody else includes it. Layer: heap.
  */
 #ifndef HM_HEAP_INSIDE_H
 #define HM_HEAP_INSIDE_H
@@ -19,6 +19,7 @@ struct heap {
     struct heap_front front; /* first: see heap_front */
     uint64_t users;          /* 1 for the handle, 1 for each trim or flush that is at work here */
     uint64_t taken_bytes;
+    uint64_t peak_bytes; /* the highest that it was */
     uint64_t untidy;      /* 1: there is something for heap_tidy_one */
     uint64_t empty_bytes; /* of what is taken: slabs that hold nothing; see empty.c */
     uint64_t limit_bytes;

@@ -48,6 +48,7 @@ static enum status heap_make(bool executable, uint64_t limit_bytes, bool of_proc
     uint64_t id = (atom_add_acqrel_u64(&heaps_made, 1) + 1) << FRONT_NUMBER_BITS | (index + 1);
     atom_store_rel_u64(&made->front.id, id); /* rel: pairs with heap_enter */
     made->limit_bytes = limit_bytes;
+    atom_store_rlx_u64(&made->peak_bytes, 0); /* rlx: published with the users */
     made->state = executable ? PG_EXECUTE_READWRITE : PG_READWRITE;
     atom_store_rel_u64(&made->users, 1); /* rel: pairs with heap_enter */
     HM_CHECK(bitmap_claim(heap_live, index, 1));
@@ -122,8 +123,7 @@ struct heap *heap_default_make(void) {
     return (struct heap *)(uintptr_t)seen;
 }
 
-/* Calls visit for each live heap, which stays meanwhile. */
-static void heap_each(void (*visit)(struct heap *heap, void *context), void *context) {
+void heap_each(void (*visit)(struct heap *heap, void *context), void *context) {
     for (size_t index = 0; (index = bitmap_next_taken(heap_live, HEAPS_AT_MOST, index)) < HEAPS_AT_MOST; index++) {
         struct heap *heap = heap_numbered(index + 1);
         if (!user_add(heap)) continue;

@@ -15,6 +15,7 @@
 #include "os/os.h"
 
 #include "base/atom.h"
+#include "base/tally.h"
 #include "os/os_slot.h"
 
 #include <errno.h>
@@ -110,6 +111,7 @@ static enum status reserve_large(uintptr_t wanted, size_t size, uint8_t state, u
 }
 
 enum status OS_FUNCTION(reserve)(uintptr_t wanted, size_t size, size_t align, unsigned needs, uint8_t state, uintptr_t *start) {
+    tally_add(TALLY_RESERVE, 1);
     if (needs & OS_PHYSICAL) return ST_NOT_SUPPORTED;
     if (needs & OS_LARGE) return reserve_large(wanted, size, state, start);
     if (!wanted) return reserve_aligned(size, align, start);
@@ -118,6 +120,7 @@ enum status OS_FUNCTION(reserve)(uintptr_t wanted, size_t size, size_t align, un
 }
 
 enum status OS_FUNCTION(release)(uintptr_t start, size_t size) {
+    tally_add(TALLY_RELEASE, 1);
     int kept = errno;
     int failed = munmap((void *)start, size);
     errno = kept;
@@ -133,10 +136,12 @@ static enum status protect_range(uintptr_t address, size_t size, int protection)
 }
 
 enum status OS_FUNCTION(commit)(uintptr_t address, size_t size, uint8_t state) {
+    tally_add(TALLY_COMMIT, 1);
     return protect_range(address, size, protection_of(state));
 }
 
 enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
+    tally_add(TALLY_DECOMMIT, 1);
     int error;
     /* One call does both: what was mapped goes, and what takes its place is like the rest of the reservation. */
     if (map(address, size, PROT_NONE, RESERVE_FLAGS | MAP_FIXED, &error)) return ST_OK;
@@ -153,6 +158,7 @@ enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
 }
 
 void OS_FUNCTION(discard)(uintptr_t address, size_t size) {
+    tally_add(TALLY_DECOMMIT, 1);
     int kept = errno;
     /* Refused for pages that are locked in memory. They stay, then, but as zeros. */
     if (madvise((void *)address, size, MADV_DONTNEED)) memset((void *)address, 0, size);
@@ -160,6 +166,7 @@ void OS_FUNCTION(discard)(uintptr_t address, size_t size) {
 }
 
 enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
+    tally_add(TALLY_PROTECT, 1);
     int kept = errno;
     /*
      * A range that differs from its neighbours in its advice stays a mapping of its own. Giving and taking access then neither
@@ -171,6 +178,7 @@ enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
 }
 
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
+    tally_add(TALLY_PROTECT, 1);
     return protect_range(address, size, protection_of(state));
 }
 
@@ -380,6 +388,8 @@ bool OS_FUNCTION(commit_is_lazy)(void) { return true; }
 size_t OS_FUNCTION(large_page_bytes)(void) { return (size_t)2 << 20; }
 
 uint32_t OS_FUNCTION(thread_id)(void) { return (uint32_t)((uintptr_t)__builtin_thread_pointer() >> PAGE_SHIFT); }
+
+uint32_t OS_FUNCTION(thread_number)(void) { return (uint32_t)gettid(); }
 
 uint64_t OS_FUNCTION(clock_ms)(void) {
     struct timespec now;

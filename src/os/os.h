@@ -118,6 +118,9 @@ size_t os_large_page_bytes(void);
 /* A number that tells running threads apart; cheap. */
 uint32_t os_thread_id(void);
 
+/* The number by which the system's own tools know this thread. */
+uint32_t os_thread_number(void);
+
 /* Milliseconds of a clock that only goes forward; coarse and cheap. */
 uint64_t os_clock_ms(void);
 

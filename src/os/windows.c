@@ -25,6 +25,7 @@
 #include <windows.h>
 
 #include "base/atom.h"
+#include "base/tally.h"
 #include "os/os_slot.h"
 
 enum { RESERVE_TRIES = 16 };
@@ -83,6 +84,7 @@ static enum status reserve_aligned(size_t size, size_t align, DWORD type, DWORD 
 }
 
 enum status OS_FUNCTION(reserve)(uintptr_t wanted, size_t size, size_t align, unsigned needs, uint8_t state, uintptr_t *start) {
+    tally_add(TALLY_RESERVE, 1);
     DWORD type = MEM_RESERVE;
     DWORD protect = prot_committed(state) ? prot_to_win32(state) : PAGE_READWRITE;
     if (needs & OS_WATCH) type |= MEM_WRITE_WATCH;
@@ -107,21 +109,25 @@ enum status OS_FUNCTION(reserve)(uintptr_t wanted, size_t size, size_t align, un
 
 enum status OS_FUNCTION(release)(uintptr_t start, size_t size) {
     (void)size; /* the system knows it */
+    tally_add(TALLY_RELEASE, 1);
     return give_back(start, 0, MEM_RELEASE);
 }
 
 enum status OS_FUNCTION(commit)(uintptr_t address, size_t size, uint8_t state) {
     uintptr_t got;
+    tally_add(TALLY_COMMIT, 1);
     return allocate(address, size, MEM_COMMIT, prot_to_win32(state), &got);
 }
 
 enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
+    tally_add(TALLY_DECOMMIT, 1);
     return size == 0 ? ST_OK : give_back(address, size, MEM_DECOMMIT); /* size 0 would mean the whole region */
 }
 
 void OS_FUNCTION(discard)(uintptr_t address, size_t size) { memset((void *)address, 0, size); }
 
 enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
+    tally_add(TALLY_PROTECT, 1);
     (void)often;
     DWORD before = GetLastError();
     DWORD old;
@@ -136,6 +142,7 @@ enum status OS_FUNCTION(back)(uintptr_t address) {
 }
 
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
+    tally_add(TALLY_PROTECT, 1);
     DWORD before = GetLastError();
     DWORD old;
     enum status status = VirtualProtect((void *)address, size, prot_to_win32(state), &old) ? ST_OK : status_of_last_error();
@@ -242,6 +249,8 @@ bool OS_FUNCTION(commit_is_lazy)(void) { return false; }
 size_t OS_FUNCTION(large_page_bytes)(void) { return GetLargePageMinimum(); }
 
 uint32_t OS_FUNCTION(thread_id)(void) { return GetCurrentThreadId(); }
+
+uint32_t OS_FUNCTION(thread_number)(void) { return GetCurrentThreadId(); }
 
 uint64_t OS_FUNCTION(clock_ms)(void) { return GetTickCount64(); }
 

@@ -1,44 +1,169 @@
 /*
- * stats.c - counting, at the asker's expense.
+ * stats.c - the figures of clerks.h in the forms that programs ask for: a struct, and JSON.
  *
  * No request keeps a counter: what is reserved and committed is written in the span words and page bytes anyway, so the one
  * who wants to know adds it up. A walk reads each live span and the bytes of its pages.
  */
 #include "policy/stats.h"
 
-#include "core/pages.h"
-#include "core/region.h"
+#include "core/census.h"
+#include "os/os_look.h"
+#include "policy/calls.h"
+#include "policy/clerks.h"
+#include "policy/json.h"
 #include "policy/notify.h"
+#include "vm/error.h"
 
-static bool count_span(const struct found *found, void *context) {
-    HM_STATS *stats = context;
-    size_t bytes = (size_t)found->span.count_pages << PAGE_SHIFT;
-    if (found->span.kind != SPAN_VM) {
-        stats->cbHeapReserved += bytes;
-        stats->cHeapSpans++;
-        return true;
-    }
-    stats->cAllocations++;
-    stats->cbReserved += bytes;
-    stats->cbCommitted += (size_t)pages_count_committed(granule_page(found->head), found->span.count_pages) << PAGE_SHIFT;
-    if (found->span.flags & SPAN_SYSTEM) stats->cSystemAllocations++;
-    return true;
-}
+/* ---- The structs -------------------------------------------------------------------------------------------------- */
 
 void stats_collect(HM_STATS *stats) {
-    struct region_totals regions;
+    struct published_totals t;
     struct notify_totals notify;
-    region_totals(&regions);
+    clerks_totals(&t, NULL);
     notify_totals(&notify);
     *stats = (HM_STATS){
         .cbSize = stats->cbSize,
-        .cRegions = regions.count_regions,
-        .cbRegions = regions.count_regions * SLOT_BYTES,
-        .cGranulesTaken = regions.granules_taken,
+        .cRegions = t.regions,
+        .cbRegions = t.region_bytes,
+        .cbReserved = t.reserved_bytes,
+        .cbCommitted = t.committed_bytes,
+        .cAllocations = t.allocations,
+        .cSystemAllocations = t.system_allocations,
+        .cbHeapReserved = t.heap_bytes,
+        .cHeapSpans = t.heap_spans,
+        .cGranulesTaken = t.granules_taken,
         .cViews = notify.count_views,
         .cbViews = notify.view_bytes,
         .cCallbacks = notify.count_callbacks,
         .cAddressSpacePleas = notify.count_pleas,
+        .cHeaps = t.heaps,
+        .cbHeapPeak = t.heap_peak_bytes,
+        .cBlocks = t.live_blocks,
+        .cbBlocks = t.live_bytes,
+        .cBlocksCached = t.cached_blocks,
+        .cbBlocksCached = t.cached_block_bytes,
+        .cSpansCached = t.cached_spans,
+        .cbSpansCached = t.cached_span_bytes,
+        .cbHeld = t.held_bytes,
+        .cThreadCaches = t.thread_caches,
+        .cRefills = t.refills,
+        .cBlocksRefilled = t.refilled_blocks,
+        .cFlushes = t.flushes,
+        .cBlocksFlushed = t.flushed_blocks,
+        .cSystemCalls = {t.system_reserves, t.system_releases, t.system_commits, t.system_decommits, t.system_protects},
+        .cFailures = t.failures,
     };
-    space_each(count_span, stats);
+}
+
+void stats_collect_heap(struct heap *heap, HM_HEAP_STATS *stats) {
+    struct heap_figures figures;
+    heap_figures(heap, &figures);
+    struct class_figures sum = heap_figures_sum(&figures);
+    *stats = (HM_HEAP_STATS){
+        .cbSize = stats->cbSize,
+        .cbReserved = figures.taken_bytes,
+        .cbCommitted = figures.taken_bytes,
+        .cbPeak = figures.peak_bytes,
+        .cbLimit = figures.limit_bytes,
+        .cSlabs = sum.slabs,
+        .cBlocks = sum.live,
+        .cbBlocks = sum.live_bytes,
+        .cBlocksCached = sum.cached,
+    };
+}
+
+/* ---- JSON --------------------------------------------------------------------------------------------------------- */
+
+static void write_class(struct json *json, unsigned n, const struct class_figures *row) {
+    if (row->slabs == 0) return;
+    json_object(json, NULL);
+    json_count(json, "size_bytes", n == FIGURES_LARGE ? 0 : class_size(n));
+    json_count(json, "slabs", row->slabs);
+    json_count(json, "slab_bytes", row->slab_bytes);
+    json_count(json, "room", row->room);
+    json_count(json, "live", row->live);
+    json_count(json, "live_bytes", row->live_bytes);
+    json_count(json, "cached", row->cached);
+    json_object_end(json);
+}
+
+static void write_heap(struct heap *heap, void *context) {
+    struct json *json = context;
+    struct heap_figures figures;
+    heap_figures(heap, &figures);
+    struct class_figures sum = heap_figures_sum(&figures);
+    json_object(json, NULL);
+    json_count(json, "heap", figures.number);
+    json_bool(json, "of_process", figures.of_process);
+    json_bool(json, "executable", figures.executable);
+    json_count(json, "taken_bytes", figures.taken_bytes);
+    json_count(json, "peak_bytes", figures.peak_bytes);
+    json_count(json, "limit_bytes", figures.limit_bytes);
+    json_count(json, "slabs", sum.slabs);
+    json_count(json, "live_blocks", sum.live);
+    json_count(json, "live_bytes", sum.live_bytes);
+    json_count(json, "cached_blocks", sum.cached);
+    json_array(json, "classes");
+    for (unsigned n = 0; n < FIGURES_ROWS; n++) write_class(json, n, &figures.row[n]);
+    json_array_end(json);
+    json_object_end(json);
+}
+
+static void write_thread(const struct census *held, void *context) {
+    struct json *json = context;
+    json_object(json, NULL);
+    json_count(json, "thread", held->thread);
+    json_count(json, "blocks", held->blocks);
+    json_count(json, "block_bytes", held->block_bytes);
+    json_count(json, "spans", held->spans);
+    json_count(json, "span_bytes", held->span_bytes);
+    json_object_end(json);
+}
+
+static void write_calls(const struct call_record *record, void *context) {
+    struct json *json = context;
+    json_object(json, NULL);
+    json_text(json, "name", record->name);
+    json_count(json, "manager", record->manager);
+    json_count(json, "heap", record->heap);
+    for (enum call call = 0; call < CALL_COUNT; call++) {
+        if ((call >= CALL_ALLOC) != (record->heap != 0)) continue; /* a manager's, or a heap's */
+        json_object(json, calls_name(call));
+        for (enum call_level level = 0; level < LEVEL_COUNT; level++) {
+            json_count(json, calls_level_name(level), calls_sum(record, call, level));
+        }
+        json_count(json, "failed", calls_failed(record, call));
+        json_object_end(json);
+    }
+    json_object_end(json);
+}
+
+void stats_write(HM_WRITE write, void *context) {
+    struct published_totals totals;
+    struct json json;
+    char program[128];
+    clerks_totals(&totals, NULL);
+    os_process_name(program, sizeof program);
+    json_begin(&json, write, context);
+    json_count(&json, "version", 1);
+    json_text(&json, "program", program);
+    json_count(&json, "process", os_process_number());
+    json_object(&json, "totals");
+#define WRITE_TOTAL(name) json_count(&json, #name, totals.name);
+    PUBLISHED_TOTALS(WRITE_TOTAL)
+#undef WRITE_TOTAL
+    json_object_end(&json);
+    json_object(&json, "failed");
+    for (unsigned n = ST_OK + 1; n < ST_COUNT; n++) json_count(&json, error_name((enum status)n), error_count((enum status)n));
+    json_object_end(&json);
+    json_array(&json, "heaps");
+    heap_each(write_heap, &json);
+    json_array_end(&json);
+    json_array(&json, "threads");
+    census_each(write_thread, &json);
+    json_array_end(&json);
+    json_array(&json, "calls");
+    calls_each(write_calls, &json);
+    json_array_end(&json);
+    json_end(&json);
 }

@@ -6,31 +6,35 @@
  */
 #include "vm/error.h"
 
+#include "base/atom.h"
 #include "os/os.h"
 
 struct error_row {
+    const char *name;
     DWORD win32;
     HRESULT hresult; /* S_OK: made from the Win32 code */
 };
 
 static const struct error_row error_table[ST_COUNT] = {
-    [ST_OK] = {ERROR_SUCCESS, S_OK},
-    [ST_BAD_ARGUMENT] = {ERROR_INVALID_PARAMETER, E_INVALIDARG},
-    [ST_BAD_ADDRESS] = {ERROR_INVALID_ADDRESS, S_OK},
-    [ST_NOT_OURS] = {ERROR_INVALID_ADDRESS, HOST_E_INVALIDOPERATION},
-    [ST_FOREIGN_VIEW] = {ERROR_INVALID_PARAMETER, HOST_E_INVALIDOPERATION},
-    [ST_NOT_WRITABLE] = {ERROR_NOACCESS, E_POINTER},
-    [ST_BAD_LENGTH] = {ERROR_BAD_LENGTH, S_OK},
-    [ST_BAD_HANDLE] = {ERROR_INVALID_HANDLE, S_OK},
-    [ST_NO_ADDRESS_SPACE] = {ERROR_NOT_ENOUGH_MEMORY, E_OUTOFMEMORY},
-    [ST_NO_MEMORY] = {ERROR_NOT_ENOUGH_MEMORY, E_OUTOFMEMORY},
-    [ST_COMMIT_LIMIT] = {ERROR_COMMITMENT_LIMIT, E_OUTOFMEMORY},
-    [ST_NO_RESOURCES] = {ERROR_NO_SYSTEM_RESOURCES, E_OUTOFMEMORY},
-    [ST_NO_PRIVILEGE] = {ERROR_PRIVILEGE_NOT_HELD, S_OK},
-    [ST_NO_QUOTA] = {ERROR_NOT_ENOUGH_QUOTA, E_OUTOFMEMORY},
-    [ST_DENIED] = {ERROR_ACCESS_DENIED, E_ACCESSDENIED},
-    [ST_NOT_SUPPORTED] = {ERROR_NOT_SUPPORTED, S_OK},
+    [ST_OK] = {"ok", ERROR_SUCCESS, S_OK},
+    [ST_BAD_ARGUMENT] = {"bad_argument", ERROR_INVALID_PARAMETER, E_INVALIDARG},
+    [ST_BAD_ADDRESS] = {"bad_address", ERROR_INVALID_ADDRESS, S_OK},
+    [ST_NOT_OURS] = {"not_ours", ERROR_INVALID_ADDRESS, HOST_E_INVALIDOPERATION},
+    [ST_FOREIGN_VIEW] = {"foreign_view", ERROR_INVALID_PARAMETER, HOST_E_INVALIDOPERATION},
+    [ST_NOT_WRITABLE] = {"not_writable", ERROR_NOACCESS, E_POINTER},
+    [ST_BAD_LENGTH] = {"bad_length", ERROR_BAD_LENGTH, S_OK},
+    [ST_BAD_HANDLE] = {"bad_handle", ERROR_INVALID_HANDLE, S_OK},
+    [ST_NO_ADDRESS_SPACE] = {"no_address_space", ERROR_NOT_ENOUGH_MEMORY, E_OUTOFMEMORY},
+    [ST_NO_MEMORY] = {"no_memory", ERROR_NOT_ENOUGH_MEMORY, E_OUTOFMEMORY},
+    [ST_COMMIT_LIMIT] = {"commit_limit", ERROR_COMMITMENT_LIMIT, E_OUTOFMEMORY},
+    [ST_NO_RESOURCES] = {"no_resources", ERROR_NO_SYSTEM_RESOURCES, E_OUTOFMEMORY},
+    [ST_NO_PRIVILEGE] = {"no_privilege", ERROR_PRIVILEGE_NOT_HELD, S_OK},
+    [ST_NO_QUOTA] = {"no_quota", ERROR_NOT_ENOUGH_QUOTA, E_OUTOFMEMORY},
+    [ST_DENIED] = {"denied", ERROR_ACCESS_DENIED, E_ACCESSDENIED},
+    [ST_NOT_SUPPORTED] = {"not_supported", ERROR_NOT_SUPPORTED, S_OK},
 };
+
+static uint64_t error_counts[ST_COUNT];
 
 DWORD error_win32(enum status status) {
     HM_CHECK(status < ST_COUNT);
@@ -44,6 +48,12 @@ HRESULT error_hresult(enum status status) {
 }
 
 bool error_report(enum status status) {
-    if (status != ST_OK) os_last_error_set(error_win32(status));
-    return status == ST_OK;
+    if (status == ST_OK) return true;
+    os_last_error_set(error_win32(status));
+    atom_add_acqrel_u64(&error_counts[status], 1);
+    return false;
 }
+
+uint64_t error_count(enum status status) { return atom_load_rlx_u64(&error_counts[status]); /* rlx: a figure for people */ }
+
+const char *error_name(enum status status) { return error_table[status].name; }

@@ -17,4 +17,8 @@ HRESULT error_hresult(enum status status);
 /* Sets the thread's last error for a failure, leaves it alone for ST_OK. Returns whether the status was ST_OK. */
 bool error_report(enum status status);
 
+/* How often error_report was given this one so far; what it is called in figures. */
+uint64_t error_count(enum status status);
+const char *error_name(enum status status);
+
 #endif

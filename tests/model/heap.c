@@ -20,6 +20,10 @@
 #undef SET_SEGMENTS
 #define SET_SEGMENTS 1u
 #define EMPTY_LEAST GRANULE_BYTES /* one slab */
+/* What is counted for people would only be steps more. */
+#define HM_TALLY_H
+enum tallied { TALLY_REFILL, TALLY_REFILL_BLOCKS, TALLY_FLUSH, TALLY_FLUSH_BLOCKS };
+static inline void tally_add(enum tallied kind, uint64_t count) { (void)kind, (void)count; }
 #include "../../src/core/bitmap.c"
 #include "../../src/core/table.c"
 #include "../../src/heap/empty.c"

@@ -1,0 +1,78 @@
+/*
+ * census.c - reading the magazines of other threads. See census.h.
+ *
+ * A magazine's words are read one by one, so they may belong to two of its states. Whatever they say, the number of items is
+ * taken only if it could be one: no more than a magazine ever has; the places where magazines of two sizes have their items are
+ * further apart than that. So the items can be read: what was once a magazine's memory stays readable.
+ */
+#include "core/census.h"
+
+#include "base/atom.h"
+
+#define ITEMS_AT_MOST 4096u
+
+HM_READS_OTHERS static uint64_t word_of(const void *word) { return *(const volatile uint64_t *)word; }
+
+
+static uint64_t items_in(const struct magazine *m, uint64_t *floor) {
+    *floor = word_of(&m->floor);
+    uint64_t items = (word_of(&m->top) - *floor) / sizeof(void *);
+    return *floor != 0 && items <= ITEMS_AT_MOST ? items : 0;
+}
+
+struct by_owner {
+    unsigned set, mixed;
+    uint64_t owner;
+    unsigned (*which)(uintptr_t item);
+    uint64_t *count;
+};
+
+static void count_owned(struct cache *cache, void *context) {
+    const struct by_owner *by = context;
+    uint64_t floor;
+    if (word_of(&cache->owner[by->set]) != by->owner) return;
+    for (unsigned bin = 0; bin < CACHE_BINS; bin++) {
+        uint64_t items = items_in(&cache->bin[by->set][bin], &floor);
+        if (bin < by->mixed) {
+            by->count[bin] += items;
+            continue;
+        }
+        for (uint64_t i = 0; i < items; i++) {
+            unsigned meant = by->which((uintptr_t)word_of((const void *)(uintptr_t)(floor + i * sizeof(void *))));
+            if (meant < CACHE_BINS) by->count[meant]++;
+        }
+    }
+}
+
+void census_by_owner(unsigned set, uint64_t owner, unsigned mixed, unsigned (*which)(uintptr_t item),
+                     uint64_t count[CACHE_BINS]) {
+    struct by_owner by = {set, mixed, owner, which, count};
+    cache_each_used(count_owned, &by);
+}
+
+struct each {
+    void (*visit)(const struct census *held, void *context);
+    void *context;
+};
+
+static void count_cache(struct cache *cache, void *context) {
+    const struct each *each = context;
+    struct census held = {.thread = atom_load_rlx_u32(&cache->thread)};
+    uint64_t floor;
+    for (unsigned set = 0; set < CACHE_SETS; set++) {
+        const struct cache_source *source = (const struct cache_source *)(uintptr_t)word_of(&cache->set[set].source);
+        if (word_of(&cache->owner[set]) == 0 || source == NULL) continue;
+        for (unsigned bin = 0; bin < CACHE_BINS; bin++) {
+            uint64_t items = items_in(&cache->bin[set][bin], &floor);
+            if (items == 0) continue;
+            *(set == CACHE_SPANS ? &held.spans : &held.blocks) += items;
+            *(set == CACHE_SPANS ? &held.span_bytes : &held.block_bytes) += items * source->item_bytes(bin);
+        }
+    }
+    each->visit(&held, each->context);
+}
+
+void census_each(void (*visit)(const struct census *held, void *context), void *context) {
+    struct each each = {visit, context};
+    cache_each_used(count_cache, &each);
+}

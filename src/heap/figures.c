@@ -1,0 +1,122 @@
+/*
+ * figures.c - counting a heap from its sets and slabs.
+ *
+ * A place of a set names a slab that may go while it is being looked at: the slab's word of life is read once and says whose it
+ * is and how many hold it; a slab of another owner is passed over. Descriptors and sets are never unmapped, so the worst that
+ * can be read is a figure of a moment ago. The caller keeps the heap from being cleared (heap_each), or owns it.
+ *
+ * What is taken in the bitmaps is live, or in a thread's magazine (core/census.h counts those), or in a depot.
+ */
+#include "heap/figures.h"
+
+#include "base/prot.h"
+#include "core/bitmap.h"
+#include "core/census.h"
+#include "heap/depot.h"
+#include "heap/heap_inside.h"
+
+/* Calls visit for every slab of one class. */
+typedef void slab_visit(unsigned class_index, struct granule head, uint64_t life, void *context);
+
+static void each_slab(const struct heap *heap, unsigned class_index, slab_visit *visit, void *context) {
+    const struct set *set = &heap->set[class_index];
+    size_t places = set_places(set);
+    for (size_t place = 0; place < places; place++) {
+        struct granule head = set_slab(set, place);
+        if (head.n == 0) continue;
+        uint64_t life = atom_load_acq_u64(&slab_at(head)->life); /* acq: pairs with slab_open, for the length */
+        if (life_owner(life) == owner_of(heap, class_index)) visit(class_index, head, life, context);
+    }
+}
+
+static size_t slab_bytes(struct granule head) { return (size_t)slab_run(slab_at(head), head).count_pages * PAGE_BYTES; }
+
+static void count_slab(unsigned class_index, struct granule head, uint64_t life, void *context) {
+    struct class_figures *row = context;
+    uint64_t objects = objects_of(class_index), taken = life_count(life);
+    size_t bytes = slab_bytes(head);
+    row->slabs++;
+    row->slab_bytes += bytes;
+    row->room += objects;
+    row->live += taken < objects ? taken : objects; /* pins of threads that are at work count as well */
+    if (class_index == CLASS_LARGE && taken) row->live_bytes += bytes;
+}
+
+/* The class of a block in a magazine of many classes. */
+static unsigned class_of_block(uintptr_t block) {
+    uint64_t tag = slab_tag(block);
+    unsigned class_index = tag_class(tag);
+    return tag != 0 && class_index < CLASS_COUNT ? class_index : CACHE_BINS;
+}
+
+void heap_figures(struct heap *heap, struct heap_figures *figures) {
+    uint64_t cached[CACHE_BINS] = {0};
+    *figures = (struct heap_figures){
+        .number = heap->front.number,
+        .id = atom_load_rlx_u64(&heap->front.id), /* rlx: the caller holds the heap */
+        .executable = (heap->state & PG_BASE_MASK) == PG_EXECUTE_READWRITE,
+        /* acq: pairs with the CAS in heap_default_make, though nothing but the number is used. */
+        .of_process = atom_load_acq_u64(&heap_of_process) == (uint64_t)(uintptr_t)heap,
+        .limit_bytes = heap->limit_bytes,
+        .taken_bytes = heap_taken(heap),
+        .peak_bytes = atom_load_rlx_u64(&heap->peak_bytes), /* rlx: a figure for people */
+    };
+    census_by_owner(heap->front.set, figures->id, CLASS_COUNT, class_of_block, cached);
+    for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) {
+        struct class_figures *row = &figures->row[class_index];
+        each_slab(heap, class_index, count_slab, row);
+        if (class_index == CLASS_LARGE) continue;
+        cached[class_index] += depot_count(heap, class_index);
+        row->cached = cached[class_index] < row->live ? cached[class_index] : row->live;
+        row->live -= row->cached;
+        row->live_bytes = row->live * class_size(class_index);
+    }
+}
+
+struct class_figures heap_figures_sum(const struct heap_figures *figures) {
+    struct class_figures sum = {0};
+    for (unsigned i = 0; i < FIGURES_ROWS; i++) {
+        const struct class_figures *row = &figures->row[i];
+        sum.slabs += row->slabs;
+        sum.slab_bytes += row->slab_bytes;
+        sum.room += row->room;
+        sum.live += row->live;
+        sum.live_bytes += row->live_bytes;
+        sum.cached += row->cached;
+    }
+    return sum;
+}
+
+struct block_visit {
+    void (*visit)(void *block, size_t size_bytes, void *context);
+    void *context;
+};
+
+static void visit_blocks(unsigned class_index, struct granule head, uint64_t life, void *context) {
+    const struct block_visit *blocks = context;
+    const uint64_t *taken = slab_at(head)->taken;
+    (void)life;
+    if (class_index == CLASS_LARGE) {
+        if (bitmap_taken(taken, 0)) blocks->visit((void *)granule_address(head), slab_bytes(head), blocks->context);
+        return;
+    }
+    size_t objects = objects_of(class_index), size = class_size(class_index);
+    for (size_t i = 0; (i = bitmap_next_taken(taken, objects, i)) < objects; i++) {
+        blocks->visit((void *)(granule_address(head) + i * size), size, blocks->context);
+    }
+}
+
+void heap_each_block(const struct heap *heap, void (*visit)(void *block, size_t size_bytes, void *context), void *context) {
+    struct block_visit blocks = {visit, context};
+    for (unsigned i = 0; i < SET_COUNT; i++) each_slab(heap, i, visit_blocks, &blocks);
+}
+
+bool heap_slab_fill(struct granule head, uint64_t *taken, uint64_t *objects) {
+    struct slab *slab = slab_at(head);
+    uint64_t life = slab ? atom_load_acq_u64(&slab->life) : 0; /* acq: as in each_slab */
+    if (life_owner(life) == 0) return false;
+    unsigned class_index = owner_class(life_owner(life));
+    *objects = objects_of(class_index);
+    *taken = life_count(life) < *objects ? life_count(life) : *objects;
+    return true;
+}

@@ -1,0 +1,92 @@
+/*
+ * calls.c - the records of calls.h.
+ *
+ * Records stand in a table that is never unmapped, so that one can be read while its owner goes. States of a record: free ->
+ * claimed (a bit) -> shown (another, when it has been written) -> free. A manager's own number is its record's, from 1.
+ */
+#include "policy/calls.h"
+
+#include <string.h>
+
+#include "core/bitmap.h"
+#include "os/os.h"
+
+#define RECORDS_AT_MOST ((size_t)1024)
+
+static uint64_t record_table; /* struct call_record[RECORDS_AT_MOST] */
+static uint64_t record_claimed[RECORDS_AT_MOST / 64];
+static uint64_t record_shown[RECORDS_AT_MOST / 64];
+
+static struct call_record *table_get(void) {
+    return (struct call_record *)(uintptr_t)atom_load_acq_u64(&record_table); /* acq: pairs with the CAS in table_make */
+}
+
+static struct call_record *table_make(void) {
+    uint64_t none = 0;
+    void *made;
+    struct call_record *table = table_get();
+    if (table != NULL) return table;
+    if (os_tables_reserve(RECORDS_AT_MOST * sizeof(struct call_record), &made) != ST_OK) return NULL;
+    if (atom_cas_acqrel_u64(&record_table, &none, (uint64_t)(uintptr_t)made)) return made;
+    os_tables_discard(made, RECORDS_AT_MOST * sizeof(struct call_record));
+    return (struct call_record *)(uintptr_t)none;
+}
+
+struct call_record *calls_open(const char *name, uint32_t manager, uint32_t heap) {
+    struct call_record *table = table_make();
+    uint64_t mask;
+    if (table == NULL) return NULL;
+    size_t word = bitmap_claim_some(record_claimed, RECORDS_AT_MOST, 0, 1, &mask);
+    if (word == BITMAP_NONE) return NULL;
+    size_t index = word * 64 + (size_t)__builtin_ctzll(mask);
+    struct call_record *record = &table[index];
+    if (os_tables_commit(record, sizeof *record) != ST_OK) {
+        HM_CHECK(bitmap_release(record_claimed, index, 1));
+        return NULL;
+    }
+    memset(record, 0, sizeof *record);
+    record->manager = manager != 0 ? manager : (uint32_t)index + 1;
+    record->heap = heap;
+    for (size_t i = 0; name != NULL && name[i] != 0 && i < sizeof record->name - 1; i++) record->name[i] = name[i];
+    HM_CHECK(bitmap_claim(record_shown, index, 1));
+    return record;
+}
+
+void calls_close(struct call_record *record) {
+    if (record == NULL) return;
+    size_t index = (size_t)(record - table_get());
+    HM_CHECK(bitmap_release(record_shown, index, 1));
+    HM_CHECK(bitmap_release(record_claimed, index, 1));
+}
+
+const char *calls_name(enum call call) {
+    static const char *const names[CALL_COUNT] = {"virtual_alloc", "virtual_free", "virtual_query",
+                                                  "virtual_protect", "create_malloc", "other",
+                                                  "alloc", "debug_alloc", "free"};
+    return names[call];
+}
+
+const char *calls_level_name(enum call_level level) {
+    static const char *const names[LEVEL_COUNT] = {"none", "task", "domain", "process"};
+    return names[level];
+}
+
+uint64_t calls_sum(const struct call_record *record, enum call call, enum call_level level) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < TALLY_SHARDS; i++) sum += atom_load_rlx_u64(&record->shard[i][call][level]); /* rlx: a figure */
+    return sum;
+}
+
+uint64_t calls_failed(const struct call_record *record, enum call call) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < TALLY_SHARDS; i++) sum += atom_load_rlx_u64(&record->failed[i][call]); /* rlx: a figure */
+    return sum;
+}
+
+void calls_each(void (*visit)(const struct call_record *record, void *context), void *context) {
+    struct call_record *table = table_get();
+    if (table == NULL) return;
+    for (size_t i = 0; (i = bitmap_next_taken(record_shown, RECORDS_AT_MOST, i)) < RECORDS_AT_MOST; i++) {
+        visit(&table[i], context);
+    }
+}

@@ -1,0 +1,107 @@
+/*
+ * clerks.c - adding up heaps, caches, allocations and tallies. See clerks.h.
+ *
+ * A block that a program holds is one whose bit is taken in its slab and that stands in no thread's magazine; so live and
+ * cached blocks add up to what the slabs have given out, and the heap's bytes to its slabs'.
+ */
+#include "policy/clerks.h"
+
+#include <string.h>
+
+#include "base/tally.h"
+#include "core/census.h"
+#include "core/pages.h"
+#include "core/region.h"
+#include "os/os.h"
+#include "vm/error.h"
+#include "vm/held.h"
+
+_Static_assert(FIGURES_ROWS <= PUBLISHED_CLASSES, "a published row for each class, and one for large blocks");
+
+static uint64_t class_bytes(unsigned row) { return row == FIGURES_LARGE ? 0 : class_size(row); }
+
+void clerks_add_heap(const struct heap_figures *figures, struct published_totals *totals, struct published_class *rows) {
+    totals->heaps++;
+    totals->heap_peak_bytes += figures->peak_bytes;
+    for (unsigned i = 0; i < FIGURES_ROWS; i++) {
+        const struct class_figures *row = &figures->row[i];
+        totals->heap_spans += row->slabs;
+        totals->heap_bytes += row->slab_bytes;
+        totals->live_blocks += row->live;
+        totals->live_bytes += row->live_bytes;
+        totals->cached_blocks += row->cached;
+        totals->cached_block_bytes += row->cached * class_bytes(i);
+        if (rows == NULL) continue;
+        rows[i].size_bytes = class_bytes(i);
+        rows[i].slabs += row->slabs;
+        rows[i].slab_bytes += row->slab_bytes;
+        rows[i].room += row->room;
+        rows[i].live += row->live;
+        rows[i].live_bytes += row->live_bytes;
+        rows[i].cached += row->cached;
+    }
+}
+
+void clerks_add_census(const struct census *held, struct published_totals *totals) {
+    totals->thread_caches += held->thread != 0;
+    totals->cached_spans += held->spans;
+    totals->cached_span_bytes += held->span_bytes;
+}
+
+void clerks_totals_other(struct published_totals *totals) {
+    struct region_totals regions;
+    struct os_memory memory = {0};
+    region_totals(&regions);
+    os_memory_load(&memory); /* zeros where the system does not say */
+    totals->regions = regions.count_regions;
+    totals->region_bytes = regions.count_regions * SLOT_BYTES;
+    totals->granules_taken = regions.granules_taken;
+    totals->held_bytes = held_bytes();
+    totals->memory_bytes = memory.total_bytes;
+    totals->memory_available_bytes = memory.available_bytes;
+    totals->memory_load_percent = memory.load_percent;
+    totals->refills = tally_sum(TALLY_REFILL);
+    totals->refilled_blocks = tally_sum(TALLY_REFILL_BLOCKS);
+    totals->flushes = tally_sum(TALLY_FLUSH);
+    totals->flushed_blocks = tally_sum(TALLY_FLUSH_BLOCKS);
+    totals->system_reserves = tally_sum(TALLY_RESERVE);
+    totals->system_releases = tally_sum(TALLY_RELEASE);
+    totals->system_commits = tally_sum(TALLY_COMMIT);
+    totals->system_decommits = tally_sum(TALLY_DECOMMIT);
+    totals->system_protects = tally_sum(TALLY_PROTECT);
+    for (unsigned status = ST_OK + 1; status < ST_COUNT; status++) totals->failures += error_count((enum status)status);
+}
+
+struct sums {
+    struct published_totals *totals;
+    struct published_class *rows;
+};
+
+static void add_heap(struct heap *heap, void *context) {
+    struct sums *sums = context;
+    struct heap_figures figures;
+    heap_figures(heap, &figures);
+    clerks_add_heap(&figures, sums->totals, sums->rows);
+}
+
+static void add_held(const struct census *held, void *totals) { clerks_add_census(held, totals); }
+
+static bool add_allocation(const struct found *found, void *context) {
+    struct published_totals *totals = context;
+    if (found->span.kind != SPAN_VM) return true;
+    totals->allocations++;
+    totals->system_allocations += (found->span.flags & SPAN_SYSTEM) != 0;
+    totals->reserved_bytes += found->span.count_pages << PAGE_SHIFT;
+    totals->committed_bytes += pages_count_committed(granule_page(found->head), found->span.count_pages) << PAGE_SHIFT;
+    return true;
+}
+
+void clerks_totals(struct published_totals *totals, struct published_class *rows) {
+    struct sums sums = {totals, rows};
+    memset(totals, 0, sizeof *totals);
+    if (rows != NULL) memset(rows, 0, PUBLISHED_CLASSES * sizeof *rows);
+    heap_each(add_heap, &sums);
+    census_each(add_held, totals);
+    space_each(add_allocation, totals);
+    clerks_totals_other(totals);
+}

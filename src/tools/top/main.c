@@ -1,0 +1,106 @@
+/*
+ * main.c - hostmem-top: what a process that runs on hostmem does with its memory, as it happens.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/top/top.h"
+
+static volatile sig_atomic_t over;
+
+static void end(int number) {
+    (void)number;
+    over = 1;
+}
+
+static void history_add(double *values, uint64_t count, double value) {
+    if (count >= TOP_HISTORY)
+        memmove(values, values + 1, (TOP_HISTORY - 1) * sizeof *values);
+    values[count < TOP_HISTORY ? count : TOP_HISTORY - 1] = value;
+}
+
+/* Takes another look, if the process has published one since. */
+static bool look_again(struct top *top) {
+    static struct published_half fresh;
+    if (!look_copy(&top->look, &fresh))
+        return false;
+    if (fresh.written_ms == top->now.written_ms)
+        return true;
+    top->before = top->now;
+    top->now = fresh;
+    top->has_before = true;
+    double seconds = (double)(fresh.written_ms - top->before.written_ms) / 1000;
+    const struct published_totals *now = &fresh.totals, *before = &top->before.totals;
+    uint64_t moved = now->refilled_blocks + now->flushed_blocks - before->refilled_blocks - before->flushed_blocks;
+    history_add(top->live, top->count_history, (double)(now->live_bytes + now->committed_bytes));
+    history_add(top->moved, top->count_history, (double)moved / seconds);
+    top->count_history++;
+    return true;
+}
+
+static void show(const struct top *top, bool full) {
+    static struct lines lines;
+    int width, height;
+    lines.count = 0;
+    screen_size(&width, &height);
+    panels_make(top, &lines, width, full ? height : 0);
+    screen_show(&lines, full);
+}
+
+static int watch(struct top *top, uint64_t interval_ms, bool json) {
+    signal(SIGINT, end);
+    signal(SIGTERM, end);
+    if (!json)
+        screen_begin(true, true), keys_begin();
+    bool alive = true;
+    while (!over && alive) {
+        if (json)
+            json_print(top);
+        else
+            show(top, true);
+        if (json)
+            look_sleep_ms(interval_ms);
+        else if (keys_wait(interval_ms) == 'q')
+            over = 1;
+        alive = look_again(top) && look_alive(&top->look);
+    }
+    if (!json)
+        keys_end(), screen_end();
+    if (!alive)
+        printf("process %llu has ended\n", (unsigned long long)top->look.process);
+    return TOOL_EXIT_OK;
+}
+
+int main(int argc, char **argv) {
+    static struct top top;
+    bool once = false, json = false;
+    uint64_t interval_ms = 1000;
+    const struct tool_option options[] = {
+        {"once", TOOL_FLAG, &once, NULL, "print one look and end"},
+        {"json", TOOL_FLAG, &json, NULL, "print one JSON object a look instead of the screen"},
+        {"interval", TOOL_COUNT, &interval_ms, "MS", "milliseconds between two looks; 1000 unless told"},
+        {0},
+    };
+    const struct tool_command command = {
+        .name = "hostmem-top",
+        .operands = "PID",
+        .summary = "Shows what a process that runs on hostmem does with its memory: totals, rates, heaps, size classes and\n"
+                   "what its threads keep at hand. The process must have been started with HOSTMEM_PUBLISH=1 in its environment\n"
+                   "(or made a manager with HM_PUBLISH), and is not stopped or slowed by being looked at. q ends.",
+        .options = options,
+        .notes =
+            "Exit status: 0 done, or the process ended; 2 usage; 3 no such process, another user's, or it publishes nothing.\n"
+            "NO_COLOR in the environment switches colours off.",
+    };
+    look_from_operands(&command, argc, argv, tool_options_parse(&command, argc, argv), &top.look, &top.now);
+    if (interval_ms < 50 || interval_ms > 3600000)
+        tool_fail(&command, TOOL_EXIT_USAGE, "--interval: 50 to 3600000");
+    if (!once)
+        return watch(&top, interval_ms, json);
+    if (json)
+        json_print(&top);
+    else
+        screen_begin(false, true), show(&top, false);
+    return TOOL_EXIT_OK;
+}

@@ -1,0 +1,197 @@
+/*
+ * screen.c - lines of text with colours, and a terminal to put them on.
+ *
+ * A line keeps count of its width in cells while bytes and colours are added, so that panels can be set side by side. A full
+ * screen is the terminal's second one, redrawn in place line by line, so that nothing flickers and nothing is left behind.
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/top/top.h"
+
+#ifdef _WIN32
+#include <io.h>
+#include <windows.h>
+#define isatty _isatty
+#define STDOUT_FILENO 1
+#else
+#include <sys/ioctl.h>
+#include <unistd.h>
+#endif
+
+static bool coloured, full_screen;
+
+/* Colours of the 256-colour palette that read well on dark and on light. */
+static const char *const codes[COLOUR_COUNT] = {
+    [PLAIN] = "0",       [DIM] = "38;5;244",    [BOLD] = "1",          [TITLE] = "1;38;5;39", [BLUE] = "38;5;39",
+    [GREEN] = "38;5;71", [ORANGE] = "38;5;208", [VIOLET] = "38;5;140", [RED] = "38;5;203",  [FAINT] = "38;5;238",
+};
+
+bool screen_coloured(void) {
+    return coloured;
+}
+
+/* ---- Lines -------------------------------------------------------------------------------------------------------- */
+
+struct line *lines_add(struct lines *lines) {
+    static struct line spare; /* a panel that is too long loses its end */
+    struct line *line = lines->count < LINES_AT_MOST ? &lines->line[lines->count++] : &spare;
+    line->length = 0;
+    line->width = 0;
+    line->text[0] = 0;
+    return line;
+}
+
+static void put_raw(struct line *line, const char *text) {
+    size_t length = strlen(text);
+    if (line->length + length >= LINE_ROOM)
+        return;
+    memcpy(line->text + line->length, text, length + 1);
+    line->length += length;
+}
+
+/* Characters, not bytes: those that go on from a byte before do not count. */
+static int cells(const char *text) {
+    int count = 0;
+    for (; *text; text++)
+        count += (*text & 0xc0) != 0x80;
+    return count;
+}
+
+static void put_text(struct line *line, enum colour colour, const char *text) {
+    char code[32];
+    if (coloured && colour != PLAIN) {
+        snprintf(code, sizeof code, "\033[%sm", codes[colour]);
+        put_raw(line, code);
+    }
+    put_raw(line, text);
+    if (coloured && colour != PLAIN)
+        put_raw(line, "\033[0m");
+    line->width += cells(text);
+}
+
+void line_put(struct line *line, enum colour colour, const char *format, ...) {
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    put_text(line, colour, text);
+}
+
+void line_pad(struct line *line, int width) {
+    while (line->width < width && line->length + 1 < LINE_ROOM) {
+        put_raw(line, " ");
+        line->width++;
+    }
+}
+
+static void put_cells(struct line *line, enum colour colour, const char *cell, int count) {
+    char text[512] = "";
+    size_t each = strlen(cell);
+    for (int i = 0; i < count && ((size_t)i + 1) * each < sizeof text; i++)
+        memcpy(text + (size_t)i * each, cell, each + 1);
+    if (count > 0)
+        put_text(line, colour, text);
+}
+
+void line_bar(struct line *line, int width, const struct bar_part *parts, int count) {
+    double share = 0;
+    int at = 0; /* half cells */
+    for (int i = 0; i < count; i++) {
+        share += parts[i].share > 0 ? parts[i].share : 0;
+        if (share > 1)
+            share = 1;
+        int end = (int)(share * width * 2 + 0.5);
+        if (parts[i].share > 0 && end == at && at < width * 2)
+            end++; /* a little is not nothing */
+        /* Only the last part ends inside a cell: the next would have to share it. */
+        if (i + 1 < count)
+            end = (end + 1) / 2 * 2;
+        put_cells(line, parts[i].colour, coloured || i == 0 ? "━" : "╍", (end - at) / 2);
+        if ((end - at) % 2 != 0)
+            put_cells(line, parts[i].colour, "╸", 1);
+        at = end;
+    }
+    put_cells(line, FAINT, "─", width - (at + 1) / 2);
+}
+
+void line_spark(struct line *line, enum colour colour, int width, const double *values, uint64_t count) {
+    static const char *const heights[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    uint64_t held = count < TOP_HISTORY ? count : TOP_HISTORY, shown = held < (uint64_t)width ? held : (uint64_t)width;
+    double highest = 0;
+    char text[LINE_ROOM] = "";
+    for (uint64_t i = held - shown; i < held; i++)
+        highest = values[i] > highest ? values[i] : highest;
+    put_cells(line, FAINT, "▁", width - (int)shown);
+    for (uint64_t i = held - shown; i < held; i++)
+        strcat(text, heights[highest > 0 ? (int)(values[i] / highest * 7.99) : 0]);
+    if (shown > 0)
+        put_text(line, colour, text);
+}
+
+/* ---- Terminal ----------------------------------------------------------------------------------------------------- */
+
+void screen_begin(bool full, bool colours) {
+    const char *no_colour = getenv("NO_COLOR");
+    coloured = colours && isatty(STDOUT_FILENO) && (no_colour == NULL || *no_colour == 0);
+    if (getenv("CLICOLOR_FORCE") != NULL)
+        coloured = true;
+    full_screen = full && isatty(STDOUT_FILENO);
+#ifdef _WIN32
+    DWORD mode;
+    HANDLE out = GetStdHandle(STD_OUTPUT_HANDLE);
+    SetConsoleOutputCP(CP_UTF8);
+    if (GetConsoleMode(out, &mode))
+        SetConsoleMode(out, mode | 4 /* ENABLE_VIRTUAL_TERMINAL_PROCESSING */);
+#endif
+    if (full_screen)
+        fputs("\033[?1049h\033[?25l", stdout);
+    fflush(stdout);
+}
+
+void screen_end(void) {
+    if (full_screen)
+        fputs("\033[?25h\033[?1049l", stdout);
+    fflush(stdout);
+}
+
+/* COLUMNS and LINES where there is no terminal to ask, or to overrule it. */
+void screen_size(int *width, int *height) {
+    const char *columns = getenv("COLUMNS"), *rows = getenv("LINES");
+    *width = 100;
+    *height = 40;
+#ifdef _WIN32
+    CONSOLE_SCREEN_BUFFER_INFO info;
+    if (GetConsoleScreenBufferInfo(GetStdHandle(STD_OUTPUT_HANDLE), &info)) {
+        *width = info.srWindow.Right - info.srWindow.Left + 1;
+        *height = info.srWindow.Bottom - info.srWindow.Top + 1;
+    }
+#else
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        *width = size.ws_col, *height = size.ws_row;
+#endif
+    if (columns != NULL && atoi(columns) > 0)
+        *width = atoi(columns);
+    if (rows != NULL && atoi(rows) > 0)
+        *height = atoi(rows);
+    if (*width < 60)
+        *width = 60;
+    if (*width > 200)
+        *width = 200;
+}
+
+void screen_show(const struct lines *lines, bool full) {
+    bool in_place = full && full_screen;
+    if (in_place)
+        fputs("\033[H", stdout);
+    for (int i = 0; i < lines->count; i++) {
+        fputs(lines->line[i].text, stdout);
+        fputs(in_place ? (i + 1 < lines->count ? "\033[K\n" : "\033[K") : "\n", stdout);
+    }
+    if (in_place)
+        fputs("\033[J", stdout);
+    fflush(stdout);
+}

@@ -1,0 +1,276 @@
+/*
+ * The figures that people see: they add up to what a program did, exactly while it rests; the struct of an earlier version is
+ * filled no further than it reaches; JSON is whole; calls are counted by kind and level where that is asked for; and a view
+ * written from the tables says the same as the figures.
+ */
+#include "policy/clerks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "alone.h"
+#include "check.h"
+#include "core/cache.h"
+#include "hostmem.h"
+#include "policy/view.h"
+#include "thread.h"
+
+#define KIB ((size_t)1024)
+#define ROUNDS 50000
+
+static HM_STATS stats_now(void) {
+    HM_STATS stats = {.cbSize = sizeof stats};
+    CHECK(HmGetStats(&stats));
+    return stats;
+}
+
+static HM_HEAP_STATS heap_now(HANDLE heap) {
+    HM_HEAP_STATS stats = {.cbSize = sizeof stats};
+    CHECK(HmGetHeapStats(heap, &stats));
+    return stats;
+}
+
+static void test_versions(void) {
+    HM_STATS stats;
+    size_t first = offsetof(HM_STATS, cHeaps);
+    memset(&stats, 0xee, sizeof stats);
+    stats.cbSize = first;
+    CHECK(HmGetStats(&stats));
+    CHECK_EQ(stats.cbSize, first);
+    CHECK_EQ(((unsigned char *)&stats)[first], 0xee); /* not written past what the caller has */
+    stats.cbSize = first - 1;
+    CHECK(!HmGetStats(&stats));
+    CHECK_EQ(HmGetLastError(), ERROR_BAD_LENGTH);
+    CHECK(!HmGetStats(NULL));
+    CHECK_EQ(HmGetLastError(), ERROR_NOACCESS);
+    HM_HEAP_STATS heap = {.cbSize = sizeof heap - 1};
+    CHECK(!HmGetHeapStats(NULL, &heap) && HmGetLastError() == ERROR_BAD_LENGTH);
+    heap.cbSize = sizeof heap;
+    CHECK(!HmGetHeapStats(&heap, &heap) && HmGetLastError() == ERROR_INVALID_HANDLE);
+    CHECK(!HmGetHeapStats(NULL, NULL) && HmGetLastError() == ERROR_NOACCESS);
+    CHECK(!HmWriteStats(NULL, NULL) && HmGetLastError() == ERROR_NOACCESS);
+}
+
+/* What a program holds and what the caches hold, after each of its steps. */
+static void test_blocks(void) {
+    static void *blocks[3000];
+    HANDLE heap = HmHeapCreate(0, 0, 0);
+    HM_STATS before = stats_now();
+    for (int i = 0; i < 3000; i++) blocks[i] = HmHeapAlloc(heap, 0, 64);
+    void *large = HmHeapAlloc(heap, 0, 3000 * KIB);
+    HM_STATS after = stats_now();
+    CHECK_EQ(after.cBlocks - before.cBlocks, 3001);
+    CHECK_EQ(after.cbBlocks - before.cbBlocks, 3000 * 64 + 3000 * KIB);
+    CHECK(after.cBlocksRefilled - before.cBlocksRefilled >= 3000 && after.cRefills > before.cRefills);
+    HM_HEAP_STATS mine = heap_now(heap);
+    CHECK_EQ(mine.cBlocks, 3001);
+    CHECK_EQ(mine.cbBlocks, 3000 * 64 + 3000 * KIB);
+    CHECK_EQ(mine.cbReserved, mine.cbCommitted);
+    CHECK(mine.cbPeak >= mine.cbReserved && mine.cbReserved >= 3000 * 64 + 3000 * KIB);
+    for (int i = 0; i < 3000; i += 3) CHECK(HmHeapFree(heap, 0, blocks[i]));
+    CHECK_EQ(heap_now(heap).cBlocks, 2001);
+    for (int i = 0; i < 3000; i++) {
+        if (i % 3 != 0) HmHeapFree(heap, 0, blocks[i]);
+    }
+    CHECK(HmHeapFree(heap, 0, large));
+    mine = heap_now(heap);
+    CHECK_EQ(mine.cBlocks, 0);
+    CHECK(mine.cBlocksCached > 0);
+    after = stats_now();
+    CHECK_EQ(after.cBlocks, before.cBlocks);
+    CHECK(after.cBlocksCached >= mine.cBlocksCached);
+    HmTrim();
+    mine = heap_now(heap);
+    CHECK_EQ(mine.cBlocksCached, 0);
+    CHECK_EQ(mine.cbReserved, 0);
+    CHECK(mine.cbPeak >= 3000 * 64 + 3000 * KIB);
+    CHECK_EQ(stats_now().cBlocksCached, 0);
+    CHECK(stats_now().cBlocksFlushed > before.cBlocksFlushed);
+    CHECK(HmHeapDestroy(heap));
+}
+
+static void test_allocations(void) {
+    HmTrim();
+    HM_STATS before = stats_now();
+    char *p = HmVirtualAlloc(NULL, 640 * KIB, MEM_RESERVE, PAGE_READWRITE);
+    CHECK(HmVirtualAlloc(p, 100 * KIB, MEM_COMMIT, PAGE_READWRITE) == p);
+    CHECK(HmVirtualFree(p, 8 * KIB, MEM_DECOMMIT));
+    HM_STATS after = stats_now();
+    CHECK_EQ(after.cbReserved - before.cbReserved, 640 * KIB);
+    CHECK_EQ(after.cbCommitted - before.cbCommitted, 92 * KIB);
+    CHECK_EQ(after.cSystemCalls[2] - before.cSystemCalls[2], 1);
+    CHECK_EQ(after.cSystemCalls[3] - before.cSystemCalls[3], 1);
+    CHECK(HmVirtualFree(p, 0, MEM_RELEASE));
+    p = HmVirtualAlloc(NULL, 64 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    CHECK(HmVirtualFree(p, 0, MEM_RELEASE));
+    after = stats_now();
+    CHECK_EQ(after.cAllocations, before.cAllocations);
+    CHECK_EQ(after.cSpansCached - before.cSpansCached, 1);
+    CHECK_EQ(after.cbSpansCached - before.cbSpansCached, 64 * KIB);
+    CHECK(!HmVirtualFree(p, 0, MEM_RELEASE));
+    CHECK_EQ(stats_now().cFailures - after.cFailures, 1);
+    HmTrim();
+    CHECK_EQ(stats_now().cSpansCached, 0);
+}
+
+/* Counting while others work: every figure stays possible. */
+static uint64_t stop;
+
+static void *worker(void *heap) {
+    uint64_t random = (uint64_t)(uintptr_t)&random;
+    void *held[64] = {0};
+    for (int i = 0; i < ROUNDS; i++) {
+        unsigned at = thread_random(&random) % 64;
+        if (held[at] != NULL) CHECK(HmHeapFree(heap, 0, held[at]));
+        held[at] = HmHeapAlloc(heap, 0, 16 + thread_random(&random) % 3000);
+    }
+    for (int i = 0; i < 64; i++) HmHeapFree(heap, 0, held[i]);
+    atom_add_acqrel_u64(&stop, 1);
+    return NULL;
+}
+
+static void test_meanwhile(void) {
+    HANDLE heap = HmHeapCreate(0, 0, 0);
+    struct threads threads = {0};
+    for (int i = 0; i < 3; i++) threads_start(&threads, worker, heap);
+    size_t looks = 0;
+    do {
+        HM_HEAP_STATS mine = heap_now(heap);
+        CHECK(mine.cbBlocks <= 64u << 20 && mine.cBlocksCached <= 1u << 20);
+        looks++;
+    } while (atom_load_acq_u64(&stop) < 3); /* acq: the workers have finished */
+    threads_join(&threads);
+    CHECK(looks > 0);
+    CHECK_EQ(heap_now(heap).cBlocks, 0);
+    CHECK_EQ(heap_now(heap).cBlocksCached, 0); /* their ends gave everything back */
+    CHECK(HmHeapDestroy(heap));
+}
+
+/* ---- JSON and calls ----------------------------------------------------------------------------------------------- */
+
+static char text[200000];
+static size_t held;
+
+static void WINAPI keep(void *context, const char *piece, SIZE_T length) {
+    CHECK(context == &held && held + length < sizeof text);
+    memcpy(text + held, piece, length);
+    held += length;
+    text[held] = 0;
+}
+
+/* The number after a key, from `from` on. */
+static uint64_t number(const char *from, const char *key) {
+    char quoted[64];
+    snprintf(quoted, sizeof quoted, "\"%s\": ", key);
+    const char *at = from ? strstr(from, quoted) : NULL;
+    return CHECK(at != NULL) ? strtoull(at + strlen(quoted), NULL, 10) : 0;
+}
+
+static void write_all(void) {
+    held = 0;
+    CHECK(HmWriteStats(keep, &held));
+    CHECK(held > 2 && text[0] == '{' && strcmp(text + held - 2, "}\n") == 0);
+    int depth = 0, lowest = 1;
+    for (size_t i = 0; i + 2 < held; i++) {
+        depth += (text[i] == '{' || text[i] == '[') - (text[i] == '}' || text[i] == ']');
+        if (depth < lowest) lowest = depth;
+    }
+    CHECK(lowest == 1 && depth == 1);
+}
+
+static void test_calls(void) {
+    IHostMemoryManager *m = NULL;
+    IHostMalloc *heap = NULL;
+    void *p = NULL, *block = NULL;
+    HM_OPTIONS options = {.cbSize = sizeof options, .dwFlags = HM_COUNT_CALLS};
+    options.pszName = "the \"tested\" one, whose name is too long";
+    if (!CHECK(HmCreateMemoryManager(&options, &m) == S_OK)) return;
+    CHECK(m->lpVtbl->CreateMalloc(m, MALLOC_THREADSAFE, &heap) == S_OK);
+    for (int i = 0; i < 5; i++) {
+        CHECK(m->lpVtbl->VirtualAlloc(m, NULL, 4096, MEM_COMMIT, PAGE_READWRITE, eAppDomainCritical, &p) == S_OK);
+        CHECK(m->lpVtbl->VirtualFree(m, p, 0, MEM_RELEASE) == S_OK);
+        CHECK(heap->lpVtbl->Alloc(heap, 40, eProcessCritical, &block) == S_OK);
+        CHECK(heap->lpVtbl->Free(heap, block) == S_OK);
+    }
+    CHECK(m->lpVtbl->VirtualFree(m, p, 0, MEM_RELEASE) != S_OK);
+    CHECK(heap->lpVtbl->Alloc(heap, 40, (EMemoryCriticalLevel)7, &block) != S_OK);
+    write_all();
+    const char *mine = strstr(text, "\"name\": \"the \\\"tested\\\" one, whose name i\"");
+    CHECK_EQ(number(strstr(mine ? mine : text, "\"virtual_alloc\""), "domain"), 5);
+    CHECK_EQ(number(strstr(mine ? mine : text, "\"virtual_free\""), "none"), 6);
+    CHECK_EQ(number(strstr(mine ? mine : text, "\"virtual_free\""), "failed"), 1);
+    CHECK_EQ(number(strstr(mine ? mine : text, "\"create_malloc\""), "none"), 1);
+    CHECK_EQ(number(strstr(mine ? mine : text, "\"alloc\""), "process"), 5);
+    CHECK_EQ(number(strstr(mine ? mine : text, "\"alloc\""), "failed"), 1);
+    CHECK_EQ(number(strstr(mine ? mine : text, "\"free\""), "none"), 5);
+    CHECK_EQ(heap->lpVtbl->Release(heap), 0);
+    CHECK_EQ(m->lpVtbl->Release(m), 0);
+    write_all();
+    CHECK(strstr(text, "tested") == NULL);
+    options.dwFlags = 1u << 31;
+    CHECK(HmCreateMemoryManager(&options, &m) == E_INVALIDARG);
+    options = (HM_OPTIONS){.cbSize = offsetof(HM_OPTIONS, dwFlags)};
+    CHECK(HmCreateMemoryManager(&options, &m) == S_OK); /* the first version's */
+    if (m != NULL) CHECK_EQ(m->lpVtbl->Release(m), 0);
+}
+
+static void test_json(void) {
+    HANDLE heap = HmHeapCreate(0, 0, 0);
+    void *block = HmHeapAlloc(heap, 0, 1000);
+    HM_STATS stats = stats_now();
+    write_all();
+    CHECK_EQ(number(text, "version"), 1);
+    CHECK_EQ(number(text, "live_blocks"), stats.cBlocks);
+    CHECK_EQ(number(text, "live_bytes"), stats.cbBlocks);
+    CHECK_EQ(number(text, "committed_bytes"), stats.cbCommitted);
+    CHECK_EQ(number(strstr(text, "\"size_bytes\": 1024"), "live"), 1);
+    CHECK(HmHeapFree(heap, 0, block));
+    CHECK(HmHeapDestroy(heap));
+}
+
+/* ---- The view ------------------------------------------------------------------------------------------------------ */
+
+static void test_view(void) {
+    struct published_half *half = calloc(1, sizeof *half);
+    struct published_totals totals;
+    HANDLE heap = HmHeapCreate(0, 0, 0);
+    void *block = HmHeapAlloc(heap, 0, 5000);
+    char *p = HmVirtualAlloc(NULL, 640 * KIB, MEM_RESERVE, PAGE_READWRITE);
+    HmVirtualAlloc(p, 80 * KIB, MEM_COMMIT, PAGE_READWRITE);
+    view_write(half);
+    clerks_totals(&totals, NULL);
+    /* What the system has free changes by itself. */
+    half->totals.memory_available_bytes = totals.memory_available_bytes = 0;
+    half->totals.memory_load_percent = totals.memory_load_percent = 0;
+    CHECK_EQ(memcmp(&half->totals, &totals, sizeof totals), 0);
+    uint64_t live = 0, used[USE_COUNT] = {0}, taken = 0;
+    for (unsigned i = 0; i < PUBLISHED_CLASSES; i++) live += half->row[i].live_bytes;
+    CHECK_EQ(live, totals.live_bytes);
+    CHECK_EQ(half->count_regions, totals.regions);
+    for (uint64_t r = 0; r < half->count_regions && r < PUBLISHED_REGIONS; r++) {
+        taken += half->region[r].granules_taken;
+        for (size_t g = 0; g < GRANULES_PER_SLOT; g++) used[half->region[r].granule[g].use]++;
+        uintptr_t offset = (uintptr_t)p - half->region[r].start;
+        if (offset >= SLOT_BYTES) continue;
+        const struct published_granule *mine = &half->region[r].granule[offset >> GRANULE_SHIFT];
+        CHECK(mine[0].use == USE_ALLOCATION && mine[0].first && mine[0].committed == 16);
+        CHECK(mine[1].use == USE_ALLOCATION && !mine[1].first && mine[1].committed == 4 && mine[2].committed == 0);
+    }
+    CHECK_EQ(taken, totals.granules_taken);
+    CHECK_EQ(used[USE_ALLOCATION] + used[USE_SLAB] + used[USE_LARGE] + used[USE_CACHED], taken);
+    CHECK(used[USE_SLAB] > 0);
+    CHECK(HmVirtualFree(p, 0, MEM_RELEASE) && HmHeapFree(heap, 0, block) && HmHeapDestroy(heap));
+    free(half);
+}
+
+int main(void) {
+    keeper_forbid(); /* what it gives back would come between two counts */
+    test_versions();
+    test_blocks();
+    test_allocations();
+    test_meanwhile();
+    test_json();
+    test_calls();
+    test_view();
+    return check_done();
+}
