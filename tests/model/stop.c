@@ -53,6 +53,7 @@ enum status os_tables_commit(void *start, size_t size) { return start == table &
 void os_tables_discard(void *start, size_t size) { (void)start, (void)size; }
 uint64_t os_environment_bytes(const char *name) { return name[0] == 0; }
 uint64_t os_clock_ms(void) { return 1; }
+uint32_t os_thread_number(void) { return 1; }
 void os_barrier(void) {
     if (scene.barrier) model_barrier();
 }
