@@ -332,8 +332,10 @@ benchmark_source := $(cache)/benchmark-1.7.1
 benchmark_library := build/third-party/benchmark-windows.a
 bench_cxx_flags += -isystem $(benchmark_source)/include -DBENCHMARK_STATIC_DEFINE
 bench_libs := -lshlwapi
+bench_peer := $(B)/bench/mimalloc.o
 else
 bench_libs := -lbenchmark -ldl
+bench_peer :=
 endif
 
 .PHONY: bench bench-programs bench-setup
@@ -367,9 +369,16 @@ $(benchmark_library): | bench-setup
 		-DBENCHMARK_STATIC_DEFINE -w -I$(CURDIR)/$(benchmark_source)/include -c && \
 		rm -f lib.a && $(ar) rcs lib.a *.o && mv lib.a ../$(@F) && rm -rf ../$(@F).work
 
-$(bench_program): $(bench_objects) $(bench_glue) $(tool_common_objects) $(B)/libhostmem.a $(benchmark_library)
+# (mimalloc is a peer on Windows; on Linux it is preloaded as the others are.)
+$(bench_program): $(bench_objects) $(bench_glue) $(tool_common_objects) $(B)/libhostmem.a $(benchmark_library) \
+	$(bench_peer)
 	$(call quiet,LINK,$@)$(bench_cxx) $(filter -fsanitize=% --coverage -pthread -static,$(link_flags)) -o $@ $^ $(link_libs) \
 		$(bench_libs)
+
+# Its own names only: it stands in for a part of the C++ library, which is linked here too.
+$(B)/bench/mimalloc.o: $(mimalloc_object)
+	@mkdir -p $(@D)
+	$(call quiet,AR,$@)$(objcopy) --wildcard --keep-global-symbol='mi_*' $< $@
 
 $(B)/hostmem-bench-table: $(call objects_of,$(sort $(wildcard bench/table/*.c))) $(tool_common_objects)
 	$(call quiet,LINK,$@)$(compile) $(link_flags) -o $@ $^ $(link_libs)

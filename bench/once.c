@@ -18,6 +18,7 @@ void bench_register_all(void) {
     bench_register_malloc();
     bench_register_patterns();
     bench_register_residency();
+    bench_register_footprint();
     /* Allocators that are wrong on purpose, by which the harness is tested. */
     if (getenv("HOSTMEM_BENCH_SELF_TEST") != NULL) bench_register_self();
 }
