@@ -78,6 +78,6 @@ shoot() {
     done
 }
 shoot ratios ratios,2 1100 440
-shoot latency latency,3 1100 400
+shoot latency latency,3 1100 430
 shoot resident resident 620 480
-shoot granules granules,2 1100 480
+shoot granules granules,2 1100 500

@@ -36,15 +36,20 @@ function chart(section, title, legend, drawing) {
     key.style.background = `var(--${color})`;
     return make("span", {}, key, name);
   });
-  const caption = make("figcaption", {}, title);
+  const [first, second] = title.split("; ");
+  const caption = make("figcaption", {}, first, ...(second ? [make("small", {}, second)] : []));
   const box = make("figure", {}, caption, ...(entries.length ? [make("div", {class: "legend"}, ...entries)] : []), drawing);
   document.querySelector(`#${section} .charts`).append(box);
 }
 
 // ---- Bars of ratios ----
 
+// On a narrow screen a row's name stands above its bar, so that it can be read.
+const narrow = matchMedia("(max-width: 640px)");
+
 function bars(rows) {
-  const width = 560, step = 26, label = 268, right = 52, height = rows.length * step + 22;
+  const width = narrow.matches ? 350 : 560, step = narrow.matches ? 38 : 26, label = narrow.matches ? 0 : 268, right = 52;
+  const height = rows.length * step + 22, above = narrow.matches ? 18 : 4;
   const low = Math.min(0.5, ...rows.map(r => r.ratio)), high = Math.max(4, ...rows.map(r => r.ratio));
   const x = ratio => label + (width - label - right) * Math.log(ratio / low) / Math.log(high / low);
   const svg = make("svg", {viewBox: `0 0 ${width} ${height}`, role: "img"});
@@ -55,13 +60,13 @@ function bars(rows) {
     svg.append(make("text", {x: x(tick), y: height - 4, "text-anchor": "middle"}, times(tick)));
   }
   rows.forEach((row, i) => {
-    const y = i * step + 4, from = Math.min(x(1), x(row.ratio)), to = Math.max(x(1), x(row.ratio));
-    const color = row.ratio >= 1 ? "var(--s0)" : "var(--s1)";
+    const y = i * step + above, from = Math.min(x(1), x(row.ratio)), to = Math.max(x(1), x(row.ratio));
+    const color = row.ratio >= 1 ? "var(--s0)" : "var(--s1)", noise = 1 + (row.spread || 0);
     const name = row.work.length > 44 ? row.work.slice(0, 43) + "…" : row.work;
-    svg.append(make("text", {x: label - 10, y: y + 13, "text-anchor": "end", class: "strong"}, name));
+    svg.append(narrow.matches ? make("text", {x: 0, y: y - 4, class: "strong name"}, name)
+      : make("text", {x: label - 10, y: y + 13, "text-anchor": "end", class: "strong"}, name));
     svg.append(make("rect", {x: from, y, width: Math.max(1.5, to - from), height: 16, rx: 2, fill: color},
       make("title", {}, `${row.work}: ${times(row.ratio)} against ${row.against} (${row.verdict})`)));
-    const noise = 1 + (row.spread || 0);
     svg.append(make("line", {x1: Math.max(label, x(row.ratio / noise)), x2: x(row.ratio * noise), y1: y + 8, y2: y + 8,
       stroke: "var(--ink)", "stroke-width": 1.2}));
     svg.append(make("text", {x: Math.max(to, x(row.ratio * noise)) + 5, y: y + 13, class: "strong"}, times(row.ratio)));
@@ -75,7 +80,7 @@ function drawRatios() {
     "Sizes and other calls, Wine", "Peak resident memory in them", "realloc and aligned_alloc on Linux"];
   for (const section of wanted) {
     const rows = table.rows.filter(row => row.section === section && row.ratio > 0);
-    if (rows.length) chart("ratios", section + (section.startsWith("Peak") ? ": the patterns on Linux" : ""), [], bars(rows));
+    if (rows.length) chart("ratios", section.replace("Peak resident memory in them", "Peak resident memory in the patterns"), [], bars(rows));
   }
   const mallocs = table.rows.filter(row => row.section.startsWith("malloc + free") && row.ratio > 0);
   if (mallocs.length) chart("ratios", "malloc + free on Linux: against the best peer of each row", [], bars(mallocs));
@@ -203,8 +208,8 @@ function drawGranules() {
   for (const picture of pictures) {
     const canvas = make("canvas", {width: picture.columns.length, height: picture.columns[0].length});
     const axis = make("div", {class: "axis"}, make("span", {}, "first call"), make("span", {}, `${picture.granules.toLocaleString("en")
-      } granules from bottom to top`), make("span", {}, `call ${picture.calls.toLocaleString("en")}`));
-    chart("granules", picture.trace, [["reserved", "reserved"], ["committed", "committed"]], make("div", {}, canvas, axis));
+      } granules, by address`), make("span", {}, `call ${picture.calls.toLocaleString("en")}`));
+    chart("granules", picture.trace.replace(/^.*\/|\..*$/g, ""), [["reserved", "reserved"], ["committed", "committed"]], make("div", {}, canvas, axis));
     drawPicture(canvas, picture);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawPicture(canvas, picture));
   }
@@ -262,6 +267,10 @@ function drawWords() {
 drawWords();
 drawSums();
 drawRatios();
+narrow.addEventListener("change", () => {
+  document.querySelector("#ratios .charts").replaceChildren();
+  drawRatios();
+});
 drawLatency();
 drawResident();
 drawGranules();

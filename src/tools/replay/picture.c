@@ -2,8 +2,8 @@
  * picture.c - a picture of one region over a replay: which granules are reserved, and how much of each is committed.
  *
  * Every so many calls the replay's allocations are noted granule by granule, by where they really lie. Which part of the
- * address space to show is known only at the end: the 4 GiB in which most was noted. A picture has at most COLUMNS columns of
- * ROWS rows; a row stands for several granules where there are more. Only the thread whose turn it is calls picture_note.
+ * address space to show is known only at the end: the 4 GiB in which most was noted. Granules of which no page was ever
+ * committed are left out. A picture has at most COLUMNS columns of ROWS rows; a row stands for several granules where there are more. Only the thread whose turn it is calls picture_note.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -77,15 +77,29 @@ static uint32_t picture_slot(const struct picture *picture) {
     return slots[best].slot;
 }
 
-/* How much of each cell is reserved and committed, from the notes of one slot whose granules are [first, last]. */
-static void picture_print(const struct picture *picture, uint32_t slot, unsigned first, unsigned last, FILE *out) {
-    static uint32_t reserved[COLUMNS][ROWS], committed[COLUMNS][ROWS];
-    unsigned each = (last - first) / ROWS + 1, rows = (last - first) / each + 1;
+/* Which place each granule of the slot has among those of which a page was ever committed; returns how many those are. */
+static unsigned picture_places(const struct picture *picture, uint32_t slot, uint16_t place[UINT16_MAX + 1]) {
+    static bool used[UINT16_MAX + 1];
+    unsigned count = 0;
     for (size_t i = 0; i < picture->count; i++) {
         const struct noted *noted = &picture->noted[i];
-        if (noted->slot != slot) continue;
-        reserved[noted->column][(noted->granule - first) / each]++;
-        committed[noted->column][(noted->granule - first) / each] += noted->committed;
+        used[noted->granule] |= noted->slot == slot && noted->committed != 0;
+    }
+    for (unsigned granule = 0; granule <= UINT16_MAX; granule++) {
+        place[granule] = used[granule] ? (uint16_t)count++ : UINT16_MAX;
+    }
+    return count;
+}
+
+/* How much of each cell is reserved and committed, from the notes of one slot. */
+static void picture_print(const struct picture *picture, uint32_t slot, const uint16_t *place, unsigned count, FILE *out) {
+    static uint32_t reserved[COLUMNS][ROWS], committed[COLUMNS][ROWS];
+    unsigned each = (count + ROWS - 1) / ROWS, rows = (count + each - 1) / each;
+    for (size_t i = 0; i < picture->count; i++) {
+        const struct noted *noted = &picture->noted[i];
+        if (noted->slot != slot || place[noted->granule] == UINT16_MAX) continue;
+        reserved[noted->column][place[noted->granule] / each]++;
+        committed[noted->column][place[noted->granule] / each] += noted->committed;
     }
     for (unsigned column = 0; column < picture->columns; column++) {
         char text[ROWS + 1] = "";
@@ -98,24 +112,19 @@ static void picture_print(const struct picture *picture, uint32_t slot, unsigned
 }
 
 bool picture_end(struct picture *picture, const struct trace *trace, const char *name, const char *path) {
+    static uint16_t place[UINT16_MAX + 1];
     FILE *out = fopen(path, "w");
-    unsigned first = UINT16_MAX, last = 0;
     uint32_t slot = picture_slot(picture);
-    for (size_t i = 0; i < picture->count; i++) {
-        const struct noted *noted = &picture->noted[i];
-        if (noted->slot == slot && noted->granule < first) first = noted->granule;
-        if (noted->slot == slot && noted->granule > last) last = noted->granule;
-    }
-    bool good = out != NULL && !picture->failed && first <= last;
+    unsigned granules = picture_places(picture, slot, place);
+    bool good = out != NULL && !picture->failed && granules != 0;
     if (good) {
-        fprintf(out, "{\"trace\": \"%s\", \"calls\": %zu, \"granules\": %u, \"columns\": [", name, trace->count, last - first + 1);
-        picture_print(picture, slot, first, last, out);
+        fprintf(out, "{\"trace\": \"%s\", \"calls\": %zu, \"granules\": %u, \"columns\": [", name, trace->count, granules);
+        picture_print(picture, slot, place, granules, out);
         fprintf(out, "]}\n");
         good = fflush(out) == 0 && !ferror(out);
     }
     if (!good) {
-        fprintf(stderr, "hostmem-replay: --picture: '%s': %s\n", path,
-                first > last && out != NULL ? "nothing was allocated" : strerror(errno));
+        fprintf(stderr, "hostmem-replay: --picture: '%s': %s\n", path, granules == 0 && out != NULL ? "nothing was committed" : strerror(errno));
     }
     if (out != NULL) good &= fclose(out) == 0;
     return good;
