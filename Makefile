@@ -159,7 +159,10 @@ help:
 	@echo 'make soak            the stress tests and fuzzers, for a long time'
 	@echo 'make libs, tools     parts of make'
 	@echo 'make unit, stress, fuzz, model, conform, preload, tests    builds test programs without running them'
-	@echo 'make bench           measures both systems against their peers and prints the table of figures, in 5 minutes'
+	@echo 'make bench           measures both systems against their peers: a table, and perf/out/latest/report.html, in 5 minutes'
+	@echo 'make bench-full      the same with everything that is measured, in some hours'
+	@echo 'make bench-counts    counts instructions, system calls, faults and locked instructions, and checks them'
+	@echo 'make readme-figures  rewrites the figures of README.md from the newest run in perf/results'
 	@echo 'make setup           only installs and fetches what a build needs'
 	@echo 'make clean           deletes build; distclean deletes the cached downloads too'
 	@echo
@@ -338,7 +341,7 @@ bench_libs := -lbenchmark -ldl
 bench_peer :=
 endif
 
-.PHONY: bench bench-programs bench-setup
+.PHONY: bench bench-full bench-build bench-counts bench-programs bench-setup readme-figures
 bench-setup: | setup
 ifeq ($(HM_SETUP_DONE),)
 	@bash src/setup/bench.sh
@@ -346,12 +349,31 @@ endif
 
 bench-programs: $(bench_program) $(if $(filter linux,$(OS)),$(B)/hostmem-bench-table $(bench_planted))
 
-bench:
+# What the benchmarks run. The CLR is one of the rows: without it, they say so and the rest runs.
+bench-build:
 	@bash src/setup/setup.sh build windows
 	@bash src/setup/bench.sh
-	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=linux VARIANT=release libs bench-programs
-	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=windows VARIANT=release bench-programs
+	@bash src/setup/setup.sh clr || echo 'bench: going on without the CLR' >&2
+	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=linux VARIANT=release libs tools bench-programs
+	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=windows VARIANT=release libs tools bench-programs
+
+bench: bench-build
 	@bash bench/run.sh
+
+bench-full: bench-build
+	@bash bench/run.sh --full
+
+bench-counts:
+	@bash src/setup/setup.sh build
+	@bash src/setup/bench.sh
+	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=linux VARIANT=release libs bench-programs
+	@bash bench/counts.sh
+
+# The README's table and plots, from the newest run in perf/results (or RECORD=file).
+readme-figures:
+	@bash src/setup/packages.sh build bench report
+	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=linux VARIANT=release tools bench-programs
+	@bash perf/readme.sh $(RECORD)
 
 # The compiler may not see through malloc, or it would leave the pairs out.
 $(B)/obj/bench/%.o: extra_flags = -I. -Isrc/tools/common -fno-builtin

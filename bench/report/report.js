@@ -242,7 +242,8 @@ function drawTables() {
   for (const section of sections) {
     const rows = table.rows.filter(row => row.section === section), run = rows.filter(row => row.verdict !== "not run");
     const sums = [...good, "even", ...bad, "not run"].map(verdict => [rows.filter(row => row.verdict === verdict).length, verdict])
-      .filter(([number]) => number).map(([number, verdict]) => make("span", {class: chipClass(verdict)}, `${number} ${verdict}`));
+      .filter(([number]) => number).map(([number, verdict]) => make("span", {class: chipClass(verdict)},
+        `${number} ${number > 1 ? verdict.replace("falls", "fall") : verdict}`));
     const heads = ["", "hostmem", "theirs", "against", "ratio", "wanted", "spread", "verdict"].map(head =>
       make("th", head === "against" ? {class: "against"} : {}, head));
     const box = make("details", {}, make("summary", {}, section, ...sums),
