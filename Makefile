@@ -185,6 +185,7 @@ endif
 
 test:
 	@bash src/setup/setup.sh build windows clr test
+	@bash src/setup/bench.sh
 	@bash tests/run.sh
 
 soak:
@@ -327,7 +328,7 @@ bench_objects := $(call objects_of,$(sort $(wildcard bench/*.c)))
 bench_glue := $(B)/obj/bench/glue.o
 bench_program := $(B)/hostmem-bench$(exe)
 bench_table := build/linux/hostmem-bench-table
-bench_planted := $(B)/bench/planted-null.so $(B)/bench/planted-slow.so
+bench_planted := $(patsubst %,$(B)/bench/planted-%.so,null slow base again tenth)
 bench_cxx := $(if $(filter windows,$(OS)),$(triple)-g++-posix,$(if $(clang),clang++,g++))
 bench_cxx_flags := -std=c++17 -O2 -g -Wall -Wextra -Werror -Iinclude -Isrc -I. -MMD -MP
 ifeq ($(OS),windows)

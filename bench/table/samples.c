@@ -2,7 +2,7 @@
  * samples.c - reads what was measured and keeps every figure by system, peer, benchmark and name, with a value a round.
  *
  * Names are made one: "name/64/iterations:1/real_time/threads:4" becomes "name/64 4". A run that reported an error has no
- * figures. hostmem-bench's files say which library served malloc; where that is not the peer that the file's name claims, the
+ * figures. Of several repetitions in one round the least counts: what disturbs a run only adds to it. hostmem-bench's files say which library served malloc; where that is not the peer that the file's name claims, the
  * file is refused, since its figures would be somebody else's. So is a file that ends early.
  */
 #include "bench/table/samples.h"
@@ -50,7 +50,12 @@ static struct series *series_of(struct samples *samples, const struct series *li
 static void keep(struct intake *intake, const char *name, double value) {
     snprintf(intake->now.name, sizeof intake->now.name, "%.*s", (int)sizeof intake->now.name - 1, name);
     struct series *series = series_of(intake->samples, &intake->now);
-    if (series->count == ROUNDS_MOST || !isfinite(value)) return;
+    if (!isfinite(value)) return;
+    if (series->count > 0 && series->round[series->count - 1] == intake->round) {
+        if (value < series->value[series->count - 1]) series->value[series->count - 1] = value;
+        return;
+    }
+    if (series->count == ROUNDS_MOST) return;
     series->round[series->count] = intake->round;
     series->value[series->count++] = value;
 }
@@ -87,6 +92,8 @@ static void take_benchmark(struct intake *intake, const char *name, const struct
     if (strcmp(name, "run_name") == 0) {
         name_shorten(intake->now.benchmark, sizeof intake->now.benchmark, value->text);
         intake->failed = false;
+    } else if (strcmp(name, "run_type") == 0) {
+        intake->failed = strcmp(value->text, "aggregate") == 0; /* Google Benchmark's own sums are no runs */
     } else if (strcmp(name, "error_message") == 0) {
         intake->failed = true;
         fprintf(stderr, "hostmem-bench-table: %s: %s: %s\n", intake->path, intake->now.benchmark, value->text);
