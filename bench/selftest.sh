@@ -113,10 +113,10 @@ check "glibc serves the plain ones" says "$work/said" /libc.so
 # ---- Comparing ----------------------------------------------------------------------------------------------------
 
 # Three libraries in turn: the same twice, and one that does a tenth more. Short repetitions, since the machine may be busy.
-for round in 1 2 3 4 5 6 7 8 9; do
+for round in {1..33}; do
     for peer in base again tenth; do
         LD_PRELOAD=$PWD/build/linux/bench/planted-$peer.so timeout 60 $program --benchmark_filter='^malloc/pair/libc/64/' \
-            --benchmark_min_time=0.001 --benchmark_repetitions=15 --benchmark_out_format=json \
+            --benchmark_min_time=0.001 --benchmark_repetitions=20 --benchmark_out_format=json \
             --benchmark_out="$work/linux.planted-$peer.malloc.$round.json" >/dev/null 2>&1
     done
 done

@@ -1,11 +1,12 @@
 /*
  * compare.c - compares two records figure by figure.
  *
- * Each round of one is paired with the same round of the other, and the change is the mean of the logarithms of their ratios:
- * so a figure that doubles in one round and halves in the next did not change. It counts as changed when the interval that
- * holds the true change with a confidence of 99 % (Student's, over the rounds) excludes none at all, and the change is larger
- * than 3 %, which is about what code that merely lies elsewhere makes. One figure in a hundred is outside its interval by
- * chance: the summary says how many that makes.
+ * Each round of one is paired with the same round of the other, and the change is the trimmed mean of the logarithms of their
+ * ratios: a figure that doubles in one round and halves in the next did not change, and of eight rounds or more an eighth at
+ * either end is left out, since one round in which something else used the machine says nothing. A figure counts as changed
+ * when the interval that holds the true change with a confidence of 99 % (Yuen's for trimmed means, Student's for fewer rounds)
+ * excludes none at all, and the change is larger than 3 %, which is about what code that merely lies elsewhere makes. One figure
+ * in a hundred is outside its interval by chance: the summary says how many that makes.
  *
  * Two runs on different days differ in more than the engine. How far the others' figures (raw calls, other allocators) moved,
  * which no change of the engine can move, is printed beside.
@@ -52,14 +53,28 @@ static size_t pair_rounds(const struct series *before, const struct series *afte
     return count;
 }
 
+static int by_value(const void *left, const void *right) {
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+/* The mean of the middle, and its error from the spread of all, in which the ends count as their neighbours. */
 static bool estimate(struct change *change) {
-    double ratio[ROUNDS_MOST], sum = 0, squares = 0;
-    size_t count = pair_rounds(change->before, change->after, ratio);
+    double ratio[ROUNDS_MOST], sum = 0, all = 0, squares = 0;
+    size_t count = pair_rounds(change->before, change->after, ratio), cut = count / 8;
     if (count < ROUNDS_LEAST) return false;
-    for (size_t i = 0; i < count; i++) sum += ratio[i];
-    change->mean = sum / (double)count;
-    for (size_t i = 0; i < count; i++) squares += (ratio[i] - change->mean) * (ratio[i] - change->mean);
-    double error = sqrt(squares / (double)(count - 1) / (double)count) * student(count - 1);
+    qsort(ratio, count, sizeof *ratio, by_value);
+    for (size_t i = cut; i < count - cut; i++) sum += ratio[i];
+    for (size_t i = 0; i < cut; i++) {
+        ratio[i] = ratio[cut];
+        ratio[count - 1 - i] = ratio[count - 1 - cut];
+    }
+    for (size_t i = 0; i < count; i++) all += ratio[i] / (double)count;
+    for (size_t i = 0; i < count; i++) squares += (ratio[i] - all) * (ratio[i] - all);
+    size_t kept = count - 2 * cut;
+    double share = (double)kept / (double)count;
+    double error = sqrt(squares / (double)(count - 1) / (double)count) / share * student(kept - 1);
+    change->mean = sum / (double)kept;
     change->low = change->mean - error;
     change->high = change->mean + error;
     return true;

@@ -64,6 +64,5 @@ bool record_write(const struct samples *samples, const char *path) {
     if (file != NULL && fclose(file) != 0) good = false;
     if (good) return true;
     fprintf(stderr, "hostmem-bench-table: '%s' cannot be written: %s\n", path, strerror(error));
-    if (file != NULL) remove(path);
     return false;
 }

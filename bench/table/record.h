@@ -4,7 +4,7 @@
 
 #include "bench/table/samples.h"
 
-/* False, with a message on stderr, where the file cannot be written in full; there is then none. */
+/* False, with a message on stderr, where the file cannot be written in full; what there is of it is damaged. */
 bool record_write(const struct samples *samples, const char *path);
 
 #endif

@@ -3,7 +3,8 @@
  *
  * Every so many calls the replay's allocations are noted granule by granule, by where they really lie. Which part of the
  * address space to show is known only at the end: the 4 GiB in which most was noted. Granules of which no page was ever
- * committed are left out. A picture has at most COLUMNS columns of ROWS rows; a row stands for several granules where there are more. Only the thread whose turn it is calls picture_note.
+ * committed are left out. A picture has at most COLUMNS columns of ROWS rows; a row stands for several granules where there are
+ * more. Only the thread whose turn it is calls picture_note.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -124,7 +125,8 @@ bool picture_end(struct picture *picture, const struct trace *trace, const char 
         good = fflush(out) == 0 && !ferror(out);
     }
     if (!good) {
-        fprintf(stderr, "hostmem-replay: --picture: '%s': %s\n", path, granules == 0 && out != NULL ? "nothing was committed" : strerror(errno));
+        fprintf(stderr, "hostmem-replay: --picture: '%s': %s\n", path,
+                granules == 0 && out != NULL ? "nothing was committed" : strerror(errno));
     }
     if (out != NULL) good &= fclose(out) == 0;
     return good;
