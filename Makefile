@@ -98,8 +98,8 @@ fault_file := $(if $(findstring HM_FAULT,$(variant_$(VARIANT))),src/os/fault.c)
 engine_sources := $(sort $(foreach layer,$(layers),$(wildcard src/$(layer)/*.c)) $(wildcard src/os/$(OS)*.c $(fault_file)))
 tools := $(patsubst src/tools/%/main.c,%,$(sort $(wildcard src/tools/*/main.c)))
 ifeq ($(OS),windows)
-# The CLR host changes the code of a Linux library: it is a Linux program.
-tools := $(filter-out clr,$(tools))
+# The CLR host changes the code of a Linux library, the recorder is preloaded: both are Linux programs.
+tools := $(filter-out clr record,$(tools))
 endif
 tool_common_sources := $(sort $(wildcard src/tools/common/*.c))
 test_common_sources := $(sort $(wildcard tests/common/*.c))
@@ -306,6 +306,15 @@ $(malloc_library): $(malloc_objects) $(B)/obj-malloc/engine.a src/dropin/malloc/
 		-Wl,-z,defs,-z,now,-z,nodelete $(link_flags) -o $@ $(filter %.o %.a,$^)
 
 libs: $(malloc_library)
+
+# libhostmem-record.so, which hostmem-record preloads: of the engine it uses nothing but the public header's constants.
+record_library := $(B)/libhostmem-record.so
+record_objects := $(patsubst %.c,$(B)/obj-malloc/%.o,$(sort $(wildcard src/dropin/record/*.c)))
+$(record_objects): malloc_flags += $(patsubst %,-fno-builtin-%,malloc calloc realloc free aligned_alloc)
+$(record_library): $(record_objects) src/dropin/record/exports.map
+	$(call quiet,LINK,$@)$(compile) -shared -Wl,-soname,$(@F) -Wl,--version-script=src/dropin/record/exports.map \
+		-Wl,-z,defs,-z,now,-z,nodelete $(link_flags) -o $@ $(filter %.o,$^) -ldl
+tools: $(record_library)
 
 # Programs that know nothing of the engine; tests/scripts/preload.sh runs them with the library in front of the C library.
 malloc_test_programs := $(call programs_of,$(sort $(wildcard tests/preload/*.c)))

@@ -69,10 +69,8 @@ planted() { # planted NAME: the peers once, judged for this one
     $table --ours planted-slow "$work"/out/runs/*.json >"$work/slow.txt" 2>&1
 }
 planted
-row() { # row FILE WORK: the verdict
-    grep -F -- "$2" "$1" | head -n 1
-}
-check "the null library reaches its row" grep -q 'reached' <<<"$(row "$work/null.txt" 'pair, 4096 B')"
+# Most of its rows: in some another program may have had the processor.
+check "the null library reaches its rows" [ "$(grep -E '^pair, [0-9]+ B' "$work/null.txt" | grep -c 'reached')" -ge 4 ]
 check "the slow library falls short in every cell" \
     [ "$(sed -n '/^malloc + free/,/^$/p' "$work/slow.txt" | grep -c 'falls short')" = 29 ]
 check "the peers' libraries served their runs" exits 1 grep -q 'not used' "$work/run.log"
