@@ -16,6 +16,7 @@
 enum { BUFFER = 1 << 16, LINE_MOST = 160 };
 
 static int file = -1;
+static int messages = -1; /* stderr, which a program may close before it ends */
 static char buffer[BUFFER];
 static size_t length;
 static uint64_t start_us;
@@ -26,7 +27,7 @@ static void say(const char *text, const char *name, int error) {
     const char *why = error != 0 ? strerror(error) : "";
     const char *part[] = {"hostmem-record: ", text, name, error != 0 ? ": " : "", why, "\n"};
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
-        if (write(STDERR_FILENO, part[i], strlen(part[i])) < 0) return; /* nobody is there to hear it */
+        if (write(messages, part[i], strlen(part[i])) < 0) return; /* nobody is there to hear it */
 }
 
 static uint64_t now_us(void) {
@@ -67,6 +68,7 @@ static void put_hex(uint64_t value) {
 bool trace_open(void) {
     const char *path = getenv("HOSTMEM_RECORD");
     if (path == NULL || path[0] == '\0') return false;
+    messages = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100);
     file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (file < 0) say("HOSTMEM_RECORD: ", path, errno);
     if (file < 0) return false;
