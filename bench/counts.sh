@@ -44,6 +44,11 @@ field() {
     sed -n "s/^ *\"$2\": \\(-\\{0,1\\}[0-9.e+-]*\\),\\{0,1\\}\$/\\1/p" "$1" 2>/dev/null | head -n 1
 }
 
+# per_turn FEW MANY TURNS: from the totals of so many turns and of three times as many; nothing where one is missing.
+per_turn() {
+    [ -z "$1" ] || [ -z "$2" ] || awk "BEGIN { printf \"%.4f\", ($2 - $1) / 2 / $3 }"
+}
+
 # What is counted: whose malloc, the benchmark, and turns to step (0: too many instructions for that; the quick set's have a
 # plus sign), to strace and callgrind, and to take faults of.
 plan="$ours malloc/pair/libc/16 40 20000 100000
@@ -71,16 +76,17 @@ while read -r peer name step turns many; do
     for figure in instructions locked stepped_system_calls; do
         [ "$step" = 0 ] || echo "$name $figure $(field "$file" $figure)"
     done
-    LD_PRELOAD="${file_of[$peer]}" $program --faults "$name" "$many" >"$work/faults" 2>>"$log" || warn "$name: no page faults counted"
+    LD_PRELOAD="${file_of[$peer]}" $program --faults "$name" "$many" >"$work/faults" 2>>"$log" ||
+        warn "$name: no page faults counted"
     echo "$name faults $(field "$work/faults" faults)"
     [ -z "$quick" ] || continue
     if command -v valgrind >/dev/null; then
         few=$(callgrind_total "$peer" "$name" "$turns") much=$(callgrind_total "$peer" "$name" $((3 * turns)))
-        echo "$name callgrind_instructions $(awk "BEGIN { printf \"%.3f\", (${much:-0} - ${few:-0}) / 2 / $turns }")"
+        echo "$name callgrind_instructions $(per_turn "$few" "$much" "$turns")"
     fi
     if command -v strace >/dev/null; then
         few=$(strace_total "$peer" "$name" "$turns") much=$(strace_total "$peer" "$name" $((3 * turns)))
-        echo "$name traced_system_calls $(awk "BEGIN { printf \"%.4f\", (${much:-0} - ${few:-0}) / 2 / $turns }")"
+        echo "$name traced_system_calls $(per_turn "$few" "$much" "$turns")"
     fi
 done <<<"$plan" >"$counted"
 [ ! -t 2 ] || printf '\r\033[K' >&2

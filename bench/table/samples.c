@@ -2,8 +2,9 @@
  * samples.c - reads what was measured and keeps every figure by system, peer, benchmark and name, with a value a round.
  *
  * Names are made one: "name/64/iterations:1/real_time/threads:4" becomes "name/64 4". A run that reported an error has no
- * figures. Of several repetitions in one round the least counts: what disturbs a run only adds to it. hostmem-bench's files say which library served malloc; where that is not the peer that the file's name claims, the
- * file is refused, since its figures would be somebody else's. So is a file that ends early.
+ * figures. Of several repetitions in one round the least counts: what disturbs a run only adds to it. hostmem-bench's files say
+ * which library served malloc; where that is not the peer that the file's name claims, the file is refused, since its figures
+ * would be somebody else's. So is a file that ends early.
  */
 #include "bench/table/samples.h"
 #include "bench/table/json.h"

@@ -17,7 +17,7 @@ expect() {
     shift 3
     timeout 60 "$@" >"$work/out" 2>&1 </dev/null
     got=$?
-    if [ $got = "$status" ] && grep -qE -- "$pattern" "$work/out"; then
+    if [ $got = "$status" ] && { [ -z "$pattern" ] || grep -qE -- "$pattern" "$work/out"; }; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
@@ -60,7 +60,8 @@ expect "threads" 0 '' $record --output "$work/trace" --parts heap $bench --once 
 expect "... have numbers of their own" 0 '^[3-9]|^[1-9][0-9]' sh -c 'cut -d" " -f2 "$1" | sort -u | wc -l' sh "$work/trace"
 expect "a program's own exit status" 7 '' $record --output "$work/trace" sh -c 'exit 7'
 expect "its children are not recorded" 0 '' $record --output "$work/trace" sh -c "$bench --once malloc/random/libc/64 3; :"
-expect "... into its trace" 0 '^0$' sh -c 'awk "\$3 == \"HA\" && \$5 == \"40\"" "$1" | wc -l | awk "{ print (\$1 > 999) }"' sh "$work/trace"
+expect "... into its trace" 0 '^few$' awk '$3 == "HA" && $5 == "40" { count++ } END { print count < 1000 ? "few" : count }' \
+    "$work/trace"
 expect "no program" 2 'PROGRAM is missing' $record
 expect "a program that is not there" 127 "'/no/such'" $record --output "$work/trace" /no/such
 expect "a trace that cannot be written" 2 "'/no/such/file'" $record --output /no/such/file true
