@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Runs the benchmarks, all peers in turn in each round, and prints the table of figures with its verdicts. Beside the table go
-# every run, one record of all figures and a report to look at (report.html) into --out.
+# every run, one record of all figures and a report to look at (report.html; its plots too where Chromium is) into --out.
 #
-# usage: bench/run.sh [--full] [--rounds N] [--only PARTS] [--peer NAME=FILE]... [--ours NAME] [--out DIR] [--json]
+# usage: bench/run.sh [--full] [--rounds N] [--only PARTS] [--peer NAME=FILE]... [--ours NAME] [--trace FILE]...
+#        [--out DIR] [--json]
 #
 #   --full             everything, for an hour, instead of the rows that matter most, for five minutes
 #   --rounds N         how often everything is run (3, with --full 9); the figures are medians over the rounds
 #   --only PARTS       some of: vm objects windows malloc patterns memory traces clr counts, parted by commas (all)
 #   --peer NAME=FILE   one more malloc library to preload
 #   --ours NAME        whose malloc is judged against the others (hostmem: build/linux/libhostmem-malloc.so)
+#   --trace FILE       replays this one instead of those of perf/traces (hostmem-record makes them)
 #   --out DIR          where everything goes (perf/out/latest)
 #   --json             prints the table as JSON
 #
@@ -24,13 +26,13 @@ usage() {
 all_parts=vm,objects,windows,malloc,patterns,memory,traces,clr,counts
 full='' rounds='' parts=$all_parts ours=hostmem out=perf/out/latest json=
 min_time=${BENCH_MIN_TIME:-0.01}
-peer_names=() peer_files=()
+peer_names=() peer_files=() own_traces=()
 while [ $# -gt 0 ]; do
     case $1 in
     --help) sed -n '2,/^set/{s/^# \{0,1\}//;/^set/!p}' "$0"; exit 0 ;;
     --json) json=--json; shift; continue ;;
     --full) full=yes; shift; continue ;;
-    --rounds | --only | --peer | --ours | --out) [ $# -ge 2 ] || usage "$1 needs a value" ;;
+    --rounds | --only | --peer | --ours | --trace | --out) [ $# -ge 2 ] || usage "$1 needs a value" ;;
     *) usage "unknown argument '$1'" ;;
     esac
     case $1 in
@@ -38,6 +40,7 @@ while [ $# -gt 0 ]; do
     --only) parts=$2 ;;
     --peer) [[ $2 == ?*=?* ]] || usage "--peer: '$2' is not NAME=FILE"; peer_names+=("${2%%=*}") peer_files+=("${2#*=}") ;;
     --ours) ours=$2 ;;
+    --trace) own_traces+=("$2") ;;
     --out) out=$2 ;;
     esac
     shift 2
@@ -126,6 +129,8 @@ status=0
 "${table[@]}" --json "$runs"/*.json 2>/dev/null >"$out/table.json" || { status=1; warn "$out/table.json is not complete"; }
 "${table[@]}" "$runs"/*.json 2>/dev/null >"$out/table.txt" || { status=1; warn "$out/table.txt is not complete"; }
 "${table[@]}" $json "$runs"/*.json 2>/dev/null
-bash bench/report/make.sh --ours "$ours" --out "$out/report.html" "$out/record.json" 2>&1 || status=1
+plots=()
+! command -v chromium >/dev/null || plots=(--png "$out/plots")
+bash bench/report/make.sh --ours "$ours" "${plots[@]}" --out "$out/report.html" "$out/record.json" >&2 || status=1
 printf 'run.sh: %d rounds in %d s; %s holds the table, report.html and every run\n' "$rounds" $((SECONDS - start)) "$out" >&2
 exit $status

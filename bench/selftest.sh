@@ -175,9 +175,13 @@ if unshare -rm true 2>/dev/null; then
 else
     echo "no mount namespaces here: the full disk is left out"
 fi
-cp "$work/out/runs/linux.glibc.malloc.1.json" "$work/linux.engine.replay-x.1.json"
 head -n 100 perf/traces/dart-sass.txt >"$work/broken.txt"
 echo "1 2 three" >>"$work/broken.txt"
+BENCH_MIN_TIME=0.001 bash bench/run.sh --rounds 1 --only traces --trace "$work/broken.txt" --trace perf/traces/dart-sass.txt \
+    --trace "$work/none.txt" --out "$work/traces" >"$work/said" 2>&1
+check "a run with a damaged trace and a missing one names the one" grep -q 'broken.txt on engine memory.*failed' "$work/said"
+check "... and the other" grep -q 'none.txt on engine memory.*failed' "$work/said"
+check "... and runs the rest" grep -qE '^dart-sass: in all calls .*(better|even|worse)' "$work/said"
 check "a damaged trace" exits 2 build/linux/hostmem-replay "$work/broken.txt"
 check "... is named with its line" says "$work/said" "broken.txt: line 101"
 

@@ -70,7 +70,7 @@ patterns=(replace/libc hand-over/libc/64 hand-over/libc/1024 xmalloc/libc larson
 if [ -z "$full" ]; then
     vm_set='^vm/(untouched|touched|reserve|recommit|commit-committed|protect|query)/'
     vm_set+='|^vm/grow/[a-z]*/65536/|^latency/(un)?touched/'
-    object_set='^(object/(pair|burst)/engine|latency/(alloc|free)/engine/)'
+    object_set='^(object/(pair|burst)/|latency/(alloc|free)/(engine|libc)/)'
     malloc_set='^(malloc/|object/(grow|aligned)/|latency/(alloc|free)/libc)'
     windows_set="$vm_set|^object/pair/|^object/burst/.*/(64|4096)/"
     windows_patterns='replace/HEAP|larson/HEAP/2|churn/HEAP'
@@ -79,13 +79,15 @@ if [ -z "$full" ]; then
 else
     patterns+=(larson/libc/1)
     vm_set='^(vm|latency/((un)?touched|give|recommit|decommit))/'
-    object_set='^(object/.*|latency/(alloc|free))/engine'
+    object_set='^(object/|latency/(alloc|free)/)'
     malloc_set='^(malloc/|object/(grow|aligned)/|latency/(alloc|free)/libc)'
     windows_set="$vm_set|^object/"
     windows_patterns='.*/HEAP'
     windows_heaps=(engine engine-flat mimalloc process-heap private-heap msvcrt)
     traces=(perf/traces/*.txt*)
 fi
+
+[ ${#own_traces[@]} = 0 ] || traces=("${own_traces[@]}")
 
 plan_malloc() {
     local round=$1 peer pattern heap

@@ -51,7 +51,7 @@ function bars(rows) {
   const width = narrow.matches ? 350 : 560, step = narrow.matches ? 38 : 26, label = narrow.matches ? 0 : 268, right = 52;
   const height = rows.length * step + 22, above = narrow.matches ? 18 : 4;
   const low = Math.min(0.5, ...rows.map(r => r.ratio)), high = Math.max(4, ...rows.map(r => r.ratio));
-  const x = ratio => label + (width - label - right) * Math.log(ratio / low) / Math.log(high / low);
+  const x = ratio => label + (width - label - right) * Math.log(Math.min(Math.max(ratio, low), high) / low) / Math.log(high / low);
   const svg = make("svg", {viewBox: `0 0 ${width} ${height}`, role: "img"});
   for (let decade = -3; decade <= 4; decade++) {
     const tick = 10 ** decade;
@@ -62,7 +62,7 @@ function bars(rows) {
   rows.forEach((row, i) => {
     const y = i * step + above, from = Math.min(x(1), x(row.ratio)), to = Math.max(x(1), x(row.ratio));
     const color = row.ratio >= 1 ? "var(--s0)" : "var(--s1)", noise = 1 + (row.spread || 0);
-    const name = row.work.length > 44 ? row.work.slice(0, 43) + "…" : row.work;
+    const name = row.work.length > 42 ? row.work.slice(0, 41) + "…" : row.work;
     svg.append(narrow.matches ? make("text", {x: 0, y: y - 4, class: "strong name"}, name)
       : make("text", {x: label - 10, y: y + 13, "text-anchor": "end", class: "strong"}, name));
     svg.append(make("rect", {x: from, y, width: Math.max(1.5, to - from), height: 16, rx: 2, fill: color},
@@ -124,6 +124,8 @@ function latencyCurve(name, color, system, peer, benchmark) {
     const ns = figure(system, peer, benchmark, text + "_ns");
     if (ns !== undefined) points.push([1 / (1 - share), Math.max(ns, 1), `${text} ${time(ns)}`]);
   }
+  const most = figure(system, peer, benchmark, "max_ns");
+  if (most !== undefined) points.push([100000, Math.max(most, 1), `longest ${time(most)}`]);
   return {name, color, points};
 }
 
@@ -135,7 +137,8 @@ function latencyChart(title, curves) {
   for (let tick = low; tick <= high * 1.001; tick *= 10) ticks.push([tick, time(tick)]);
   const present = curves.filter(curve => curve.points.length);
   chart("latency", title, present.map(curve => [curve.name, curve.color]), lines(present, {
-    x: {log: true, range: [2, 10000], ticks: [[2, "50 %"], [10, "90 %"], [100, "99 %"], [1000, "99.9 %"], [10000, "99.99 %"]]},
+    x: {log: true, range: [2, 100000], ticks: [[2, "50 %"], [10, "90 %"], [100, "99 %"], [1000, "99.9 %"], [10000, "99.99 %"],
+      [100000, "all"]]},
     y: {log: true, range: [low, high], ticks}}));
 }
 

@@ -72,6 +72,7 @@ void row_judge(struct row *row, struct figure ours, struct figure theirs, double
     if (wanted != 0) snprintf(row->wanted, sizeof row->wanted, ">= %.4g x", wanted);
     if (ours.count != 0) set_ours(row, ours, unit);
     if (theirs.count != 0) set_theirs(row, theirs, unit);
+    if (ours.count == 0 && theirs.count == 0) return not_run(row, "not measured in this run");
     if (ours.count == 0) return not_run(row, "the engine's side has no figure");
     if (theirs.count == 0) return not_run(row, "the other side has no figure");
     if (wanted == 0 && ours.median <= 0) { /* of counts: none at all has no ratio */
@@ -87,7 +88,7 @@ void row_judge_most(struct row *row, struct figure ours, double most, enum unit 
     char bound[20];
     rows_value(bound, sizeof bound, most, unit);
     snprintf(row->wanted, sizeof row->wanted, "<= %.19s", bound);
-    if (ours.count == 0) return not_run(row, "there is no figure");
+    if (ours.count == 0) return not_run(row, "not measured in this run");
     set_ours(row, ours, unit);
     row->verdict = ours.median <= most ? VERDICT_REACHED : VERDICT_SHORT;
 }

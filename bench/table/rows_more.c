@@ -145,18 +145,20 @@ static void memory_row(const char *section, const char *system, const char *work
     row_judge(row, ours, theirs, 0, unit);
 }
 
+/* Of whatever traces were replayed. */
 static void replay_rows(size_t s) {
     static const char *const sections[] = {"Recorded hosts, replayed on Linux", "Recorded hosts, replayed under Wine"};
-    static const char *const traces[] = {"clr20-linux-ihostmemorymanager", "clr20-windows", "clr22-compiler-heap", "dart-sass",
-                                         "go-esbuild", "jsc-bun", "v8-node14"};
-    char work[72], benchmark[64];
-    for (size_t t = 0; t < COUNT(traces); t++) {
-        snprintf(benchmark, sizeof benchmark, "replay/%s", traces[t]);
-        snprintf(work, sizeof work, "%.30s: in all calls", traces[t]);
+    char work[72];
+    for (size_t i = 0; i < rows_samples->count; i++) {
+        const struct series *each = &rows_samples->series[i];
+        const char *benchmark = each->benchmark, *trace = benchmark + strlen("replay/");
+        if (strncmp(benchmark, "replay/", 7) != 0 || strcmp(each->name, "ns") != 0) continue;
+        if (strcmp(each->peer, "engine") != 0 || strcmp(each->system, systems[s]) != 0) continue;
+        snprintf(work, sizeof work, "%.31s: in all calls", trace);
         memory_row(sections[s], systems[s], work, benchmark, "ns", 1, UNIT_NS);
-        snprintf(work, sizeof work, "%.30s: page faults", traces[t]);
+        snprintf(work, sizeof work, "%.31s: page faults", trace);
         memory_row(sections[s], systems[s], work, benchmark, "faults", 1, UNIT_COUNT);
-        snprintf(work, sizeof work, "%.30s: peak resident", traces[t]);
+        snprintf(work, sizeof work, "%.31s: peak resident", trace);
         memory_row(sections[s], systems[s], work, benchmark, "peak_rss_bytes", 1, UNIT_BYTES);
     }
 }
@@ -171,7 +173,7 @@ static void clr_rows(void) {
             enum unit unit;
         } figures[] = {{"wall time", "wall_ms", 1e6, UNIT_NS},
                        {"in all memory calls", "calls_ns", 1, UNIT_NS},
-                       {"processor time in the system", "cpu_system_ms", 1e6, UNIT_NS},
+                       {"processor time, system", "cpu_system_ms", 1e6, UNIT_NS},
                        {"page faults", "page_faults", 1, UNIT_COUNT},
                        {"system calls", "system_calls", 1, UNIT_COUNT},
                        {"peak resident", "peak_rss_bytes", 1, UNIT_BYTES}};
