@@ -60,7 +60,7 @@ $ours malloc/random/libc/64 0 100 200
 none object/pair/engine/64 +40 20000 100000
 none object/pair/engine-flat/64 +40 20000 100000
 none object/burst/engine/64 0 100 200
-none vm/reserve/engine/65536 10 5000 20000
+none vm/reserve/engine/65536 +10 5000 20000
 none vm/untouched/engine/65536 +4 2000 20000
 none vm/touched/engine/65536 4 1000 10000
 none vm/touched/engine/1048576 0 100 1000
@@ -94,8 +94,9 @@ done <<<"$plan" >"$counted"
 if [ -n "$record" ]; then
     {
         echo "# The most that an operation may cost, which bench/counts.sh checks: benchmark, figure, ceiling. Made by --record:"
-        echo "# instructions with 3 % and 2 more, the rest with 0.02 more. A turn of random and burst is a thousand pairs."
-        awk 'NF == 3 { slack = $2 ~ /instructions/ ? $3 * 0.03 + 2 : 0.02; printf "%s %s %.2f\n", $1, $2, $3 + slack }' "$counted"
+        echo "# instructions with 3 % and 2 more, the rest with 0.02 more. A turn of random and burst is a thousand pairs. (How many"
+        echo "# instructions zeroing takes is the processor's affair: touched and untouched have no ceiling for them.)"
+        awk 'NF == 3 && !($1 ~ /touched/ && $2 ~ /instructions/) { slack = $2 ~ /instructions/ ? $3 * 0.03 + 2 : 0.02; printf "%s %s %.2f\n", $1, $2, $3 + slack }' "$counted"
     } >"$ceilings" || exit 1
     echo "counts.sh: wrote $ceilings"
     exit 0

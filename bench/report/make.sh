@@ -77,7 +77,7 @@ shoot() {
             { cat "$work/said" >&2; fail "chromium did not draw $1-$theme.png"; }
     done
 }
-shoot ratios ratios,2 1100 440
-shoot latency latency,3 1100 430
-shoot resident resident 620 480
+shoot ratios ratios,2 1100 356
+shoot latency latency,3 1100 390
+shoot resident resident 660 500
 shoot granules granules,2 1100 500

@@ -50,7 +50,8 @@ const narrow = matchMedia("(max-width: 640px)");
 function bars(rows) {
   const width = narrow.matches ? 350 : 560, step = narrow.matches ? 38 : 26, label = narrow.matches ? 0 : 268, right = 52;
   const height = rows.length * step + 22, above = narrow.matches ? 18 : 4;
-  const low = Math.min(0.5, ...rows.map(r => r.ratio)), high = Math.max(4, ...rows.map(r => r.ratio));
+  const spread = row => 1 + Math.min(row.spread || 0, 0.6);
+  const low = Math.min(0.5, ...rows.map(r => r.ratio / spread(r))), high = Math.max(4, ...rows.map(r => r.ratio * spread(r)));
   const x = ratio => label + (width - label - right) * Math.log(Math.min(Math.max(ratio, low), high) / low) / Math.log(high / low);
   const svg = make("svg", {viewBox: `0 0 ${width} ${height}`, role: "img"});
   for (let decade = -3; decade <= 4; decade++) {
@@ -61,7 +62,7 @@ function bars(rows) {
   }
   rows.forEach((row, i) => {
     const y = i * step + above, from = Math.min(x(1), x(row.ratio)), to = Math.max(x(1), x(row.ratio));
-    const color = row.ratio >= 1 ? "var(--s0)" : "var(--s1)", noise = 1 + (row.spread || 0);
+    const color = row.ratio >= 1 ? "var(--s0)" : "var(--s1)", noise = spread(row);
     const name = row.work.length > 42 ? row.work.slice(0, 41) + "…" : row.work;
     svg.append(narrow.matches ? make("text", {x: 0, y: y - 4, class: "strong name"}, name)
       : make("text", {x: label - 10, y: y + 13, "text-anchor": "end", class: "strong"}, name));
@@ -89,7 +90,7 @@ function drawRatios() {
 // ---- Lines ----
 
 function lines(curves, axes) {
-  const width = 420, height = axes.height || 230, left = 52, right = 10, top = 8, bottom = 24;
+  const width = axes.width || 420, height = axes.height || 230, left = 52, right = 10, top = 8, bottom = 24;
   const place = (value, range, from, to, log) => from + (to - from) *
     (log ? Math.log(value / range[0]) / Math.log(range[1] / range[0]) : (value - range[0]) / (range[1] - range[0]));
   const x = value => place(value, axes.x.range, left, width - right, axes.x.log);
@@ -186,7 +187,7 @@ function drawResident() {
   for (let tick = 0; tick <= top * 1.02; tick += 64 * mib) ticks.push([tick, `${tick / mib} MiB`]);
   const seconds = [];
   for (let ms = 0; ms <= most; ms += 500) seconds.push([ms, `${ms / 1000} s`]);
-  chart("resident", "Above the start, malloc on Linux", curves.map(curve => [curve.name, curve.color]), lines(curves, {height: 250,
+  chart("resident", "Above the start, malloc on Linux", curves.map(curve => [curve.name, curve.color]), lines(curves, {height: 260, width: narrow.matches ? 420 : 560,
     x: {range: [0, most], ticks: seconds}, y: {range: [0, top * 1.04], ticks}}));
 }
 
