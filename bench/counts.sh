@@ -94,9 +94,11 @@ done <<<"$plan" >"$counted"
 if [ -n "$record" ]; then
     {
         echo "# The most that an operation may cost, which bench/counts.sh checks: benchmark, figure, ceiling. Made by --record:"
-        echo "# instructions with 3 % and 2 more, the rest with 0.02 more. A turn of random and burst is a thousand pairs. (How many"
-        echo "# instructions zeroing takes is the processor's affair: touched and untouched have no ceiling for them.)"
-        awk 'NF == 3 && !($1 ~ /touched/ && $2 ~ /instructions/) { slack = $2 ~ /instructions/ ? $3 * 0.03 + 2 : 0.02; printf "%s %s %.2f\n", $1, $2, $3 + slack }' "$counted"
+        echo "# instructions with 3 % and 2 more, the rest with 0.02 more. A turn of random and burst is a thousand pairs."
+        echo "# (What zeroing takes is the processor's affair: touched and untouched have no ceiling of instructions.)"
+        awk 'NF == 3 && !($1 ~ /touched/ && $2 ~ /instructions/) {
+            printf "%s %s %.2f\n", $1, $2, $3 + ($2 ~ /instructions/ ? $3 * 0.03 + 2 : 0.02)
+        }' "$counted"
     } >"$ceilings" || exit 1
     echo "counts.sh: wrote $ceilings"
     exit 0
