@@ -1,9 +1,11 @@
 /*
- * heaps.c - the engine's two heaps as benchmarks see them, IHostMalloc and the flat calls, and the way to any heap: a heap is
- * asked to say itself that it served a block before its figures count.
+ * heaps.c - the heaps that every system has, as benchmarks see them: the engine's two, IHostMalloc and the flat calls, and the C
+ * library's; and the way to any heap: it is asked to say itself that it served a block before its figures count.
  */
 #include "bench/system.h"
 #include "hostmem.h"
+
+#include <stdlib.h>
 
 /* The manager is made once and kept: what is timed is a host that runs. */
 static void *hostmalloc_open(void) {
@@ -73,6 +75,56 @@ const struct bench_heap bench_heap_flat = {
     .alloc = flat_alloc,
     .free = flat_free,
     .owns = flat_owns,
+};
+
+static void *libc_open(void) {
+    return (void *)&bench_heap_libc; /* any pointer: it has one heap, of the process */
+}
+
+static void libc_close(void *heap) {
+    (void)heap;
+}
+
+static void *libc_alloc(void *heap, size_t size) {
+    (void)heap;
+    return malloc(size);
+}
+
+static void libc_free(void *heap, void *block) {
+    (void)heap;
+    free(block);
+}
+
+static void *libc_resize(void *heap, void *block, size_t size) {
+    (void)heap;
+    return realloc(block, size);
+}
+
+static void *libc_aligned(void *heap, size_t size, size_t alignment) {
+    (void)heap;
+    return system_libc_aligned(size, alignment);
+}
+
+static void libc_free_aligned(void *heap, void *block) {
+    (void)heap;
+    system_libc_free_aligned(block);
+}
+
+static bool libc_owns(void *heap, void *block) {
+    (void)heap;
+    return system_libc_owns(block);
+}
+
+const struct bench_heap bench_heap_libc = {
+    .name = system_libc_name,
+    .open = libc_open,
+    .close = libc_close,
+    .alloc = libc_alloc,
+    .free = libc_free,
+    .resize = libc_resize,
+    .aligned = libc_aligned,
+    .free_aligned = libc_free_aligned,
+    .owns = libc_owns,
 };
 
 void *bench_heap_open(const struct bench_heap *kind, const char **why) {

@@ -57,6 +57,12 @@ extern const struct bench_heap *const bench_heaps[];
 /* Opens a heap and has it say that it serves what is asked of it. NULL, with *why, where it cannot be had or does not. */
 void *bench_heap_open(const struct bench_heap *kind, const char **why);
 
+/* The C library's own part of bench_heap_libc, which differs from system to system. */
+extern const char system_libc_name[];
+void *system_libc_aligned(size_t size_bytes, size_t alignment_bytes);
+void system_libc_free_aligned(void *block);
+bool system_libc_owns(void *block);
+
 const char *system_name(void);
 const char *system_library_of_malloc(void); /* the file that the malloc which this program calls lies in */
 bool system_peak_reset(void);               /* peak resident memory counts from now on; false where it cannot be done */

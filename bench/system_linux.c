@@ -120,51 +120,20 @@ const struct bench_vm bench_vm_raw = {
     .query = raw_query,
 };
 
-static void *libc_open(void) {
-    return (void *)&bench_heap_libc;
-}
+const char system_libc_name[] = "libc";
 
-static void libc_close(void *heap) {
-    (void)heap;
-}
-
-static void *libc_alloc(void *heap, size_t size) {
-    (void)heap;
-    return malloc(size);
-}
-
-static void libc_free(void *heap, void *block) {
-    (void)heap;
-    free(block);
-}
-
-static void *libc_resize(void *heap, void *block, size_t size) {
-    (void)heap;
-    return realloc(block, size);
-}
-
-static void *libc_aligned(void *heap, size_t size, size_t alignment) {
-    (void)heap;
+void *system_libc_aligned(size_t size, size_t alignment) {
     return aligned_alloc(alignment, size);
 }
 
-/* Which library this is, each file of figures says, and its reader judges: system_library_of_malloc. */
-static bool libc_owns(void *heap, void *block) {
-    (void)heap;
-    return malloc_usable_size(block) != 0;
+void system_libc_free_aligned(void *block) {
+    free(block);
 }
 
-const struct bench_heap bench_heap_libc = {
-    .name = "libc",
-    .open = libc_open,
-    .close = libc_close,
-    .alloc = libc_alloc,
-    .free = libc_free,
-    .resize = libc_resize,
-    .aligned = libc_aligned,
-    .free_aligned = libc_free,
-    .owns = libc_owns,
-};
+/* Which library this is, each file of figures says, and its reader judges: system_library_of_malloc. */
+bool system_libc_owns(void *block) {
+    return malloc_usable_size(block) != 0;
+}
 
 const struct bench_heap *const bench_heaps[] = {&bench_heap_engine, &bench_heap_flat, &bench_heap_libc, NULL};
 

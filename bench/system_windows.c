@@ -108,51 +108,19 @@ static const struct bench_heap private_heap = {
     .owns = heap_owns,
 };
 
-static void *libc_open(void) {
-    return (void *)&bench_heap_libc;
-}
+const char system_libc_name[] = "msvcrt";
 
-static void *libc_alloc(void *heap, size_t size) {
-    (void)heap;
-    return malloc(size);
-}
-
-static void libc_free(void *heap, void *block) {
-    (void)heap;
-    free(block);
-}
-
-static void *libc_resize(void *heap, void *block, size_t size) {
-    (void)heap;
-    return realloc(block, size);
-}
-
-static void *libc_aligned(void *heap, size_t size, size_t alignment) {
-    (void)heap;
+void *system_libc_aligned(size_t size, size_t alignment) {
     return _aligned_malloc(size, alignment);
 }
 
-static void libc_free_aligned(void *heap, void *block) {
-    (void)heap;
+void system_libc_free_aligned(void *block) {
     _aligned_free(block);
 }
 
-static bool libc_owns(void *heap, void *block) {
-    (void)heap;
+bool system_libc_owns(void *block) {
     return _msize(block) != 0;
 }
-
-const struct bench_heap bench_heap_libc = {
-    .name = "msvcrt",
-    .open = libc_open,
-    .close = nothing_close,
-    .alloc = libc_alloc,
-    .free = libc_free,
-    .resize = libc_resize,
-    .aligned = libc_aligned,
-    .free_aligned = libc_free_aligned,
-    .owns = libc_owns,
-};
 
 static void *mimalloc_open(void) {
     return (void *)&bench_heap_libc; /* any pointer: it has one heap, of the process */

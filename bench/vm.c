@@ -59,37 +59,17 @@ static inline void touch(char *start, size_t size) {
     for (size_t at = 0; at < size; at += PAGE) ((volatile char *)start)[at] = 1;
 }
 
-static void untouched(struct bench_state *state) {
-    const struct bench_vm *vm = state->context;
-    size_t size = (size_t)state->argument[0];
-    bool good = true;
-    BENCH_LOOP(state) {
-        void *got = vm->take(size);
-        good &= got != NULL && vm->give(got, size);
-    }
-    if (!good) bench_fail(state, "memory was refused");
-    bench_items(state, 1);
-}
+enum mode { RESERVED, UNTOUCHED, TOUCHED };
 
-static void reserve_only(struct bench_state *state) {
+/* Taken and given back: address space only, committed, or committed and written. */
+static void take_give(struct bench_state *state) {
     const struct bench_vm *vm = state->context;
     size_t size = (size_t)state->argument[0];
+    enum mode mode = (enum mode)state->argument[1];
     bool good = true;
     BENCH_LOOP(state) {
-        void *got = vm->reserve(size);
-        good &= got != NULL && vm->give(got, size);
-    }
-    if (!good) bench_fail(state, "memory was refused");
-    bench_items(state, 1);
-}
-
-static void touched(struct bench_state *state) {
-    const struct bench_vm *vm = state->context;
-    size_t size = (size_t)state->argument[0];
-    bool good = true;
-    BENCH_LOOP(state) {
-        char *got = vm->take(size);
-        if (got != NULL) touch(got, size);
+        char *got = mode == RESERVED ? vm->reserve(size) : vm->take(size);
+        if (mode == TOUCHED && got != NULL) touch(got, size);
         good &= got != NULL && vm->give(got, size);
     }
     if (!good) bench_fail(state, "memory was refused");
@@ -182,13 +162,14 @@ static void query(struct bench_state *state) {
     bench_items(state, 1);
 }
 
-static void add(const char *work, const struct bench_vm *vm, bench_function *run, int64_t size, int threads, uint64_t turns) {
+static void add(const char *work, const struct bench_vm *vm, bench_function *run, int64_t size, int64_t mode, int threads,
+                uint64_t turns) {
     char name[64];
     snprintf(name, sizeof name, "vm/%s/%s", work, vm->name);
     bench_register(&(struct bench){.name = name,
                                    .run = run,
                                    .context = vm,
-                                   .argument = {size},
+                                   .argument = {size, mode},
                                    .count_arguments = size != 0,
                                    .threads = threads,
                                    .turns = turns});
@@ -196,26 +177,32 @@ static void add(const char *work, const struct bench_vm *vm, bench_function *run
 
 /* Engine and raw next to each other, so that they meet the same weather. */
 static void add_both(const char *work, bench_function *run, int64_t size, int threads, uint64_t turns) {
-    add(work, &bench_vm_engine, run, size, threads, turns);
-    add(work, &bench_vm_raw, run, size, threads, turns);
+    add(work, &bench_vm_engine, run, size, 0, threads, turns);
+    add(work, &bench_vm_raw, run, size, 0, threads, turns);
+}
+
+static void add_taken(enum mode mode, int64_t size, int threads) {
+    static const char *const works[] = {[RESERVED] = "reserve", [UNTOUCHED] = "untouched", [TOUCHED] = "touched"};
+    add(works[mode], &bench_vm_engine, take_give, size, mode, threads, 0);
+    add(works[mode], &bench_vm_raw, take_give, size, mode, threads, 0);
 }
 
 void bench_register_vm(void) {
     static const int thread_counts[] = {1, 2, 4, 8};
     for (size_t t = 0; t < sizeof thread_counts / sizeof *thread_counts; t++) {
         int threads = thread_counts[t];
-        add_both("untouched", untouched, GRANULE, threads, 0);
-        add_both("touched", touched, GRANULE, threads, 0);
-        add_both("touched", touched, MIB, threads, 0);
+        add_taken(UNTOUCHED, GRANULE, threads);
+        add_taken(TOUCHED, GRANULE, threads);
+        add_taken(TOUCHED, MIB, threads);
         add_both("recommit", recommit, GRANULE, threads, 0);
     }
     for (int64_t size = 4 * GRANULE; size <= SIZE_MOST; size *= 4) {
-        add_both("untouched", untouched, size, 1, 0);
-        if (size != MIB) add_both("touched", touched, size, 1, 0);
+        add_taken(UNTOUCHED, size, 1);
+        if (size != MIB) add_taken(TOUCHED, size, 1);
     }
-    add_both("reserve", reserve_only, GRANULE, 1, 0);
-    add_both("reserve", reserve_only, MIB, 1, 0);
-    add_both("reserve", reserve_only, SIZE_MOST, 1, 0);
+    add_taken(RESERVED, GRANULE, 1);
+    add_taken(RESERVED, MIB, 1);
+    add_taken(RESERVED, SIZE_MOST, 1);
     add_both("grow", grow, GRANULE, 1, 1);
     add_both("grow", grow, PAGE, 1, 1);
     add_both("grow", grow, MIB, 1, 1);
