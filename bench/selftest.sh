@@ -89,8 +89,10 @@ check "... are equal in every cell" [ "$(grep -c ' 1 x .*reached' "$work/said")"
 check "a bad part" exits 2 bash bench/run.sh --only nonsense
 check "... is named" says "$work/said" "'nonsense'"
 check "a bad number of rounds" exits 2 bash bench/run.sh --rounds 0
-exits 0 bash bench/run.sh --rounds 1 --only malloc --peer gone=/no/such.so --out "$work/gone"
+exits 0 bash bench/run.sh --rounds 1 --only malloc --peer gone=/no/such.so --peer other=build/linux/bench/planted-base.so \
+    --out "$work/gone"
 check "a missing peer is named and the rest runs" says "$work/said" "no gone"
+check "... also a peer whose file has another name" says "$work/gone/record.json" '"peer": "other"'
 check "... and the table is there" says "$work/gone/table.txt" "pair, 64 B"
 
 check "no quiet success where there is nothing to run" exits 1 bash bench/report/make.sh --out "$work/r.html" "$work/none.json"

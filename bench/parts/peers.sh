@@ -10,7 +10,7 @@ peers=(glibc)
 add_peer() {
     if [ -n "$2" ] && [ -e "$2" ]; then
         peers+=("$1")
-        file_of[$1]=$(realpath "$2")
+        file_of[$1]=$(realpath -s "$2") # by this name: the run's file must show that it was the one
     else
         warn "no $1 ($3): its cells stay empty"
     fi
@@ -21,7 +21,9 @@ if wants malloc || wants patterns || wants memory || wants counts; then
     add_peer tcmalloc "$(library_path libtcmalloc_minimal.so.4)" "package libtcmalloc-minimal4"
     add_peer hostmem build/linux/libhostmem-malloc.so "build/linux/libhostmem-malloc.so is not built"
     for i in "${!peer_names[@]}"; do
-        add_peer "${peer_names[i]}" "${peer_files[i]}" "no such file: ${peer_files[i]}"
+        link=$out/peers/${peer_names[i]}.so
+        mkdir -p "$out/peers" && ln -sfn "$(realpath -m "${peer_files[i]}")" "$link"
+        add_peer "${peer_names[i]}" "$link" "no such file: ${peer_files[i]}"
     done
 fi
 if wants windows && [ ! -e $windows_program ]; then
