@@ -14,7 +14,9 @@
 #   --out DIR          where everything goes (perf/out/latest)
 #   --json             prints the table as JSON
 #
-# The programs must be built (make bench does that). A peer or tool that is missing is named, and the rest still runs.
+# BENCH_MIN_TIME: the seconds that a benchmark fills at least (0.01). BENCH_REPETITIONS: how often in a round, of which the
+# least counts (1). The programs must be built (make bench does that). A peer or tool that is missing is named, and the rest
+# still runs.
 set -u
 cd "${0%/*}/.." || exit 1
 
@@ -25,7 +27,7 @@ usage() {
 
 all_parts=vm,objects,windows,malloc,patterns,memory,traces,clr,counts
 full='' rounds='' parts=$all_parts ours=hostmem out=perf/out/latest json=
-min_time=${BENCH_MIN_TIME:-0.01}
+min_time=${BENCH_MIN_TIME:-0.01} repetitions=${BENCH_REPETITIONS:-1}
 peer_names=() peer_files=() own_traces=()
 while [ $# -gt 0 ]; do
     case $1 in

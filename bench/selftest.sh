@@ -63,7 +63,8 @@ check "... is named" says "$work/said" "nonsense"
 # ---- The runs and the table ---------------------------------------------------------------------------------------
 
 planted() { # planted NAME: the peers once, judged for this one
-    bash bench/run.sh --rounds 1 --only malloc --peer planted-null=build/linux/bench/planted-null.so \
+    BENCH_MIN_TIME=0.001 BENCH_REPETITIONS=7 bash bench/run.sh --rounds 1 --only malloc \
+        --peer planted-null=build/linux/bench/planted-null.so \
         --peer planted-slow=build/linux/bench/planted-slow.so --ours planted-null --out "$work/out" \
         >"$work/null.txt" 2>"$work/run.log"
     $table --ours planted-slow "$work"/out/runs/*.json >"$work/slow.txt" 2>&1
@@ -89,8 +90,8 @@ check "... are equal in every cell" [ "$(grep -c ' 1 x .*reached' "$work/said")"
 check "a bad part" exits 2 bash bench/run.sh --only nonsense
 check "... is named" says "$work/said" "'nonsense'"
 check "a bad number of rounds" exits 2 bash bench/run.sh --rounds 0
-exits 0 bash bench/run.sh --rounds 1 --only malloc --peer gone=/no/such.so --peer other=build/linux/bench/planted-base.so \
-    --out "$work/gone"
+BENCH_MIN_TIME=0.001 exits 0 bash bench/run.sh --rounds 1 --only malloc --peer gone=/no/such.so \
+    --peer other=build/linux/bench/planted-base.so --out "$work/gone"
 check "a missing peer is named and the rest runs" says "$work/said" "no gone"
 check "... also a peer whose file has another name" says "$work/gone/record.json" '"peer": "other"'
 check "... and the table is there" says "$work/gone/table.txt" "pair, 64 B"

@@ -12,7 +12,8 @@ add() {
 run_bench() {
     local file=$runs/$1.$2.$3.$4.json limit=120
     [ -z "$full" ] || limit=600
-    set -- "$@" --benchmark_filter="$5" --benchmark_min_time="$min_time" --benchmark_out_format=json
+    set -- "$@" --benchmark_filter="$5" --benchmark_min_time="$min_time" --benchmark_repetitions="$repetitions" \
+        --benchmark_out_format=json
     if [ "$1" = wine ]; then
         timeout $limit bash src/setup/wine.sh $windows_program "${@:6}" --benchmark_out="$file" >>"$log" 2>&1 8>&-
     else
