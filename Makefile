@@ -98,8 +98,8 @@ fault_file := $(if $(findstring HM_FAULT,$(variant_$(VARIANT))),src/os/fault.c)
 engine_sources := $(sort $(foreach layer,$(layers),$(wildcard src/$(layer)/*.c)) $(wildcard src/os/$(OS)*.c $(fault_file)))
 tools := $(patsubst src/tools/%/main.c,%,$(sort $(wildcard src/tools/*/main.c)))
 ifeq ($(OS),windows)
-# The CLR host changes the code of a Linux library: it is a Linux program.
-tools := $(filter-out clr,$(tools))
+# The CLR host changes the code of a Linux library, the recorder is preloaded: both are Linux programs.
+tools := $(filter-out clr record,$(tools))
 endif
 tool_common_sources := $(sort $(wildcard src/tools/common/*.c))
 test_common_sources := $(sort $(wildcard tests/common/*.c))
@@ -162,7 +162,10 @@ help:
 	@echo 'make soak            the stress tests and fuzzers, for a long time'
 	@echo 'make libs, tools     parts of make'
 	@echo 'make unit, stress, fuzz, model, conform, preload, view, tests    builds test programs without running them'
-	@echo 'make bench           measures both systems against their peers and prints the table of figures, in 5 minutes'
+	@echo 'make bench           measures both systems against their peers: a table, and perf/out/latest/report.html, in 5 minutes'
+	@echo 'make bench-full      the same with everything that is measured, in some hours'
+	@echo 'make bench-counts    counts instructions, system calls, faults and locked instructions, and checks them'
+	@echo 'make readme-figures  rewrites the figures of README.md from the newest run in perf/results'
 	@echo 'make setup           only installs and fetches what a build needs'
 	@echo 'make clean           deletes build; distclean deletes the cached downloads too'
 	@echo
@@ -185,6 +188,7 @@ endif
 
 test:
 	@bash src/setup/setup.sh build windows clr test
+	@bash src/setup/bench.sh
 	@bash tests/run.sh
 
 soak:
@@ -308,6 +312,15 @@ $(malloc_library): $(malloc_objects) $(B)/obj-malloc/engine.a src/dropin/malloc/
 
 libs: $(malloc_library)
 
+# libhostmem-record.so, which hostmem-record preloads: of the engine it uses nothing but the public header's constants.
+record_library := $(B)/libhostmem-record.so
+record_objects := $(patsubst %.c,$(B)/obj-malloc/%.o,$(sort $(wildcard src/dropin/record/*.c)))
+$(record_objects): malloc_flags += $(patsubst %,-fno-builtin-%,malloc calloc realloc free aligned_alloc)
+$(record_library): $(record_objects) src/dropin/record/exports.map
+	$(call quiet,LINK,$@)$(compile) -shared -Wl,-soname,$(@F) -Wl,--version-script=src/dropin/record/exports.map \
+		-Wl,-z,defs,-z,now,-z,nodelete $(link_flags) -o $@ $(filter %.o,$^) -ldl
+tools: $(record_library)
+
 # Programs that know nothing of the engine; tests/scripts/preload.sh runs them with the library in front of the C library.
 malloc_test_programs := $(call programs_of,$(sort $(wildcard tests/preload/*.c)))
 # They do on purpose what compilers warn of.
@@ -329,7 +342,7 @@ bench_objects := $(call objects_of,$(sort $(wildcard bench/*.c)))
 bench_glue := $(B)/obj/bench/glue.o
 bench_program := $(B)/hostmem-bench$(exe)
 bench_table := build/linux/hostmem-bench-table
-bench_planted := $(B)/bench/planted-null.so $(B)/bench/planted-slow.so
+bench_planted := $(patsubst %,$(B)/bench/planted-%.so,null slow base again tenth)
 bench_cxx := $(if $(filter windows,$(OS)),$(triple)-g++-posix,$(if $(clang),clang++,g++))
 bench_cxx_flags := -std=c++17 -O2 -g -Wall -Wextra -Werror -Iinclude -Isrc -I. -MMD -MP
 ifeq ($(OS),windows)
@@ -337,11 +350,13 @@ benchmark_source := $(cache)/benchmark-1.7.1
 benchmark_library := build/third-party/benchmark-windows.a
 bench_cxx_flags += -isystem $(benchmark_source)/include -DBENCHMARK_STATIC_DEFINE
 bench_libs := -lshlwapi
+bench_peer := $(B)/bench/mimalloc.o
 else
 bench_libs := -lbenchmark -ldl
+bench_peer :=
 endif
 
-.PHONY: bench bench-programs bench-setup
+.PHONY: bench bench-full bench-build bench-counts bench-programs bench-setup readme-figures
 bench-setup: | setup
 ifeq ($(HM_SETUP_DONE),)
 	@bash src/setup/bench.sh
@@ -349,12 +364,31 @@ endif
 
 bench-programs: $(bench_program) $(if $(filter linux,$(OS)),$(B)/hostmem-bench-table $(bench_planted))
 
-bench:
+# What the benchmarks run. The CLR is one of the rows: without it, they say so and the rest runs.
+bench-build:
 	@bash src/setup/setup.sh build windows
 	@bash src/setup/bench.sh
-	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=linux VARIANT=release libs bench-programs
-	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=windows VARIANT=release bench-programs
+	@bash src/setup/setup.sh clr || echo 'bench: going on without the CLR' >&2
+	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=linux VARIANT=release libs tools bench-programs
+	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=windows VARIANT=release libs tools bench-programs
+
+bench: bench-build
 	@bash bench/run.sh
+
+bench-full: bench-build
+	@bash bench/run.sh --full
+
+bench-counts:
+	@bash src/setup/setup.sh build
+	@bash src/setup/bench.sh
+	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=linux VARIANT=release libs bench-programs
+	@bash bench/counts.sh
+
+# The README's table and plots, from the newest run in perf/results (or RECORD=file).
+readme-figures:
+	@bash src/setup/packages.sh build bench report
+	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=linux VARIANT=release tools bench-programs
+	@bash perf/readme.sh $(RECORD)
 
 # The compiler may not see through malloc, or it would leave the pairs out.
 $(B)/obj/bench/%.o: extra_flags = -I. -Isrc/tools/common -fno-builtin
@@ -372,9 +406,16 @@ $(benchmark_library): | bench-setup
 		-DBENCHMARK_STATIC_DEFINE -w -I$(CURDIR)/$(benchmark_source)/include -c && \
 		rm -f lib.a && $(ar) rcs lib.a *.o && mv lib.a ../$(@F) && rm -rf ../$(@F).work
 
-$(bench_program): $(bench_objects) $(bench_glue) $(tool_common_objects) $(B)/libhostmem.a $(benchmark_library)
+# (mimalloc is a peer on Windows; on Linux it is preloaded as the others are.)
+$(bench_program): $(bench_objects) $(bench_glue) $(tool_common_objects) $(B)/libhostmem.a $(benchmark_library) \
+	$(bench_peer)
 	$(call quiet,LINK,$@)$(bench_cxx) $(filter -fsanitize=% --coverage -pthread -static,$(link_flags)) -o $@ $^ $(link_libs) \
 		$(bench_libs)
+
+# Its own names only: it stands in for a part of the C++ library, which is linked here too.
+$(B)/bench/mimalloc.o: $(mimalloc_object)
+	@mkdir -p $(@D)
+	$(call quiet,AR,$@)$(objcopy) --wildcard --keep-global-symbol='mi_*' $< $@
 
 $(B)/hostmem-bench-table: $(call objects_of,$(sort $(wildcard bench/table/*.c))) $(tool_common_objects)
 	$(call quiet,LINK,$@)$(compile) $(link_flags) -o $@ $^ $(link_libs)

@@ -1,5 +1,6 @@
 /*
- * malloc.c - malloc and free as a program calls them: pairs, and a thousand blocks freed in three orders.
+ * malloc.c - malloc and free as a program calls them: pairs, and a thousand blocks freed in three orders. (Resizing and
+ * alignment are in objects.c.)
  *
  * The calls are direct, so that whichever library was loaded before the program serves them. Each block's first byte is
  * written. The compiler may not see through the calls (-fno-builtin), or it would leave the pairs out.
@@ -7,6 +8,7 @@
 #include "bench/bench.h"
 #include "bench/random.h"
 #include "bench/suite.h"
+#include "bench/system.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,17 +54,20 @@ static void malloc_burst(struct bench_state *state) {
 void bench_register_malloc(void) {
     static const int64_t sizes[] = {16, 64, 256, 1024, 4096, 16384, 65536};
     static const struct {
-        const char *name;
+        const char *work;
+        bench_function *run;
         int64_t order;
-    } bursts[] = {{"malloc/lifo/libc", ORDER_LIFO}, {"malloc/fifo/libc", ORDER_FIFO}, {"malloc/random/libc", ORDER_RANDOM}};
-    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-        bench_register(
-            &(struct bench){.name = "malloc/pair/libc", .run = malloc_pair, .argument = {sizes[s]}, .count_arguments = 1});
-    for (size_t b = 0; b < sizeof bursts / sizeof *bursts; b++) {
+    } works[] = {{"pair", malloc_pair, 0},
+                 {"lifo", malloc_burst, ORDER_LIFO},
+                 {"fifo", malloc_burst, ORDER_FIFO},
+                 {"random", malloc_burst, ORDER_RANDOM}};
+    char name[64];
+    for (size_t w = 0; w < sizeof works / sizeof *works; w++) {
+        snprintf(name, sizeof name, "malloc/%s/%s", works[w].work, bench_heap_libc.name);
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-            bench_register(&(struct bench){.name = bursts[b].name,
-                                           .run = malloc_burst,
-                                           .argument = {sizes[s], bursts[b].order},
+            bench_register(&(struct bench){.name = name,
+                                           .run = works[w].run,
+                                           .argument = {sizes[s], works[w].order},
                                            .count_arguments = 1});
     }
 }

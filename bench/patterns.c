@@ -10,6 +10,9 @@
  *
  * Written anew from their descriptions. The work is fixed (of churn: the time of each thread), the time is the wall's. A run
  * reports peak resident memory too, so it wants a process of its own.
+ *
+ * Each runs on every heap of the system. malloc is called directly, whichever library serves it, the others through their
+ * bench_heap: one well predicted branch tells them apart.
  */
 #include "bench/bench.h"
 #include "bench/random.h"
@@ -24,14 +27,44 @@
 
 enum { LEAST = 16, MOST = 1000 };
 
-static inline char *take_random(uint64_t *seed) {
-    char *block = malloc(LEAST + random_below(seed, MOST - LEAST + 1));
+/* The heap of the run under way: one run at a time, set before its threads start. */
+static const struct bench_heap *kind;
+static void *heap;
+static bool direct;
+
+static inline char *take(size_t size) {
+    char *block = direct ? malloc(size) : kind->alloc(heap, size);
     *(volatile char *)block = 1;
     return block;
 }
 
-static void report_peak(struct bench_state *state) {
+static inline void give(void *block) {
+    if (direct) free(block);
+    else if (block != NULL) kind->free(heap, block);
+}
+
+static bool pattern_open(struct bench_state *state) {
+    const char *why;
+    kind = state->context;
+    direct = kind == &bench_heap_libc;
+    heap = bench_heap_open(kind, &why);
+    if (heap == NULL) bench_fail(state, why);
+    return heap != NULL;
+}
+
+static void pattern_close(struct bench_state *state, double items) {
+    bench_items(state, items);
     bench_count(state, "peak_rss_bytes", (double)system_peak_bytes(), BENCH_VALUE);
+    kind->close(heap);
+}
+
+/* Where no heap can be had, the loop must be entered all the same; it has no turns then. */
+static void pattern_skip(struct bench_state *state) {
+    BENCH_LOOP(state) abort();
+}
+
+static inline char *take_random(uint64_t *seed) {
+    return take(LEAST + random_below(seed, MOST - LEAST + 1));
 }
 
 /* ---- Random replacement ----------------------------------------------------------------------------------------- */
@@ -39,22 +72,22 @@ static void report_peak(struct bench_state *state) {
 enum { LIVE = 10000, REPLACE_WARM = 200 * 1000, REPLACE_TURNS = 3 * 1000 * 1000 };
 
 static void replace(struct bench_state *state) {
+    if (!pattern_open(state)) return pattern_skip(state);
     static char *live[LIVE];
     uint64_t seed = random_seed(0);
     for (size_t i = 0; i < LIVE; i++) live[i] = take_random(&seed);
     for (size_t i = 0; i < REPLACE_WARM; i++) {
         uint32_t which = random_below(&seed, LIVE);
-        free(live[which]);
+        give(live[which]);
         live[which] = take_random(&seed);
     }
     BENCH_LOOP(state) {
         uint32_t which = random_below(&seed, LIVE);
-        free(live[which]);
+        give(live[which]);
         live[which] = take_random(&seed);
     }
-    for (size_t i = 0; i < LIVE; i++) free(live[i]);
-    bench_items(state, 1);
-    report_peak(state);
+    for (size_t i = 0; i < LIVE; i++) give(live[i]);
+    pattern_close(state, 1);
 }
 
 /* ---- Producer and consumer -------------------------------------------------------------------------------------- */
@@ -73,12 +106,13 @@ static void *consume(void *argument) {
         for (unsigned spins = 0; !ck_ring_dequeue_spsc(&hand->ring, hand->buffer, &block); spins++) {
             if (spins > 200) system_yield();
         }
-        free(block);
+        give(block);
     }
     return NULL;
 }
 
 static void hand_over(struct bench_state *state) {
+    if (!pattern_open(state)) return pattern_skip(state);
     static struct hand_over hand;
     size_t size = (size_t)state->argument[0];
     pthread_t consumer;
@@ -86,16 +120,14 @@ static void hand_over(struct bench_state *state) {
     BENCH_LOOP(state) {
         if (pthread_create(&consumer, NULL, consume, &hand) != 0) abort();
         for (uint64_t made = 0; made < HANDED; made++) {
-            char *block = malloc(size);
-            *(volatile char *)block = 1;
+            char *block = take(size);
             for (unsigned spins = 0; !ck_ring_enqueue_spsc(&hand.ring, hand.buffer, block); spins++) {
                 if (spins > 200) system_yield();
             }
         }
         pthread_join(consumer, NULL);
     }
-    bench_items(state, HANDED);
-    report_peak(state);
+    pattern_close(state, HANDED);
 }
 
 /* ---- xmalloc ---------------------------------------------------------------------------------------------------- */
@@ -119,11 +151,8 @@ static struct {
 static void *xmalloc_make(void *argument) {
     size_t size = *(const size_t *)argument;
     for (int made = 0; made < BATCHES; made++) {
-        struct batch *batch = malloc(sizeof *batch);
-        for (size_t i = 0; i < BATCH; i++) {
-            batch->block[i] = malloc(size);
-            *(volatile char *)batch->block[i] = 1;
-        }
+        struct batch *batch = (struct batch *)(void *)take(sizeof *batch);
+        for (size_t i = 0; i < BATCH; i++) batch->block[i] = take(size);
         pthread_mutex_lock(&queue.lock);
         while (queue.count == BATCHES_MOST) pthread_cond_wait(&queue.changed, &queue.lock);
         batch->next = queue.first;
@@ -151,13 +180,14 @@ static struct batch *xmalloc_next(void) {
 
 static void *xmalloc_free(void *argument) {
     (void)argument;
-    for (struct batch *batch; (batch = xmalloc_next()) != NULL; free(batch)) {
-        for (size_t i = 0; i < BATCH; i++) free(batch->block[i]);
+    for (struct batch *batch; (batch = xmalloc_next()) != NULL; give(batch)) {
+        for (size_t i = 0; i < BATCH; i++) give(batch->block[i]);
     }
     return NULL;
 }
 
 static void xmalloc(struct bench_state *state) {
+    if (!pattern_open(state)) return pattern_skip(state);
     size_t size = (size_t)state->argument[0];
     pthread_t threads[2 * XMALLOC_SIDE];
     BENCH_LOOP(state) {
@@ -167,8 +197,7 @@ static void xmalloc(struct bench_state *state) {
         }
         for (int i = 0; i < 2 * XMALLOC_SIDE; i++) pthread_join(threads[i], NULL);
     }
-    bench_items(state, (double)XMALLOC_SIDE * BATCHES * BATCH);
-    report_peak(state);
+    pattern_close(state, (double)XMALLOC_SIDE * BATCHES * BATCH);
 }
 
 /* ---- larson ----------------------------------------------------------------------------------------------------- */
@@ -186,7 +215,7 @@ static void *larson_life(void *argument) {
     uint64_t seed = mine->seed;
     for (int i = 0; i < LARSON_ROUND; i++) {
         uint32_t which = random_below(&seed, LARSON_BLOCKS);
-        free(mine->block[which]);
+        give(mine->block[which]);
         mine->block[which] = take_random(&seed);
     }
     mine->seed = seed;
@@ -194,6 +223,7 @@ static void *larson_life(void *argument) {
 }
 
 static void larson(struct bench_state *state) {
+    if (!pattern_open(state)) return pattern_skip(state);
     static struct connection connections[LARSON_THREADS_MOST];
     pthread_t threads[LARSON_THREADS_MOST];
     int count = (int)state->argument[0];
@@ -211,10 +241,9 @@ static void larson(struct bench_state *state) {
         }
     }
     for (int c = 0; c < count; c++) {
-        for (size_t i = 0; i < LARSON_BLOCKS; i++) free(connections[c].block[i]);
+        for (size_t i = 0; i < LARSON_BLOCKS; i++) give(connections[c].block[i]);
     }
-    bench_items(state, (double)count * LARSON_LIVES * LARSON_ROUND);
-    report_peak(state);
+    pattern_close(state, (double)count * LARSON_LIVES * LARSON_ROUND);
 }
 
 /* ---- Threads that live a millisecond ------------------------------------------------------------------------------ */
@@ -227,17 +256,18 @@ static void *churn_life(void *argument) {
     do {
         for (int i = 0; i < 100; i++) {
             uint32_t which = random_below(&seed, CHURN_LIVE);
-            free(live[which]);
+            give(live[which]);
             live[which] = take_random(&seed);
         }
         operations += 100;
     } while (tool_clock_ns() < end);
-    for (size_t i = 0; i < CHURN_LIVE; i++) free(live[i]);
+    for (size_t i = 0; i < CHURN_LIVE; i++) give(live[i]);
     *done = operations;
     return NULL;
 }
 
 static void churn(struct bench_state *state) {
+    if (!pattern_open(state)) return pattern_skip(state);
     uint64_t done[2], operations = 0;
     pthread_t threads[2];
     BENCH_LOOP(state) {
@@ -249,21 +279,29 @@ static void churn(struct bench_state *state) {
             operations += done[0] + done[1];
         }
     }
-    bench_items(state, (double)operations / (double)state->turns);
-    report_peak(state);
+    pattern_close(state, (double)operations / (double)state->turns);
 }
 
-static void add(const char *name, bench_function *run, int64_t argument, uint64_t turns) {
-    bench_register(
-        &(struct bench){.name = name, .run = run, .argument = {argument}, .count_arguments = argument != 0, .turns = turns});
+static void add(const char *work, bench_function *run, int64_t argument, uint64_t turns) {
+    char name[64];
+    for (size_t k = 0; bench_heaps[k] != NULL; k++) {
+        snprintf(name, sizeof name, "pattern/%s/%s", work, bench_heaps[k]->name);
+        bench_register(&(struct bench){.name = name,
+                                       .run = run,
+                                       .context = bench_heaps[k],
+                                       .argument = {argument},
+                                       .count_arguments = argument != 0,
+                                       .turns = turns});
+    }
 }
 
 void bench_register_patterns(void) {
-    add("pattern/replace/libc", replace, 0, REPLACE_TURNS);
-    add("pattern/hand-over/libc", hand_over, 64, 1);
-    add("pattern/hand-over/libc", hand_over, 1024, 1);
-    add("pattern/xmalloc/libc", xmalloc, 64, 1);
-    add("pattern/larson/libc", larson, 2, 1);
-    add("pattern/larson/libc", larson, 8, 1);
-    add("pattern/churn/libc", churn, 0, 1);
+    add("replace", replace, 0, REPLACE_TURNS);
+    add("hand-over", hand_over, 64, 1);
+    add("hand-over", hand_over, 1024, 1);
+    add("xmalloc", xmalloc, 64, 1);
+    add("larson", larson, 1, 1);
+    add("larson", larson, 2, 1);
+    add("larson", larson, 8, 1);
+    add("churn", churn, 0, 1);
 }

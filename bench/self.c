@@ -56,12 +56,52 @@ static void self_fail_early(struct bench_state *state) {
     BENCH_LOOP(state) abort();
 }
 
+static void *foreign_open(void) {
+    return null_block;
+}
+
+static void foreign_close(void *heap) {
+    (void)heap;
+}
+
+static void *foreign_alloc(void *heap, size_t size) {
+    (void)heap;
+    return malloc(size);
+}
+
+static void foreign_free(void *heap, void *block) {
+    (void)heap;
+    free(block);
+}
+
+static bool foreign_owns(void *heap, void *block) {
+    (void)heap, (void)block;
+    return false;
+}
+
+/* A peer whose blocks another allocator serves. */
+static const struct bench_heap foreign = {.name = "foreign",
+                                          .open = foreign_open,
+                                          .close = foreign_close,
+                                          .alloc = foreign_alloc,
+                                          .free = foreign_free,
+                                          .owns = foreign_owns};
+
+static void self_foreign(struct bench_state *state) {
+    const char *why = NULL;
+    if (bench_heap_open(&foreign, &why) == NULL) bench_fail(state, why);
+    BENCH_LOOP(state) {
+        /* never entered */
+    }
+}
+
 void bench_register_self(void) {
     static const struct self selves[] = {
         {"self/pair/null", null_alloc, null_free}, {"self/pair/slow", slow_alloc, free}, {"self/pair/same", malloc, free}};
     for (size_t i = 0; i < sizeof selves / sizeof *selves; i++)
         bench_register(&(struct bench){
             .name = selves[i].name, .run = self_pair, .context = &selves[i], .argument = {64}, .count_arguments = 1});
+    bench_register(&(struct bench){.name = "self/foreign", .run = self_foreign});
     bench_register(&(struct bench){.name = "self/fail/late", .run = self_fail, .threads = 2});
     bench_register(&(struct bench){.name = "self/fail/early", .run = self_fail_early, .threads = 2});
 }

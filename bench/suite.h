@@ -8,6 +8,7 @@ void bench_register_objects(void);
 void bench_register_malloc(void);
 void bench_register_patterns(void);
 void bench_register_residency(void);
+void bench_register_footprint(void);
 void bench_register_self(void); /* wrong on purpose; only for the test of the harness */
 
 #endif

@@ -13,6 +13,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,68 @@ static bool raw_decommit(void *start, size_t size) {
     return madvise(start, size, MADV_DONTNEED) == 0 && mprotect(start, size, PROT_NONE) == 0;
 }
 
+static bool raw_protect(void *start, size_t size, bool writable) {
+    return mprotect(start, size, writable ? PROT_READ | PROT_WRITE : PROT_READ) == 0;
+}
+
+/* Calls each with every mapping until it says false. */
+static void maps_each(bool (*each)(uint64_t start, uint64_t end, void *argument), void *argument) {
+    static const char digits[] = "0123456789abcdef";
+    char buffer[4096];
+    uint64_t field[2] = {0};
+    int at = 0; /* the field being read; 2 to the line's end */
+    ssize_t got;
+    int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    if (file < 0) return;
+    while ((got = read(file, buffer, sizeof buffer)) > 0) {
+        for (ssize_t i = 0; i < got; i++) {
+            const char *digit = at < 2 && buffer[i] != '\0' ? strchr(digits, buffer[i]) : NULL;
+            if (buffer[i] == '\n') {
+                if (!each(field[0], field[1], argument)) goto out;
+                at = 0;
+                field[0] = field[1] = 0;
+            } else if (digit != NULL) {
+                field[at] = field[at] << 4 | (uint64_t)(digit - digits);
+            } else if (at < 2) {
+                at++;
+            }
+        }
+    }
+out:
+    close(file);
+}
+
+struct looked_for {
+    uint64_t address;
+    size_t size;
+};
+
+static bool map_holds(uint64_t start, uint64_t end, void *argument) {
+    struct looked_for *looked_for = argument;
+    if (looked_for->address < start || looked_for->address >= end) return true;
+    looked_for->size = (size_t)(end - looked_for->address);
+    return false;
+}
+
+/* Linux has no call that asks about an address: a program reads the list of its mappings, as here. */
+static size_t raw_query(void *address) {
+    struct looked_for looked_for = {.address = (uintptr_t)address};
+    maps_each(map_holds, &looked_for);
+    return looked_for.size;
+}
+
+static bool map_count(uint64_t start, uint64_t end, void *argument) {
+    (void)start, (void)end;
+    ++*(uint64_t *)argument;
+    return true;
+}
+
+uint64_t system_mappings(void) {
+    uint64_t count = 0;
+    maps_each(map_count, &count);
+    return count;
+}
+
 const struct bench_vm bench_vm_raw = {
     .name = "raw",
     .take = raw_take,
@@ -53,33 +116,26 @@ const struct bench_vm bench_vm_raw = {
     .give = raw_give,
     .commit = raw_commit,
     .decommit = raw_decommit,
+    .protect = raw_protect,
+    .query = raw_query,
 };
 
-static void *raw_open(void) {
-    return (void *)&bench_heap_raw;
+const char system_libc_name[] = "libc";
+
+void *system_libc_aligned(size_t size, size_t alignment) {
+    return aligned_alloc(alignment, size);
 }
 
-static void raw_close(void *heap) {
-    (void)heap;
-}
-
-static void *raw_alloc(void *heap, size_t size) {
-    (void)heap;
-    return malloc(size);
-}
-
-static void raw_free(void *heap, void *block) {
-    (void)heap;
+void system_libc_free_aligned(void *block) {
     free(block);
 }
 
-const struct bench_heap bench_heap_raw = {
-    .name = "raw",
-    .open = raw_open,
-    .close = raw_close,
-    .alloc = raw_alloc,
-    .free = raw_free,
-};
+/* Which library this is, each file of figures says, and its reader judges: system_library_of_malloc. */
+bool system_libc_owns(void *block) {
+    return malloc_usable_size(block) != 0;
+}
+
+const struct bench_heap *const bench_heaps[] = {&bench_heap_engine, &bench_heap_flat, &bench_heap_libc, NULL};
 
 const char *system_name(void) {
     return "linux";

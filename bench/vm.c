@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-enum { PAGE = 4096, GRANULE = 64 << 10, MIB = 1 << 20, GROWN = 256 * MIB };
+enum { PAGE = 4096, GRANULE = 64 << 10, MIB = 1 << 20, GROWN = 256 * MIB, SIZE_MOST = 64 * MIB };
 
 static void *engine_take(size_t size) {
     return HmVirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
@@ -39,6 +39,11 @@ static size_t engine_query(void *address) {
     return HmVirtualQuery(address, &found, sizeof found) != 0 ? found.RegionSize : 0;
 }
 
+static bool engine_protect(void *start, size_t size, bool writable) {
+    DWORD old;
+    return HmVirtualProtect(start, size, writable ? PAGE_READWRITE : PAGE_READONLY, &old);
+}
+
 const struct bench_vm bench_vm_engine = {
     .name = "engine",
     .take = engine_take,
@@ -46,6 +51,7 @@ const struct bench_vm bench_vm_engine = {
     .give = engine_give,
     .commit = engine_commit,
     .decommit = engine_decommit,
+    .protect = engine_protect,
     .query = engine_query,
 };
 
@@ -53,25 +59,17 @@ static inline void touch(char *start, size_t size) {
     for (size_t at = 0; at < size; at += PAGE) ((volatile char *)start)[at] = 1;
 }
 
-static void untouched(struct bench_state *state) {
-    const struct bench_vm *vm = state->context;
-    size_t size = (size_t)state->argument[0];
-    bool good = true;
-    BENCH_LOOP(state) {
-        void *got = vm->take(size);
-        good &= got != NULL && vm->give(got, size);
-    }
-    if (!good) bench_fail(state, "memory was refused");
-    bench_items(state, 1);
-}
+enum mode { RESERVED, UNTOUCHED, TOUCHED };
 
-static void touched(struct bench_state *state) {
+/* Taken and given back: address space only, committed, or committed and written. */
+static void take_give(struct bench_state *state) {
     const struct bench_vm *vm = state->context;
     size_t size = (size_t)state->argument[0];
+    enum mode mode = (enum mode)state->argument[1];
     bool good = true;
     BENCH_LOOP(state) {
-        char *got = vm->take(size);
-        if (got != NULL) touch(got, size);
+        char *got = mode == RESERVED ? vm->reserve(size) : vm->take(size);
+        if (mode == TOUCHED && got != NULL) touch(got, size);
         good &= got != NULL && vm->give(got, size);
     }
     if (!good) bench_fail(state, "memory was refused");
@@ -135,6 +133,24 @@ static void commit_committed(struct bench_state *state) {
     bench_items(state, 1);
 }
 
+/* Read-only and back, of pages that were written; a turn is both calls and a write after. */
+static void protect(struct bench_state *state) {
+    const struct bench_vm *vm = state->context;
+    size_t size = (size_t)state->argument[0];
+    char *base = vm->reserve(64 * size);
+    char *here = base + 32 * size;
+    bool good = base != NULL && vm->commit(here, size);
+    if (good) touch(here, size);
+    else bench_fail(state, "memory was refused");
+    BENCH_LOOP(state) {
+        good &= vm->protect(here, size, false) && vm->protect(here, size, true);
+        if (good) *(volatile char *)here = 1;
+    }
+    if (!good) bench_fail(state, "a protection was refused");
+    if (base != NULL) vm->give(base, 64 * size);
+    bench_items(state, 1);
+}
+
 static void query(struct bench_state *state) {
     const struct bench_vm *vm = state->context;
     char *base = vm->reserve(64 * GRANULE);
@@ -146,31 +162,53 @@ static void query(struct bench_state *state) {
     bench_items(state, 1);
 }
 
-static void add(const char *work, const struct bench_vm *vm, bench_function *run, int64_t size, int threads, uint64_t turns) {
+static void add(const char *work, const struct bench_vm *vm, bench_function *run, int64_t size, int64_t mode, int threads,
+                uint64_t turns) {
     char name[64];
     snprintf(name, sizeof name, "vm/%s/%s", work, vm->name);
     bench_register(&(struct bench){.name = name,
                                    .run = run,
                                    .context = vm,
-                                   .argument = {size},
+                                   .argument = {size, mode},
                                    .count_arguments = size != 0,
                                    .threads = threads,
                                    .turns = turns});
 }
 
+/* Engine and raw next to each other, so that they meet the same weather. */
+static void add_both(const char *work, bench_function *run, int64_t size, int threads, uint64_t turns) {
+    add(work, &bench_vm_engine, run, size, 0, threads, turns);
+    add(work, &bench_vm_raw, run, size, 0, threads, turns);
+}
+
+static void add_taken(enum mode mode, int64_t size, int threads) {
+    static const char *const works[] = {[RESERVED] = "reserve", [UNTOUCHED] = "untouched", [TOUCHED] = "touched"};
+    add(works[mode], &bench_vm_engine, take_give, size, mode, threads, 0);
+    add(works[mode], &bench_vm_raw, take_give, size, mode, threads, 0);
+}
+
 void bench_register_vm(void) {
-    static const int thread_counts[] = {1, 2, 8};
-    static const struct bench_vm *const both[] = {&bench_vm_engine, &bench_vm_raw};
-    /* Engine and raw next to each other, so that they meet the same weather. */
+    static const int thread_counts[] = {1, 2, 4, 8};
     for (size_t t = 0; t < sizeof thread_counts / sizeof *thread_counts; t++) {
-        for (size_t v = 0; v < 2; v++) add("untouched", both[v], untouched, GRANULE, thread_counts[t], 0);
-        for (size_t v = 0; v < 2; v++) add("touched", both[v], touched, GRANULE, thread_counts[t], 0);
-        for (size_t v = 0; v < 2; v++) add("touched", both[v], touched, MIB, thread_counts[t], 0);
-        for (size_t v = 0; v < 2; v++) add("recommit", both[v], recommit, GRANULE, thread_counts[t], 0);
+        int threads = thread_counts[t];
+        add_taken(UNTOUCHED, GRANULE, threads);
+        add_taken(TOUCHED, GRANULE, threads);
+        add_taken(TOUCHED, MIB, threads);
+        add_both("recommit", recommit, GRANULE, threads, 0);
     }
-    for (size_t v = 0; v < 2; v++) add("grow", both[v], grow, GRANULE, 1, 1);
-    for (size_t v = 0; v < 2; v++) add("commit-committed", both[v], commit_committed, GRANULE, 1, 0);
-    for (size_t v = 0; v < 2; v++) {
-        if (both[v]->query != NULL) add("query", both[v], query, 0, 1, 0);
+    for (int64_t size = 4 * GRANULE; size <= SIZE_MOST; size *= 4) {
+        add_taken(UNTOUCHED, size, 1);
+        if (size != MIB) add_taken(TOUCHED, size, 1);
     }
+    add_taken(RESERVED, GRANULE, 1);
+    add_taken(RESERVED, MIB, 1);
+    add_taken(RESERVED, SIZE_MOST, 1);
+    add_both("grow", grow, GRANULE, 1, 1);
+    add_both("grow", grow, PAGE, 1, 1);
+    add_both("grow", grow, MIB, 1, 1);
+    add_both("recommit", recommit, MIB, 1, 0);
+    add_both("commit-committed", commit_committed, GRANULE, 1, 0);
+    add_both("protect", protect, GRANULE, 1, 0);
+    add_both("protect", protect, MIB, 1, 0);
+    add_both("query", query, 0, 1, 0);
 }

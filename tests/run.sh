@@ -73,8 +73,8 @@ tsan_prefix() {
 
 plan_builds() {
     group=build
-    add_build build/linux libs tools stress fuzz conform preload view
-    add_build build/windows OS=windows libs tools stress fuzz conform view
+    add_build build/linux libs tools stress fuzz conform preload view bench-programs
+    add_build build/windows OS=windows libs tools stress fuzz conform view bench-programs
     [ -z "$soak" ] || return 0
     add_build build/linux-debug VARIANT=debug libs unit model
     add_build build/windows-debug OS=windows VARIANT=debug libs unit
@@ -115,6 +115,8 @@ plan_short() {
 plan_alone() {
     local short="env HOSTMEM_TEST_SECONDS=20"
     group=alone
+    add suite 600 "bench/selftest.sh" bench/selftest.sh bash bench/selftest.sh
+    add suite 240 "bench/counts.sh" bench/counts.sh bash bench/counts.sh --quick
     add_programs 300 "linux" build/linux "" tests/fuzz/*_model.c tests/stress/*.c -- env
     add_programs 300 "windows" build/windows .exe tests/fuzz/*_diff.c -- $wine
     add_programs 120 "windows" build/windows .exe tests/stress/*.c -- $short $wine
@@ -138,7 +140,7 @@ leave_out_builds() {
         for j in "${!names[@]}"; do
             case " ${needs[j]}" in
             " ${names[i]}/"*) wanted=yes ;;
-            " tests/"*) case ${names[i]} in build/linux | build/windows) wanted=yes ;; esac ;;
+            " tests/"* | " bench/"*) case ${names[i]} in build/linux | build/windows) wanted=yes ;; esac ;;
             esac
         done
         [ -n "$wanted" ] || unset "names[$i]"

@@ -2,7 +2,8 @@
  * planted.c - malloc libraries that are wrong on purpose, to preload in the test of the benchmark suite.
  *
  * PLANTED_null hands memory out from one mapping and never takes it back: nothing can be faster, and nothing keeps more.
- * PLANTED_slow calls the C library and waits a microsecond before.
+ * PLANTED_slow calls the C library and waits a microsecond before. PLANTED_base and PLANTED_again, two of the same, count to a
+ * thousand before, and PLANTED_tenth counts a tenth further.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -70,12 +71,29 @@ void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *block, size_t size);
 void __libc_free(void *block);
 
+#ifndef PLANTED_slow
+
+#ifdef PLANTED_tenth
+enum { COUNT = 1100 };
+#else
+enum { COUNT = 1000 };
+#endif
+
+void *malloc(size_t size) {
+    for (int left = COUNT; left > 0; left--) __asm__ volatile("" : "+r"(left));
+    return __libc_malloc(size);
+}
+
+#else
+
 void *malloc(size_t size) {
     for (uint64_t start = __builtin_ia32_rdtsc(); __builtin_ia32_rdtsc() - start < 3000;) {
         /* waiting is the point */
     }
     return __libc_malloc(size);
 }
+
+#endif
 
 void *calloc(size_t count, size_t size) {
     return __libc_calloc(count, size);

@@ -4,25 +4,28 @@
  * A ratio says how many times better the engine is than what it is compared with: theirs divided by ours, both medians over
  * the rounds, where less is better. A row whose runs are not there says so and counts neither way.
  */
-#include "bench/table/rows.h"
-#include "bench/table/samples.h"
+#include "bench/table/rows_inside.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+const struct samples *rows_samples;
+const char *rows_ours;
 static struct row *rows;
 static size_t count_rows;
-static const char *ours_peer;
 static const char *const peers[] = {"glibc", "mimalloc", "jemalloc", "tcmalloc"};
 enum { PEERS = sizeof peers / sizeof *peers };
 
-enum unit { UNIT_NS, UNIT_BYTES, UNIT_COUNT };
+struct figure figure_of(const char *system, const char *peer, const char *benchmark, const char *name) {
+    return samples_figure(rows_samples, system, peer, benchmark, name);
+}
 
-static void print_value(char *text, size_t size, double value, enum unit unit) {
+void rows_value(char *text, size_t size, double value, enum unit unit) {
     if (unit == UNIT_COUNT) snprintf(text, size, "%.4g", value);
-    if (unit == UNIT_BYTES) snprintf(text, size, "%.1f MiB", value / (1 << 20));
+    if (unit == UNIT_BYTES && value < 1 << 20) snprintf(text, size, "%.1f KiB", value / 1024);
+    if (unit == UNIT_BYTES && value >= 1 << 20) snprintf(text, size, "%.1f MiB", value / (1 << 20));
     if (unit != UNIT_NS) return;
     static const char *const names[] = {"ns", "us", "ms", "s"};
     int scale = 0;
@@ -30,8 +33,7 @@ static void print_value(char *text, size_t size, double value, enum unit unit) {
     snprintf(text, size, "%.3g %s", value, names[scale]);
 }
 
-static struct row *row_new(const char *section, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static struct row *row_new(const char *section, const char *format, ...) {
+struct row *row_new(const char *section, const char *format, ...) {
     static struct row spare;
     struct row *row = count_rows < ROWS_MOST ? &rows[count_rows++] : &spare;
     va_list arguments;
@@ -50,32 +52,43 @@ static void not_run(struct row *row, const char *why) {
 static void set_ours(struct row *row, struct figure ours, enum unit unit) {
     row->ours_value = ours.median;
     if (ours.spread > row->spread) row->spread = ours.spread;
-    print_value(row->ours, sizeof row->ours, ours.median, unit);
+    rows_value(row->ours, sizeof row->ours, ours.median, unit);
 }
 
 static void set_theirs(struct row *row, struct figure theirs, enum unit unit) {
     row->theirs_value = theirs.median;
     if (theirs.spread > row->spread) row->spread = theirs.spread;
-    print_value(row->theirs, sizeof row->theirs, theirs.median, unit);
+    rows_value(row->theirs, sizeof row->theirs, theirs.median, unit);
 }
 
-/* Both sides are there, and theirs is to be at least wanted times ours. */
-static void judge(struct row *row, struct figure ours, struct figure theirs, double wanted, enum unit unit) {
-    snprintf(row->wanted, sizeof row->wanted, ">= %.4g x", wanted);
+/* Whether a row with no bound is better, worse, or neither: what lies inside the spread, or within 5 %, is no difference. */
+static enum verdict verdict_plain(const struct row *row) {
+    double noise = 1 + (row->spread > 0.05 ? row->spread : 0.05);
+    if (row->ratio > noise) return VERDICT_BETTER;
+    return row->ratio < 1 / noise ? VERDICT_WORSE : VERDICT_EVEN;
+}
+
+void row_judge(struct row *row, struct figure ours, struct figure theirs, double wanted, enum unit unit) {
+    if (wanted != 0) snprintf(row->wanted, sizeof row->wanted, ">= %.4g x", wanted);
     if (ours.count != 0) set_ours(row, ours, unit);
     if (theirs.count != 0) set_theirs(row, theirs, unit);
+    if (ours.count == 0 && theirs.count == 0) return not_run(row, "not measured in this run");
     if (ours.count == 0) return not_run(row, "the engine's side has no figure");
     if (theirs.count == 0) return not_run(row, "the other side has no figure");
-    row->ratio = theirs.median / ours.median;
-    row->verdict = row->ratio >= wanted ? VERDICT_REACHED : VERDICT_SHORT;
+    if (wanted == 0 && ours.median <= 0) { /* of counts: none at all has no ratio */
+        row->verdict = theirs.median > 0 ? VERDICT_BETTER : VERDICT_EVEN;
+        return;
+    }
+    if (ours.median != 0) row->ratio = theirs.median / ours.median;
+    if (wanted == 0) row->verdict = verdict_plain(row);
+    else row->verdict = row->ratio >= wanted ? VERDICT_REACHED : VERDICT_SHORT;
 }
 
-/* An upper bound that stands by itself. */
-static void judge_most(struct row *row, struct figure ours, double most, enum unit unit) {
+void row_judge_most(struct row *row, struct figure ours, double most, enum unit unit) {
     char bound[20];
-    print_value(bound, sizeof bound, most, unit);
+    rows_value(bound, sizeof bound, most, unit);
     snprintf(row->wanted, sizeof row->wanted, "<= %.19s", bound);
-    if (ours.count == 0) return not_run(row, "there is no figure");
+    if (ours.count == 0) return not_run(row, "not measured in this run");
     set_ours(row, ours, unit);
     row->verdict = ours.median <= most ? VERDICT_REACHED : VERDICT_SHORT;
 }
@@ -83,39 +96,44 @@ static void judge_most(struct row *row, struct figure ours, double most, enum un
 /* ---- Virtual memory --------------------------------------------------------------------------------------------- */
 
 /* %s in a benchmark's name stands for engine and raw. */
-static void vm_row(const char *section, const char *system, const char *work, const char *against, const char *pattern,
-                   double wanted) {
+void row_vm(const char *section, const char *system, const char *work, const char *against, const char *pattern,
+            const char *name, double wanted, enum unit unit) {
     char mine[96], raw[96];
     const char *at = strstr(pattern, "%s");
     snprintf(mine, sizeof mine, "%.*sengine%s", (int)(at - pattern), pattern, at + 2);
     snprintf(raw, sizeof raw, "%.*sraw%s", (int)(at - pattern), pattern, at + 2);
     struct row *row = row_new(section, "%s", work);
     snprintf(row->against, sizeof row->against, "%s", against);
-    judge(row, samples_ns(system, "none", mine), samples_ns(system, "none", raw), wanted, UNIT_NS);
+    row_judge(row, figure_of(system, "none", mine, name), figure_of(system, "none", raw, name), wanted, unit);
 }
 
 static void vm_rows_linux(void) {
     const char *section = "Virtual memory on Linux";
-    vm_row(section, "linux", "64 KiB reserve+commit, release; untouched", "mmap, munmap", "vm/untouched/%s/65536", 6);
-    vm_row(section, "linux", "64 KiB, every page touched", "mmap, munmap", "vm/touched/%s/65536", 30);
-    vm_row(section, "linux", "1 MiB, every page touched", "mmap, munmap", "vm/touched/%s/1048576", 20);
-    vm_row(section, "linux", "256 MiB grown by 64 KiB, touched; per MiB", "mprotect", "vm/grow/%s/65536", 4);
+    row_vm(section, "linux", "64 KiB reserve+commit, release; untouched", "mmap, munmap", "vm/untouched/%s/65536",
+            "ns", 6, UNIT_NS);
+    row_vm(section, "linux", "64 KiB, every page touched", "mmap, munmap", "vm/touched/%s/65536", "ns", 30, UNIT_NS);
+    row_vm(section, "linux", "1 MiB, every page touched", "mmap, munmap", "vm/touched/%s/1048576", "ns", 20, UNIT_NS);
+    row_vm(section, "linux", "256 MiB grown by 64 KiB, touched; per MiB", "mprotect", "vm/grow/%s/65536", "ns", 4, UNIT_NS);
     struct row *row = row_new(section, "the same: page faults per MiB");
     snprintf(row->against, sizeof row->against, "mprotect");
-    judge(row, samples_figure("linux", "none", "vm/grow/engine/65536", "faults_per_mib"),
-          samples_figure("linux", "none", "vm/grow/raw/65536", "faults_per_mib"), 8, UNIT_COUNT);
-    vm_row(section, "linux", "64 KiB commit, touch, decommit in place", "mprotect, madvise", "vm/recommit/%s/65536", 4);
+    row_judge(row, figure_of("linux", "none", "vm/grow/engine/65536", "faults_per_mib"),
+          figure_of("linux", "none", "vm/grow/raw/65536", "faults_per_mib"), 8, UNIT_COUNT);
+    row_vm(section, "linux", "64 KiB commit, touch, decommit in place", "mprotect, madvise", "vm/recommit/%s/65536",
+            "ns", 4, UNIT_NS);
 }
 
 static void vm_rows_wine(void) {
     const char *section = "Virtual memory on Windows (Wine)";
-    vm_row(section, "wine", "64 KiB reserve+commit, release; untouched", "VirtualAlloc", "vm/untouched/%s/65536", 9);
-    vm_row(section, "wine", "64 KiB, every page touched", "VirtualAlloc", "vm/touched/%s/65536", 40);
-    vm_row(section, "wine", "1 MiB, every page touched", "VirtualAlloc", "vm/touched/%s/1048576", 20);
-    vm_row(section, "wine", "256 MiB grown by 64 KiB, touched; per MiB", "VirtualAlloc(COMMIT)", "vm/grow/%s/65536", 1.5);
-    vm_row(section, "wine", "64 KiB commit, touch, decommit in place", "VirtualAlloc", "vm/recommit/%s/65536", 4);
-    vm_row(section, "wine", "commit of what is committed, 64 KiB", "VirtualAlloc", "vm/commit-committed/%s/65536", 10);
-    vm_row(section, "wine", "query inside a region", "VirtualQuery", "vm/query/%s", 10);
+    row_vm(section, "wine", "64 KiB reserve+commit, release; untouched", "VirtualAlloc", "vm/untouched/%s/65536",
+            "ns", 9, UNIT_NS);
+    row_vm(section, "wine", "64 KiB, every page touched", "VirtualAlloc", "vm/touched/%s/65536", "ns", 40, UNIT_NS);
+    row_vm(section, "wine", "1 MiB, every page touched", "VirtualAlloc", "vm/touched/%s/1048576", "ns", 20, UNIT_NS);
+    row_vm(section, "wine", "256 MiB grown by 64 KiB, touched; per MiB", "VirtualAlloc(COMMIT)", "vm/grow/%s/65536",
+            "ns", 1.5, UNIT_NS);
+    row_vm(section, "wine", "64 KiB commit, touch, decommit in place", "VirtualAlloc", "vm/recommit/%s/65536", "ns", 4, UNIT_NS);
+    row_vm(section, "wine", "commit of what is committed, 64 KiB", "VirtualAlloc", "vm/commit-committed/%s/65536",
+            "ns", 10, UNIT_NS);
+    row_vm(section, "wine", "query inside a region", "VirtualQuery", "vm/query/%s", "ns", 10, UNIT_NS);
 }
 
 static void latency_row(const char *system, const char *work) {
@@ -124,7 +142,7 @@ static void latency_row(const char *system, const char *work) {
     snprintf(mine, sizeof mine, "latency/%s/engine/65536 4", work);
     snprintf(raw, sizeof raw, "latency/%s/raw/65536 4", work);
     snprintf(row->against, sizeof row->against, "median of the raw call");
-    judge(row, samples_figure(system, "none", mine, "p99.9_ns"), samples_figure(system, "none", raw, "p50_ns"), 1, UNIT_NS);
+    row_judge(row, figure_of(system, "none", mine, "p99.9_ns"), figure_of(system, "none", raw, "p50_ns"), 1, UNIT_NS);
 }
 
 static void scaling_row(const char *system, const char *what, const char *name, const char *few, const char *many,
@@ -134,7 +152,7 @@ static void scaling_row(const char *system, const char *what, const char *name, 
     snprintf(first, sizeof first, "%s %s", name, few);
     snprintf(second, sizeof second, "%s %s", name, many);
     snprintf(row->against, sizeof row->against, "itself, %s thread%s", few, *few == '1' ? "" : "s");
-    judge(row, samples_ns(system, "none", second), samples_ns(system, "none", first), wanted, UNIT_NS);
+    row_judge(row, figure_of(system, "none", second, "ns"), figure_of(system, "none", first, "ns"), wanted, UNIT_NS);
 }
 
 static void scaling_rows(const char *system) {
@@ -159,8 +177,8 @@ static void object_rows(void) {
         struct row *row = row_new("IHostMalloc through the vtable (Wine)", "Alloc + Free, %d B", sizes[i]);
         snprintf(row->against, sizeof row->against, "HeapAlloc, HeapFree");
         snprintf(mine, sizeof mine, "object/pair/engine/%d", sizes[i]);
-        snprintf(raw, sizeof raw, "object/pair/raw/%d", sizes[i]);
-        judge(row, samples_ns("wine", "none", mine), samples_ns("wine", "none", raw), 10, UNIT_NS);
+        snprintf(raw, sizeof raw, "object/pair/process-heap/%d", sizes[i]);
+        row_judge(row, figure_of("wine", "none", mine, "ns"), figure_of("wine", "none", raw, "ns"), 10, UNIT_NS);
     }
 }
 
@@ -169,8 +187,7 @@ static struct figure best_of_peers(const char *benchmark, const char *name, cons
     struct figure best = {0};
     *which = "no peer";
     for (size_t i = 0; i < PEERS; i++) {
-        struct figure each =
-            name == NULL ? samples_ns("linux", peers[i], benchmark) : samples_figure("linux", peers[i], benchmark, name);
+        struct figure each = figure_of("linux", peers[i], benchmark, name);
         if (each.count == 0 || (best.count != 0 && each.median >= best.median)) continue;
         best = each;
         *which = peers[i];
@@ -179,18 +196,18 @@ static struct figure best_of_peers(const char *benchmark, const char *name, cons
 }
 
 static struct figure figure_of_ours(const char *benchmark, const char *name) {
-    return name == NULL ? samples_ns("linux", ours_peer, benchmark) : samples_figure("linux", ours_peer, benchmark, name);
+    return figure_of("linux", rows_ours, benchmark, name);
 }
 
-static struct row *peer_row(const char *section, const char *work, const char *benchmark, const char *name, double wanted,
+struct row *row_peers(const char *section, const char *work, const char *benchmark, const char *name, double wanted,
                             enum unit unit) {
     const char *which;
     struct row *row = row_new(section, "%s", work);
     struct figure best = best_of_peers(benchmark, name, &which);
     snprintf(row->against, sizeof row->against, "%s", which);
-    judge(row, figure_of_ours(benchmark, name), best, wanted, unit);
-    if (row->verdict == VERDICT_NOT_RUN && !samples_have_peer("linux", ours_peer)) {
-        not_run(row, strcmp(ours_peer, "hostmem") == 0 ? "no libhostmem-malloc.so" : "no runs of this peer");
+    row_judge(row, figure_of_ours(benchmark, name), best, wanted, unit);
+    if (row->verdict == VERDICT_NOT_RUN && !samples_have_peer(rows_samples, "linux", rows_ours)) {
+        not_run(row, strcmp(rows_ours, "hostmem") == 0 ? "no libhostmem-malloc.so" : "no runs of this peer");
     }
     return row;
 }
@@ -206,7 +223,7 @@ static void malloc_rows(void) {
             char benchmark[96], work[64];
             snprintf(benchmark, sizeof benchmark, "malloc/%s/libc/%d", works[w], sizes[s]);
             snprintf(work, sizeof work, w == 0 ? "%s, %d B" : "1,000 then 1,000 %s, %d B", works[w], sizes[s]);
-            struct row *row = peer_row(section, work, benchmark, NULL, 1, UNIT_NS);
+            struct row *row = row_peers(section, work, benchmark, "ns", 1, UNIT_NS);
             if (row->verdict == VERDICT_NOT_RUN) missing++;
             else logarithms += log(row->ratio), cells++;
         }
@@ -230,10 +247,11 @@ static void pattern_rows(void) {
                     {"larson, 8 threads", "pattern/larson/libc/8"},
                     {"threads that live 1 ms", "pattern/churn/libc"}};
     enum { COUNT = sizeof patterns / sizeof *patterns };
-    for (size_t i = 0; i < COUNT; i++) peer_row("Patterns on Linux", patterns[i].work, patterns[i].benchmark, NULL, 1.2, UNIT_NS);
+    for (size_t i = 0; i < COUNT; i++)
+        row_peers("Patterns on Linux", patterns[i].work, patterns[i].benchmark, "ns", 1.2, UNIT_NS);
     for (size_t i = 0; i < COUNT; i++) {
         struct row *row =
-            peer_row("Peak resident memory in them", patterns[i].work, patterns[i].benchmark, "peak_rss_bytes", 1 / 1.1,
+            row_peers("Peak resident memory in them", patterns[i].work, patterns[i].benchmark, "peak_rss_bytes", 1 / 1.1,
                      UNIT_BYTES);
         snprintf(row->wanted, sizeof row->wanted, "<= 1.1 times");
     }
@@ -242,7 +260,7 @@ static void pattern_rows(void) {
     struct figure best = best_of_peers("residency/random/libc", "rss_later_bytes", &which);
     snprintf(row->against, sizeof row->against, "%s", which);
     if (best.count != 0) set_theirs(row, best, UNIT_BYTES);
-    judge_most(row, figure_of_ours("residency/random/libc", "rss_later_bytes"), 16 << 20, UNIT_BYTES);
+    row_judge_most(row, figure_of_ours("residency/random/libc", "rss_later_bytes"), 16 << 20, UNIT_BYTES);
 }
 
 /* ---- Counts ----------------------------------------------------------------------------------------------------- */
@@ -258,10 +276,10 @@ static void count_rows_make(void) {
                  {"64 KiB, every page touched", "vm/touched/engine/65536", false},
                  {"query inside a region", "vm/query/engine", false}};
     const char *section = "Counts per operation, steady state";
-    struct row *row = peer_row(section, "instructions, malloc + free, 64 B", "callgrind/malloc/pair/libc/64", "instructions", 0,
+    struct row *row = row_peers(section, "instructions, malloc + free, 64 B", "callgrind/malloc/pair/libc/64", "instructions", 0,
                                UNIT_COUNT);
     if (row->verdict != VERDICT_NOT_RUN)
-        judge_most(row, figure_of_ours("callgrind/malloc/pair/libc/64", "instructions"), 48, UNIT_COUNT);
+        row_judge_most(row, figure_of_ours("callgrind/malloc/pair/libc/64", "instructions"), 48, UNIT_COUNT);
     snprintf(row->wanted, sizeof row->wanted, "<= 48");
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         static const char *const counts[][2] = {{"locked", "locked instructions"}, {"system_calls", "system calls"}};
@@ -269,17 +287,18 @@ static void count_rows_make(void) {
             char benchmark[96];
             snprintf(benchmark, sizeof benchmark, "%s/%s", c == 0 ? "step" : "strace", paths[i].benchmark);
             row = row_new(section, "%s, %s", counts[c][1], paths[i].work);
-            const char *peer = paths[i].preload ? ours_peer : "none";
-            judge_most(row, samples_figure("linux", peer, benchmark, counts[c][0]), 0.001, UNIT_COUNT);
+            const char *peer = paths[i].preload ? rows_ours : "none";
+            row_judge_most(row, figure_of("linux", peer, benchmark, counts[c][0]), 0.001, UNIT_COUNT);
             snprintf(row->wanted, sizeof row->wanted, "none");
         }
     }
 }
 
-size_t rows_make(struct row *into, const char *ours) {
+size_t rows_make(const struct samples *samples, struct row *into, const char *ours) {
     rows = into;
     count_rows = 0;
-    ours_peer = ours;
+    rows_samples = samples;
+    rows_ours = ours;
     vm_rows_linux();
     vm_rows_wine();
     latency_row("linux", "untouched");
@@ -292,5 +311,6 @@ size_t rows_make(struct row *into, const char *ours) {
     malloc_rows();
     pattern_rows();
     count_rows_make();
+    rows_make_more();
     return count_rows;
 }

@@ -4,7 +4,10 @@
 
 #include <stddef.h>
 
-enum verdict { VERDICT_REACHED, VERDICT_SHORT, VERDICT_NOT_RUN };
+struct samples;
+
+/* Reached or short of the bound that the row wants; better, worse or even where it wants none. */
+enum verdict { VERDICT_REACHED, VERDICT_SHORT, VERDICT_BETTER, VERDICT_EVEN, VERDICT_WORSE, VERDICT_NOT_RUN, VERDICTS };
 
 struct row {
     const char *section; /* rows of one section follow each other */
@@ -19,9 +22,9 @@ struct row {
     char why[64]; /* of VERDICT_NOT_RUN */
 };
 
-enum { ROWS_MOST = 256 };
+enum { ROWS_MOST = 400 };
 
 /* Computes all rows from the samples; ours is the peer whose malloc is judged ("hostmem"). Returns how many. */
-size_t rows_make(struct row *rows, const char *ours);
+size_t rows_make(const struct samples *samples, struct row *rows, const char *ours);
 
 #endif

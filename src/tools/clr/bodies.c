@@ -85,6 +85,7 @@ void *manager_alloc(void *address, SIZE_T size, DWORD type, DWORD protect) {
     HRESULT result = bodies_manager->lpVtbl->VirtualAlloc(bodies_manager, address, size, type, protect, bodies_level, &memory);
 
     counts_add(alloc_kind(address, type), started, size, result == S_OK);
+    record_call("VA", address, size, type, protect, result == S_OK ? (uintptr_t)memory : 0);
     errno = result == S_OK ? error : (int)bodies_last_error();
     return result == S_OK ? memory : NULL;
 }
@@ -97,6 +98,9 @@ SIZE_T manager_query(const void *address, MEMORY_BASIC_INFORMATION *info) {
         bodies_manager->lpVtbl->VirtualQuery(bodies_manager, (void *)(uintptr_t)address, info, sizeof *info, &length);
 
     counts_add(CLR_QUERY, started, 0, !FAILED(result));
+    if (!FAILED(result)) {
+        record_call("VQ", address, info->RegionSize, info->State, info->Protect, length);
+    }
     errno = FAILED(result) ? (int)bodies_last_error() : error;
     return FAILED(result) ? 0 : length;
 }
@@ -115,6 +119,7 @@ static void *body_virtual_alloc(void *address, SIZE_T size, DWORD type, DWORD pr
 
 static BOOL body_virtual_free(void *address, SIZE_T size, DWORD type) {
     int error = errno;
+    record_call("VF", address, size, type, 0, 1);
     uint64_t started = tool_clock_ns();
     HRESULT result = bodies_manager->lpVtbl->VirtualFree(bodies_manager, address, size, type);
 
@@ -137,6 +142,7 @@ static BOOL body_virtual_protect(void *address, SIZE_T size, DWORD protect, DWOR
     HRESULT result = bodies_manager->lpVtbl->VirtualProtect(bodies_manager, address, size, protect, old);
 
     counts_add(CLR_PROTECT, started, size, result == S_OK);
+    record_call("VP", address, size, 0, protect, result == S_OK);
     errno = result == S_OK ? error : (int)bodies_last_error();
     return result == S_OK;
 }
@@ -149,12 +155,16 @@ static void *body_heap_alloc_process(DWORD flags, SIZE_T size) {
 
     (void)flags;
     counts_add(CLR_HEAP_ALLOC, started, size, result == S_OK);
+    if (result == S_OK) {
+        record_block(block, size);
+    }
     errno = result == S_OK ? error : (int)ERROR_NOT_ENOUGH_MEMORY;
     return result == S_OK ? block : NULL;
 }
 
 static BOOL body_heap_free_process(DWORD flags, void *block) {
     int error = errno;
+    record_call("HF", block, 0, 0, 0, 1);
     uint64_t started = tool_clock_ns();
     HRESULT result = bodies_malloc->lpVtbl->Free(bodies_malloc, block);
 

@@ -4,7 +4,7 @@
  * hostmem-clr is a host: it loads a CLR, hands it an IHostMemoryManager, and runs a program on it. main.c reads the command
  * line; run.c goes through one run; runtime.c, elf.c and hook.c get at the CLR; bodies.c is the CLR's side of the interfaces,
  * near.c its search for executable memory; raw.c is the manager to compare with; counts.c, report.c and compare.c are
- * about figures.
+ * about figures, record.c writes traces.
  */
 #ifndef HOSTMEM_CLR_TOOL_H
 #define HOSTMEM_CLR_TOOL_H
@@ -49,6 +49,13 @@ void counts_add(enum clr_kind kind, uint64_t started_ns, uint64_t bytes, bool su
 void counts_read(struct clr_counts *counts); /* the sum over all threads so far */
 void counts_total(const struct clr_counts *counts, struct clr_count *total);
 const char *counts_name(enum clr_kind kind);
+
+/* ---- record.c: the calls as a trace, where --record asks for one ------------------------------------------------ */
+
+void record_open(const char *path); /* ends the tool where it cannot be written */
+/* One call in the words of the trace format; nothing where none is asked for. Any thread, any time; errno stays. */
+void record_call(const char *op, const void *address, uint64_t size, uint32_t type, uint32_t prot, uint64_t result);
+void record_block(const void *block, uint64_t size); /* given out by the CLR's one heap */
 
 /* ---- The host's memory ---------------------------------------------------------------------------------------- */
 
@@ -125,6 +132,7 @@ struct clr_options {
     bool concurrent_gc;
     const char *runtime; /* folder, or NULL for the default */
     const char *report;  /* file, or NULL for stderr */
+    const char *record;  /* file for the trace, or NULL for none */
     uint64_t compare;    /* runs on each memory, or 0 for one plain run */
 };
 

@@ -12,6 +12,7 @@ static const struct tool_option main_table[] = {
     {"compare", TOOL_COUNT, &main_options.compare, "N", "N runs on each memory in turn, and their medians, side by side"},
     {"json", TOOL_FLAG, &main_options.json, NULL, "the report as one JSON object"},
     {"report", TOOL_TEXT, &main_options.report, "FILE", "the report goes to FILE; else to stderr, to stdout under --compare"},
+    {"record", TOOL_TEXT, &main_options.record, "FILE", "the calls go to FILE as a trace for hostmem-replay; not with --compare"},
     {"runtime", TOOL_TEXT, &main_options.runtime, "DIR", "the folder of libcoreclr.so and the framework"},
     {"server-gc", TOOL_FLAG, &main_options.server_gc, NULL, "the server garbage collector: a heap per processor"},
     {"concurrent-gc", TOOL_FLAG, &main_options.concurrent_gc, NULL, "collections of generation 2 in the background"},
@@ -38,6 +39,9 @@ int main(int argc, char **argv) {
 
     if (first >= argc) {
         tool_fail(&clr_command, TOOL_EXIT_USAGE, "PROGRAM.dll is missing; --help says more");
+    }
+    if (main_options.record != NULL && main_options.compare != 0) {
+        tool_fail(&clr_command, TOOL_EXIT_USAGE, "--record is for one run, and --compare makes several");
     }
     report_check(&main_options);
     if (main_options.compare != 0) {

@@ -55,6 +55,9 @@ int run_program(const struct clr_options *options, int argc, char **argv,
     run_state.started_ns = tool_clock_ns();
     atexit(run_finish);
     runtime_find(&runtime, options->runtime, argv[0]);
+    if (options->record != NULL) {
+        record_open(options->record);
+    }
     runtime_load(&runtime);
     bodies_attach(engine ? run_engine_control() : raw_control(), engine ? HmGetLastError : raw_last_error, runtime.image_start,
                   runtime.image_end);

@@ -1,11 +1,11 @@
 #!/bin/sh
 # Runs the sample program on a real CLR, on raw memory and on the engine, and prints one table of both.
-# usage: run.sh BUILD_DIR CACHE_DIR     (RUNS=n: how many runs on each memory, 3 unless told)
+# usage: run.sh BUILD_DIR CACHE_DIR [OPTION of hostmem-clr ...]    (RUNS=n: how many runs on each memory, 3 unless told)
 # Exit status: 0 if every run succeeded and all printed the same; else that of hostmem-clr, whose messages say why.
 set -eu
 
-if [ $# != 2 ]; then
-    echo "usage: run.sh BUILD_DIR CACHE_DIR" >&2
+if [ $# -lt 2 ]; then
+    echo "usage: run.sh BUILD_DIR CACHE_DIR [OPTION ...]" >&2
     exit 2
 fi
 build=$1
@@ -38,4 +38,5 @@ fi
 if [ ! -e "$sample" ] || [ -n "$(find "$source" "$0" -newer "$sample")" ]; then
     compile_sample
 fi
-exec "$build/hostmem-clr" --runtime "$framework" --compare "${RUNS:-3}" "$sample"
+shift 2
+exec "$build/hostmem-clr" --runtime "$framework" --compare "${RUNS:-3}" "$@" "$sample"

@@ -10,10 +10,12 @@ enum { MEMORY_ENGINE, MEMORY_RAW };
 int main(int argc, char **argv) {
     int memory = MEMORY_ENGINE;
     bool json = false, unchecked = false;
+    const char *picture = NULL;
     const struct tool_option options[] = {
         {"memory", TOOL_CHOICE, &memory, "engine|raw", "whose calls to make: hostmem's (default) or the system's"},
         {"json", TOOL_FLAG, &json, NULL, "print one JSON object instead of the table"},
         {"no-check", TOOL_FLAG, &unchecked, NULL, "only touch the pages; do not look at what they hold"},
+        {"picture", TOOL_TEXT, &picture, "OUT", "write which granules were in use over the replay, as JSON"},
         {0},
     };
     const struct tool_command command = {
@@ -37,7 +39,9 @@ int main(int argc, char **argv) {
     replay->check = !unchecked;
     if (memory == MEMORY_RAW) memory_raw(&replay->memory);
     else memory_engine(&replay->memory);
+    if (picture != NULL && (replay->picture = picture_begin(&trace)) == NULL) tool_fail(&command, TOOL_EXIT_USAGE, "no memory");
     if (!replay_run(replay)) return TOOL_EXIT_USAGE;
+    if (picture != NULL && !picture_end(replay->picture, &trace, argv[operand], picture)) return TOOL_EXIT_USAGE;
     if (json) report_json(replay, argv[operand]);
     else report_table(replay, argv[operand]);
     return replay->count_differences == 0 ? TOOL_EXIT_OK : TOOL_EXIT_DIFFERENT;

@@ -128,6 +128,7 @@ static void player_main(void *argument) {
         for (; at < trace->count && trace->call[at].thread == player->number; at++) {
             current_line = trace->call[at].line;
             call_play(replay, &trace->call[at]);
+            picture_note(replay->picture, &replay->shadow, at);
             turns->next = at + 1;
             if (turns->terminal && at % 1024 == 0) progress_show(turns, trace->count);
         }

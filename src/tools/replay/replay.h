@@ -45,7 +45,8 @@ struct difference {
     char text[DIFFERENCE_TEXT];
 };
 
-struct turns; /* play.c */
+struct turns;   /* play.c */
+struct picture; /* picture.c */
 
 struct replay {
     const struct trace *trace;
@@ -60,6 +61,7 @@ struct replay {
     uint64_t wall_ns;
     double ns_per_tick;
     struct turns *turns;
+    struct picture *picture; /* NULL where none is wanted */
 };
 
 /* ---- play.c: threads, turns and the clock */
@@ -110,6 +112,14 @@ void check_decommitted(struct allocation *one, uint64_t start, uint64_t end);
 bool check_all_committed(const struct allocation *one, uint64_t start, uint64_t end);
 void check_block_stamp(struct replay *replay, const struct block *block);
 void check_block_verify(struct replay *replay, const struct call *call, const struct block *block);
+
+/* ---- picture.c: which granules are in use over the replay */
+
+struct picture *picture_begin(const struct trace *trace); /* NULL for no memory */
+/* After a call: may note what is allocated now. picture may be NULL. */
+void picture_note(struct picture *picture, const struct shadow *shadow, size_t call);
+/* Writes the picture as JSON; name goes into it. False, with a message on stderr, where it cannot. */
+bool picture_end(struct picture *picture, const struct trace *trace, const char *name, const char *path);
 
 /* ---- report.c */
 

@@ -1,0 +1,111 @@
+/*
+ * trace.c - writes lines of the trace format (perf/traces/README.md) to the file that HOSTMEM_RECORD names.
+ *
+ * The buffer is static and numbers are written by hand: while the program's malloc is being recorded, nothing here may
+ * allocate.
+ */
+#include "dropin/record/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BUFFER = 1 << 16, LINE_MOST = 160 };
+
+static int file = -1;
+static int messages = -1; /* stderr, which a program may close before it ends */
+static char buffer[BUFFER];
+static size_t length;
+static uint64_t start_us;
+static uint32_t count_threads;
+static __thread uint32_t thread_number; /* from 1, in the order of the first call */
+
+static void say(const char *text, const char *name, int error) {
+    const char *why = error != 0 ? strerror(error) : "";
+    const char *part[] = {"hostmem-record: ", text, name, error != 0 ? ": " : "", why, "\n"};
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        if (write(messages, part[i], strlen(part[i])) < 0) return; /* nobody is there to hear it */
+}
+
+static uint64_t now_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void flush(void) {
+    for (size_t at = 0; at < length && file >= 0;) {
+        ssize_t written = write(file, buffer + at, length - at);
+        if (written > 0) {
+            at += (size_t)written;
+        } else if (written == 0 || errno != EINTR) {
+            int error = errno;
+            close(file);
+            file = -1;
+            say("the trace ends here, the program goes on", "", error);
+        }
+    }
+    length = 0;
+}
+
+static void put_text(const char *text) {
+    size_t size = strlen(text);
+    memcpy(buffer + length, text, size);
+    length += size;
+}
+
+static void put_hex(uint64_t value) {
+    char digits[16];
+    int count = 0;
+    do digits[count++] = "0123456789abcdef"[value & 15];
+    while ((value >>= 4) != 0);
+    while (count > 0) buffer[length++] = digits[--count];
+}
+
+bool trace_open(void) {
+    const char *path = getenv("HOSTMEM_RECORD");
+    if (path == NULL || path[0] == '\0') return false;
+    messages = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100);
+    file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (file < 0) say("HOSTMEM_RECORD: ", path, errno);
+    if (file < 0) return false;
+    start_us = now_us();
+    put_text("# t_us tid op addr size type prot ret\n");
+    return true;
+}
+
+bool trace_is_open(void) {
+    return file >= 0;
+}
+
+void trace_line(const char *op, uint64_t address, uint64_t size, uint32_t type, uint32_t prot, uint64_t result) {
+    if (file < 0) return;
+    if (length + LINE_MOST > BUFFER) flush();
+    if (thread_number == 0) thread_number = ++count_threads;
+    const uint64_t head[] = {now_us() - start_us, thread_number}, tail[] = {address, size, type, prot, result};
+    for (size_t i = 0; i < 2; i++) {
+        put_hex(head[i]);
+        buffer[length++] = ' ';
+    }
+    put_text(op);
+    for (size_t i = 0; i < sizeof tail / sizeof *tail; i++) {
+        buffer[length++] = ' ';
+        put_hex(tail[i]);
+    }
+    buffer[length++] = '\n';
+}
+
+void trace_close(void) {
+    flush();
+    if (file >= 0 && close(file) != 0) say("the trace is not complete", "", errno);
+    file = -1;
+}
+
+void trace_drop(void) {
+    if (file >= 0) close(file);
+    file = -1;
+    length = 0;
+}
