@@ -12,6 +12,7 @@
 #include "base/cold.h"
 #include "com/com.h"
 #include "heap/front.h"
+#include "policy/limits.h"
 
 #define MALLOC_KNOWN ((DWORD)(MALLOC_THREADSAFE | MALLOC_EXECUTABLE))
 
@@ -41,12 +42,26 @@ static HRESULT STDMETHODCALLTYPE malloc_query_interface(IHostMalloc *face, REFII
     return result;
 }
 
+/* The way past the thread's cache: here the level matters. */
+static __attribute__((noinline)) HRESULT malloc_fetch(struct heap *heap, SIZE_T size, EMemoryCriticalLevel level, void **block) {
+    void *before = budget_ask(0, (enum budget_level)level); /* the account is the heap's */
+    enum status status = front_alloc(heap, size, false, block);
+    if (status != ST_OK && com_try_again(status, level)) status = front_alloc(heap, size, false, block);
+    budget_ask_end(before);
+    return com_answer(status);
+}
+
 static HRESULT STDMETHODCALLTYPE malloc_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
                                               void **ppMem) {
     if (ppMem == NULL) return com_answer(ST_NOT_WRITABLE);
     *ppMem = NULL;
-    if (!com_level_known(eCriticalLevel)) return com_answer(ST_BAD_ARGUMENT);
-    return com_answer(front_alloc(object_of(face)->heap, cbSize, false, ppMem));
+    if (!inject_plain(eCriticalLevel)) {
+        enum status status = inject_judge(eCriticalLevel, cbSize);
+        if (status != ST_OK) return com_answer(status);
+    }
+    struct heap *heap = object_of(face)->heap;
+    if (cbSize <= CLASS_LARGEST && (*ppMem = front_take(heap, class_of(cbSize))) != NULL) return S_OK;
+    return malloc_fetch(heap, cbSize, eCriticalLevel, ppMem);
 }
 
 static HRESULT STDMETHODCALLTYPE malloc_debug_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
@@ -64,7 +79,12 @@ static const IHostMallocVtbl malloc_methods = {
     malloc_query_interface, malloc_add_ref, malloc_release, malloc_alloc, malloc_debug_alloc, malloc_free,
 };
 
-HRESULT malloc_create(DWORD type, IHostMalloc **out) {
+struct budget *malloc_budget(void *face) {
+    struct malloc_object *object = face;
+    return object->face.lpVtbl == &malloc_methods ? heap_budget(object->heap) : NULL;
+}
+
+HRESULT malloc_create(DWORD type, const HM_LIMITS *limits, IHostMalloc **out) {
     *out = NULL;
     if ((type & ~MALLOC_KNOWN) != 0) return com_answer(ST_BAD_ARGUMENT);
     struct malloc_object *object = cold_alloc(sizeof *object);
@@ -74,6 +94,7 @@ HRESULT malloc_create(DWORD type, IHostMalloc **out) {
         cold_free(object);
         return com_answer(status);
     }
+    if (limits != NULL) limits_set(heap_budget(object->heap), limits);
     object->face.lpVtbl = (IHostMallocVtbl *)&malloc_methods;
     object->references = 1;
     *out = &object->face;

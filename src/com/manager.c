@@ -1,9 +1,9 @@
 /*
  * manager.c - IHostMemoryManager: thirteen slots, and HmCreateMemoryManager.
  *
- * A manager is a record with a reference count and what a CLR has told it (policy/notify.h). The memory that it gives out is
- * the process's: it stays valid when the manager goes. VirtualQuery runs while other threads are suspended: it takes the vm
- * layer's way, which neither waits nor allocates.
+ * A manager is a record with a reference count, an account (core/budget.h) and what a CLR has told it (policy/notify.h). The
+ * memory that it gives out stays valid when the manager goes, and its account stays open as long. VirtualQuery runs while
+ * other threads are suspended: it takes the vm layer's way, which neither waits nor allocates.
  */
 #include <stddef.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #include "core/cache.h"
 #include "core/region.h"
 #include "os/os.h"
+#include "policy/limits.h"
 #include "policy/notify.h"
 #include "vm/held.h"
 #include "vm/query.h"
@@ -23,6 +24,8 @@
 struct manager {
     IHostMemoryManager face; /* first: the interface's address is the manager's */
     uint32_t references;
+    struct budget *account;
+    HM_LIMITS heap_limits; /* cbSize 0: none */
     struct notify notify;
 };
 
@@ -35,6 +38,7 @@ static ULONG STDMETHODCALLTYPE manager_release(IHostMemoryManager *face) {
     ULONG left = com_release(&manager->references);
     if (left == 0) {
         notify_clear(&manager->notify);
+        budget_drop(manager->account);
         cold_free(manager);
     }
     return left;
@@ -47,19 +51,26 @@ static HRESULT STDMETHODCALLTYPE manager_query_interface(IHostMemoryManager *fac
 }
 
 static HRESULT STDMETHODCALLTYPE manager_create_malloc(IHostMemoryManager *face, DWORD dwMallocType, IHostMalloc **ppMalloc) {
-    (void)face;
-    return ppMalloc == NULL ? com_answer(ST_NOT_WRITABLE) : malloc_create(dwMallocType, ppMalloc);
+    struct manager *manager = manager_of(face);
+    if (ppMalloc == NULL) return com_answer(ST_NOT_WRITABLE);
+    void *before = budget_ask(manager->account->number, BUDGET_DOMAIN);
+    HRESULT result = malloc_create(dwMallocType, manager->heap_limits.cbSize != 0 ? &manager->heap_limits : NULL, ppMalloc);
+    budget_ask_end(before);
+    return result;
 }
 
 static HRESULT STDMETHODCALLTYPE manager_virtual_alloc(IHostMemoryManager *face, void *pAddress, SIZE_T dwSize,
                                                        DWORD flAllocationType, DWORD flProtect,
                                                        EMemoryCriticalLevel eCriticalLevel, void **ppMem) {
-    (void)face;
     if (ppMem == NULL) return com_answer(ST_NOT_WRITABLE);
     *ppMem = NULL;
-    if (!com_level_known(eCriticalLevel)) return com_answer(ST_BAD_ARGUMENT);
+    enum status status = inject_plain(eCriticalLevel) ? ST_OK : inject_judge(eCriticalLevel, dwSize);
+    if (status != ST_OK) return com_answer(status);
     uintptr_t start = 0;
-    enum status status = vm_alloc((uintptr_t)pAddress, dwSize, flAllocationType, flProtect, &start);
+    void *before = budget_ask(manager_of(face)->account->number, (enum budget_level)eCriticalLevel);
+    do status = vm_alloc((uintptr_t)pAddress, dwSize, flAllocationType, flProtect, &start);
+    while (status != ST_OK && com_try_again(status, eCriticalLevel));
+    budget_ask_end(before);
     if (status == ST_OK) *ppMem = (void *)start;
     return com_answer(status);
 }
@@ -129,6 +140,11 @@ static const IHostMemoryManagerVtbl manager_methods = {
     manager_released,
 };
 
+struct budget *manager_budget(void *face) {
+    struct manager *manager = face;
+    return manager->face.lpVtbl == &manager_methods ? manager->account : NULL;
+}
+
 /*
  * Reads a caller's options, which may be of an earlier version, that had fewer fields, or of a later one: what this one does
  * not know must be 0.
@@ -143,7 +159,27 @@ static bool options_read(const HM_OPTIONS *options, HM_OPTIONS *known) {
         if (bytes[i] != 0) return false;
     }
     memcpy(known, options, size < sizeof *known ? size : sizeof *known);
+    const HM_LIMITS *limits[] = {known->pLimits, known->pHeapLimits, known->pProcessLimits};
+    for (int i = 0; i < 3; i++) {
+        if (limits[i] != NULL && limits_check(limits[i]) != ST_OK) return false;
+    }
     return true;
+}
+
+/* What the options and the environment say about the process. */
+static enum status options_apply(const HM_OPTIONS *known) {
+    inject_read_environment();
+    if (known->pFaults != NULL && inject_set(known->pFaults) != ST_OK) return ST_BAD_ARGUMENT;
+    /* The tightest bound holds: the order of these two does not matter. */
+    uint64_t environment = os_environment_bytes("HOSTMEM_MAX_ADDRESS_SPACE");
+    if (environment != 0) region_limit_set(environment);
+    if (known->cbMaxAddressSpace != 0) region_limit_set(known->cbMaxAddressSpace);
+    cache_bound_set(known->cbThreadCache, known->cbAllCaches);
+    held_bound_set(os_environment_bytes("HOSTMEM_HELD"));
+    held_bound_set(known->cbHeld);
+    if (known->pProcessLimits != NULL) return limits_set(&budget_process, known->pProcessLimits);
+    limits_reserve_refill(); /* the environment may ask for one */
+    return ST_OK;
 }
 
 HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManager **out) {
@@ -151,15 +187,18 @@ HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManag
     *out = NULL;
     HM_OPTIONS known;
     if (!options_read(options, &known)) return com_answer(ST_BAD_ARGUMENT);
+    os_slots_there(); /* where the level of a request is kept while it is served */
     struct manager *manager = cold_alloc(sizeof *manager);
     if (manager == NULL) return com_answer(ST_NO_MEMORY);
-    /* The tightest bound holds: the order of these two does not matter. */
-    uint64_t environment = os_environment_bytes("HOSTMEM_MAX_ADDRESS_SPACE");
-    if (environment != 0) region_limit_set(environment);
-    if (known.cbMaxAddressSpace != 0) region_limit_set(known.cbMaxAddressSpace);
-    cache_bound_set(known.cbThreadCache, known.cbAllCaches);
-    held_bound_set(os_environment_bytes("HOSTMEM_HELD"));
-    held_bound_set(known.cbHeld);
+    manager->account = budget_open();
+    enum status status = manager->account == NULL ? ST_NO_MEMORY : options_apply(&known);
+    if (status != ST_OK) {
+        if (manager->account != NULL) budget_drop(manager->account);
+        cold_free(manager);
+        return com_answer(status);
+    }
+    if (known.pLimits != NULL) limits_set(manager->account, known.pLimits);
+    if (known.pHeapLimits != NULL) manager->heap_limits = *known.pHeapLimits;
     manager->face.lpVtbl = (IHostMemoryManagerVtbl *)&manager_methods;
     manager->references = 1;
     *out = &manager->face;
