@@ -238,6 +238,12 @@ typedef struct HM_OPTIONS {
     const HM_LIMITS *pHeapLimits;
     const HM_LIMITS *pProcessLimits;
     const HM_FAULTS *pFaults; /* as for HmSetFaults; NULL: no change */
+    /*
+     * eMemoryAvailableLow is repeated after so many milliseconds while pressure lasts; 0 for the default of 8,500 (a CLR forgets
+     * one that comes within 8,192 of the last one that it acted on). The tightest value that any manager was made with holds
+     * for the process. Environment: HOSTMEM_LOW_SPACING.
+     */
+    SIZE_T msLowSpacing;
 } HM_OPTIONS;
 
 /*
@@ -246,6 +252,20 @@ typedef struct HM_OPTIONS {
  * E_OUTOFMEMORY.
  */
 HM_API HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManager **out);
+
+/*
+ * Takes back RegisterMemoryNotificationCallback: the callback is not called any more, and its reference is released. A call that
+ * is under way in hostmem's thread is waited for; from within the callback itself, the reference goes when it returns. The last
+ * Release of a manager does the same for all its callbacks.
+ *
+ * Callbacks are called by one thread of hostmem's, which exists while a callback is registered or a limit set, and looks at the
+ * system (pressure stalls, the control group's events and load; on Windows the memory resource notifications), at the
+ * process's limits and at the manager's own: Low again and again while pressure lasts (msLowSpacing), Neutral and High once.
+ *
+ * E_POINTER; E_INVALIDARG for a manager that is not hostmem's and for a callback that is not registered.
+ */
+HM_API HRESULT WINAPI HmUnregisterMemoryNotificationCallback(IHostMemoryManager *manager,
+                                                             ICLRMemoryNotificationCallback *callback);
 
 /*
  * Makes the IHostControl to pass to ICLRRuntimeHost::SetHostControl. It answers IID_IHostMemoryManager with manager (one

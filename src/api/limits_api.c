@@ -4,6 +4,7 @@
 #include "com/com.h"
 #include "heap/heap.h"
 #include "policy/limits.h"
+#include "policy/pressure.h"
 
 /* Whose budget a caller means; NULL if it is nobody's. */
 static struct budget *budget_meant(void *of) {
@@ -17,7 +18,9 @@ static struct budget *budget_meant(void *of) {
 HRESULT WINAPI HmSetLimits(void *of, const HM_LIMITS *limits) {
     if (limits == NULL) return com_answer(ST_NOT_WRITABLE);
     struct budget *budget = budget_meant(of);
-    return com_answer(budget == NULL ? ST_BAD_ARGUMENT : limits_set(budget, limits));
+    enum status status = budget == NULL ? ST_BAD_ARGUMENT : limits_set(budget, limits);
+    if (status == ST_OK) pressure_update(); /* limits hold without the thread that watches them, too */
+    return com_answer(status);
 }
 
 HRESULT WINAPI HmGetLimits(void *of, HM_LIMITS *limits, HM_USAGE *usage) {

@@ -15,6 +15,7 @@
 #include "os/os.h"
 #include "policy/limits.h"
 #include "policy/notify.h"
+#include "policy/pressure.h"
 #include "vm/held.h"
 #include "vm/query.h"
 #include "vm/vm.h"
@@ -40,6 +41,7 @@ static ULONG STDMETHODCALLTYPE manager_release(IHostMemoryManager *face) {
         notify_clear(&manager->notify);
         budget_drop(manager->account);
         cold_free(manager);
+        pressure_update(); /* perhaps there is nothing to watch for any more */
     }
     return left;
 }
@@ -101,21 +103,24 @@ static HRESULT STDMETHODCALLTYPE manager_virtual_protect(IHostMemoryManager *fac
 }
 
 static HRESULT STDMETHODCALLTYPE manager_get_memory_load(IHostMemoryManager *face, DWORD *pMemoryLoad, SIZE_T *pAvailableBytes) {
-    (void)face;
     if (pMemoryLoad != NULL) *pMemoryLoad = 0;
     if (pAvailableBytes != NULL) *pAvailableBytes = 0;
     if (pMemoryLoad == NULL && pAvailableBytes == NULL) return com_answer(ST_NOT_WRITABLE);
-    struct os_memory memory;
-    enum status status = os_memory_load(&memory);
+    struct pressure_load load;
+    enum status status = pressure_load(manager_of(face)->account, &load);
     if (status != ST_OK) return com_answer(status);
-    if (pMemoryLoad != NULL) *pMemoryLoad = memory.load_percent;
-    if (pAvailableBytes != NULL) *pAvailableBytes = (SIZE_T)memory.available_bytes;
+    if (pMemoryLoad != NULL) *pMemoryLoad = load.load_percent;
+    if (pAvailableBytes != NULL) *pAvailableBytes = (SIZE_T)load.available_bytes;
     return S_OK;
 }
 
 static HRESULT STDMETHODCALLTYPE manager_register_callback(IHostMemoryManager *face, ICLRMemoryNotificationCallback *pCallback) {
     if (pCallback == NULL) return com_answer(ST_NOT_WRITABLE);
-    return com_answer(notify_register(&manager_of(face)->notify, pCallback));
+    struct notify *notify = &manager_of(face)->notify;
+    enum status status = notify_register(notify, pCallback);
+    if (status == ST_OK) status = pressure_update();
+    if (status == ST_NO_MEMORY) notify_unregister(notify, pCallback); /* there is nobody to call it */
+    return com_answer(status);
 }
 
 /* A CLR asks after a mapping has failed, and tries once more whatever success it hears: it may as well try. */
@@ -139,6 +144,14 @@ static const IHostMemoryManagerVtbl manager_methods = {
     manager_get_memory_load, manager_register_callback, manager_needs_address_space, manager_acquired,
     manager_released,
 };
+
+HRESULT WINAPI HmUnregisterMemoryNotificationCallback(IHostMemoryManager *face, ICLRMemoryNotificationCallback *callback) {
+    if (face == NULL || callback == NULL) return com_answer(ST_NOT_WRITABLE);
+    if (manager_budget(face) == NULL) return com_answer(ST_BAD_ARGUMENT);
+    enum status status = notify_unregister(&manager_of(face)->notify, callback);
+    if (status == ST_OK) pressure_update();
+    return com_answer(status);
+}
 
 struct budget *manager_budget(void *face) {
     struct manager *manager = face;
@@ -177,6 +190,8 @@ static enum status options_apply(const HM_OPTIONS *known) {
     cache_bound_set(known->cbThreadCache, known->cbAllCaches);
     held_bound_set(os_environment_bytes("HOSTMEM_HELD"));
     held_bound_set(known->cbHeld);
+    pressure_spacing_set(os_environment_bytes("HOSTMEM_LOW_SPACING"));
+    pressure_spacing_set(known->msLowSpacing);
     if (known->pProcessLimits != NULL) return limits_set(&budget_process, known->pProcessLimits);
     limits_reserve_refill(); /* the environment may ask for one */
     return ST_OK;
@@ -197,10 +212,12 @@ HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManag
         cold_free(manager);
         return com_answer(status);
     }
+    manager->notify.account = manager->account;
     if (known.pLimits != NULL) limits_set(manager->account, known.pLimits);
     if (known.pHeapLimits != NULL) manager->heap_limits = *known.pHeapLimits;
     manager->face.lpVtbl = (IHostMemoryManagerVtbl *)&manager_methods;
     manager->references = 1;
+    pressure_update(); /* limits work without the thread, too, so it does not matter if there is none to be had */
     *out = &manager->face;
     return S_OK;
 }

@@ -55,7 +55,11 @@ struct budget *budget_open(void) {
         return NULL;
     }
     budget_lines_set(budget, &(struct budget_lines){0});
-    for (int i = 0; i < BUDGET_LEVELS; i++) atom_store_rlx_u64(&budget->refused[i], 0); /* rlx: a figure for people */
+    for (int i = 0; i < BUDGET_LEVELS; i++) atom_store_rlx_u64(&budget->refused[i], 0); /* rlx, all: see the end */
+    atom_store_rlx_u64(&budget->shortages, 0);
+    atom_store_rlx_u64(&budget->shortages_seen, 0);
+    atom_store_rlx_u64(&budget->shortage_ms, 0);
+    atom_store_rlx_u32(&budget->judged, 0);
     budget->parent = &budget_process;
     budget->number = number;
     atom_store_rel_u64(&budget->reserved, 1); /* rel: pairs with budget_each */
@@ -118,7 +122,7 @@ uint64_t budget_brink(const struct budget_lines *lines, enum budget_kind kind) {
 
 void budget_on_brink(void (*tell)(void)) { atom_store_rel_u64(&brink_tell, (uint64_t)(uintptr_t)tell); }
 
-static void tell_brink(void) {
+void budget_tell(void) {
     void (*tell)(void) = (void (*)(void))(uintptr_t)atom_load_acq_u64(&brink_tell); /* acq: what it uses is ready */
     if (tell) tell();
 }
@@ -135,7 +139,7 @@ static uint64_t line_pages(const struct budget_lines *lines, enum budget_kind ki
 /* ---- Charging ------------------------------------------------------------------------------------------------- */
 
 static unsigned asked_level(void) {
-    unsigned level = (unsigned)((uintptr_t)os_slot_get(OS_SLOT_ASKER) & 3);
+    unsigned level = budget_asked() & 3;
     return level ? level - 1 : BUDGET_DOMAIN;
 }
 
@@ -148,7 +152,7 @@ static bool count_add(uint64_t *count, unsigned shift, uint64_t pages, const str
         if (pages > line || held > line - pages) return false;
     } while (!atom_cas_acqrel_u64(count, &seen, seen + (pages << shift)));
     uint64_t brink = budget_brink(lines, kind) >> PAGE_SHIFT;
-    if (brink && (seen >> shift) + pages >= brink) tell_brink();
+    if (brink && (seen >> shift) + pages >= brink) budget_tell();
     return true;
 }
 
@@ -171,7 +175,10 @@ static bool one_charge(struct budget *budget, uint64_t reserved_pages, uint64_t 
     }
     if (good) return true;
     atom_add_acqrel_u64(&budget->refused[level], 1);
-    tell_brink();
+    atom_add_acqrel_u64(&budget->shortages, 1);
+    /* A heap has nobody to tell but the manager that it belongs to. */
+    if (!budget->number && budget->parent && budget->parent->number) atom_add_acqrel_u64(&budget->parent->shortages, 1);
+    budget_tell();
     return false;
 }
 

@@ -36,9 +36,13 @@ struct budget {
     uint64_t reserved;  /* pages << BUDGET_HOLD_BITS | what else keeps an account from being closed */
     uint64_t committed; /* pages */
     struct budget_lines lines;
-    uint64_t refused[BUDGET_LEVELS]; /* charges, so far */
+    uint64_t refused[BUDGET_LEVELS]; /* charges that its own lines refused so far */
+    uint64_t shortages;              /* the same, an account's heaps' too */
     struct budget *parent;
     uint32_t number; /* of an account, else 0 */
+    uint32_t judged; /* this and the next two are the watching thread's (policy/pressure.c) */
+    uint64_t shortages_seen;
+    uint64_t shortage_ms;
 } __attribute__((aligned(128)));
 
 extern HM_HIDDEN struct budget budget_process;
@@ -65,7 +69,12 @@ static inline void *budget_ask(uint32_t number, enum budget_level level) {
 }
 static inline void budget_ask_end(void *before) { os_slot_set(OS_SLOT_ASKER, before); }
 
-static inline uint32_t budget_asked_number(void) { return (uint32_t)((uintptr_t)os_slot_get(OS_SLOT_ASKER) >> 2); }
+/* Number and level as budget_ask has packed them; 0 in a thread that has not said. */
+static inline uint32_t budget_asked(void) {
+    uintptr_t packed = (uintptr_t)os_slot_get(OS_SLOT_ASKER);
+    return packed < BUDGET_ACCOUNTS << 2 ? (uint32_t)packed : 0; /* a slot never set may hold an address */
+}
+static inline uint32_t budget_asked_number(void) { return budget_asked() >> 2; }
 
 /* ---- Charging ---- */
 
@@ -95,6 +104,7 @@ uint64_t budget_brink(const struct budget_lines *lines, enum budget_kind kind);
 
 /* Has tell called when a charge brings a budget to its brink or past it, or is refused: in any thread; it must not wait. */
 void budget_on_brink(void (*tell)(void));
+void budget_tell(void);
 
 /* Visits the process's budget and every open account. */
 void budget_each(void (*visit)(struct budget *budget, void *context), void *context);

@@ -17,6 +17,7 @@
 #include "core/region.h"
 
 #include "core/bitmap.h"
+#include "core/budget.h"
 #include "core/steps.h"
 #include "os/os.h"
 
@@ -104,7 +105,10 @@ static enum status region_make(const struct ask *ask) {
     uint64_t made = atom_load_acq_u64(&region_count);        /* acq: as in region_slot */
     /* Under a limit heaps leave room for a region that anything can come from, and make do with that if need be. */
     uint64_t more = ask->kind == REGION_HEAP ? 2 : 1;
-    if (made >= REGION_MAX || (limit && (made + more) * SLOT_BYTES > limit)) return ST_NO_ADDRESS_SPACE;
+    if (made >= REGION_MAX || (limit && (made + more) * SLOT_BYTES > limit)) {
+        budget_tell();
+        return ST_NO_ADDRESS_SPACE;
+    }
     uintptr_t base;
     enum status status = os_reserve(0, SLOT_BYTES, SLOT_BYTES, ask->high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, &base);
     if (status != ST_OK) return status;
@@ -272,6 +276,14 @@ void region_release(const struct run *run) {
     }
     HM_CHECK(bitmap_release(space_slot(address)->taken, run->first.n % GRANULES_PER_SLOT, count));
     region_reconsider(address);
+}
+
+bool region_crowded(void) {
+    struct region_totals totals;
+    uint64_t limit = atom_load_rlx_u64(&region_limit_bytes); /* rlx: as above */
+    if (!limit) return false;
+    region_totals(&totals);
+    return totals.granules_taken * GRANULE_BYTES >= limit - limit / 16;
 }
 
 void region_totals(struct region_totals *totals) {

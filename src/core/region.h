@@ -49,6 +49,9 @@ void region_release(const struct run *run);
 /* The bound on all regions' address space, 0 for none; the tightest ever set holds. */
 void region_limit_set(uint64_t limit_bytes);
 
+/* Does so much of that bound lie in runs that there will soon be no room? */
+bool region_crowded(void);
+
 struct region_totals {
     size_t count_regions;
     size_t granules_taken;
