@@ -60,7 +60,7 @@ static HRESULT STDMETHODCALLTYPE malloc_alloc(IHostMalloc *face, SIZE_T cbSize, 
         if (status != ST_OK) return com_answer(status);
     }
     struct heap *heap = object_of(face)->heap;
-    if (cbSize <= CLASS_LARGEST && (*ppMem = front_take(heap, class_of(cbSize))) != NULL) return S_OK;
+    if (cbSize <= CLASS_LARGEST && (*ppMem = front_take(heap, class_place(cbSize))) != NULL) return S_OK;
     return malloc_fetch(heap, cbSize, eCriticalLevel, ppMem);
 }
 

@@ -123,10 +123,10 @@ static HRESULT STDMETHODCALLTYPE manager_register_callback(IHostMemoryManager *f
     return com_answer(status);
 }
 
-/* A CLR asks after a mapping has failed, and tries once more whatever success it hears: it may as well try. */
+/* A CLR asks after a mapping has failed, and tries once more if it hears of success. */
 static HRESULT STDMETHODCALLTYPE manager_needs_address_space(IHostMemoryManager *face, LPVOID startAddress, SIZE_T size) {
-    notify_plea(&manager_of(face)->notify, (uintptr_t)startAddress, size);
-    return S_OK;
+    (void)face;
+    return com_answer(notify_plea((uintptr_t)startAddress, size));
 }
 
 static HRESULT STDMETHODCALLTYPE manager_acquired(IHostMemoryManager *face, LPVOID startAddress, SIZE_T size) {

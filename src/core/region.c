@@ -117,6 +117,7 @@ static enum status region_make(const struct ask *ask) {
         os_release(base, SLOT_BYTES);
         return ST_NO_MEMORY;
     }
+    if (region_returns(slot, ask->kind)) return ST_OK;
     atom_store_rel_u64(&slot->region, ask->kind); /* rel: pairs with space_region_kind */
     uint64_t n = atom_add_acqrel_u64(&region_count, 1);
     HM_CHECK(n < REGION_MAX);                  /* there are as many slots, and each becomes a region once */
@@ -151,7 +152,9 @@ static void taken_change(struct granule first, size_t count, bool (*change)(uint
         struct granule g = {first.n + (uint32_t)done};
         size_t within = g.n % GRANULES_PER_SLOT;
         size_t part = GRANULES_PER_SLOT - within < count - done ? GRANULES_PER_SLOT - within : count - done;
-        HM_CHECK(change(space_slot(granule_address(g))->taken, within, part));
+        struct slot *slot = space_slot(granule_address(g));
+        /* In the part of a region that was given back all bits are set, and stay so. acq: pairs with region_make */
+        HM_CHECK(atom_load_acq_u64(&slot->region) != REGION_NONE || change(slot->taken, within, part));
         done += part;
     }
 }
@@ -295,5 +298,6 @@ void region_totals(struct region_totals *totals) {
         if (!slot) continue;
         totals->count_regions++;
         totals->granules_taken += bitmap_count(slot->taken, GRANULES_PER_SLOT);
+        totals->granules_taken -= (size_t)atom_load_acq_u64(&slot->given); /* acq: pairs with region_give */
     }
 }

@@ -57,6 +57,7 @@ static bool fails(const char *function) {
 
 FAILING(reserve, (uintptr_t wanted, size_t size, size_t align, unsigned needs, uint8_t state, uintptr_t *start),
         (wanted, size, align, needs, state, start), ST_NO_ADDRESS_SPACE)
+FAILING(release_part, (uintptr_t start, size_t size), (start, size), ST_NO_MEMORY)
 FAILING(commit, (uintptr_t address, size_t size, uint8_t state), (address, size, state), ST_COMMIT_LIMIT)
 FAILING(decommit, (uintptr_t address, size_t size), (address, size), ST_NO_MEMORY)
 FAILING(hold, (uintptr_t address, size_t size, bool often), (address, size, often), ST_COMMIT_LIMIT)

@@ -124,6 +124,13 @@ enum status OS_FUNCTION(release)(uintptr_t start, size_t size) {
     return failed ? ST_NO_MEMORY : ST_OK;
 }
 
+enum status OS_FUNCTION(release_part)(uintptr_t start, size_t size) {
+    int kept = errno;
+    int failed = munmap((void *)start, size); /* it may split a mapping, of which there are only so many */
+    errno = kept;
+    return failed ? ST_NO_MEMORY : ST_OK;
+}
+
 static enum status protect_range(uintptr_t address, size_t size, int protection) {
     int kept = errno;
     enum status status = ST_OK;

@@ -23,7 +23,10 @@
 #include "base/atom.h"
 #include "base/cold.h"
 #include "core/bitmap.h"
+#include "core/region.h"
+#include "heap/heap.h"
 #include "policy/turn.h"
+#include "vm/spans.h"
 
 #define VIEW_BUSY 1u /* no mapping starts at 1 */
 
@@ -244,10 +247,11 @@ void notify_view_released(struct notify *notify, uintptr_t start) {
     }
 }
 
-void notify_plea(struct notify *notify, uintptr_t start, size_t size_bytes) {
-    /* Which range it was for says nothing about what could be given up for it. */
-    (void)notify, (void)start, (void)size_bytes;
+enum status notify_plea(uintptr_t start, size_t size_bytes) {
     atom_add_acqrel_u64(&total_pleas, 1);
+    spans_flush();
+    heap_trim();
+    return region_give(start, size_bytes) != 0 ? ST_OK : ST_NO_ADDRESS_SPACE;
 }
 
 void notify_clear(struct notify *notify) {

@@ -39,8 +39,11 @@ enum status notify_view_acquired(struct notify *notify, uintptr_t start, size_t 
 /* It is gone. A start that was never reported is none of our business. */
 void notify_view_released(struct notify *notify, uintptr_t start);
 
-/* Address space is short: it is counted. */
-void notify_plea(struct notify *notify, uintptr_t start, size_t size_bytes);
+/*
+ * Address space is short, size_bytes of it (0: it is not said) at start (0: anywhere): gives back what this thread keeps at hand,
+ * what is empty in heaps, and then free address space of regions. ST_NO_ADDRESS_SPACE: there is none to give.
+ */
+enum status notify_plea(uintptr_t start, size_t size_bytes);
 
 /* The manager goes: releases the callbacks and forgets the views. Nobody else uses *notify any more. */
 void notify_clear(struct notify *notify);

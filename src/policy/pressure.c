@@ -9,13 +9,14 @@
  * budget, and the budget of the manager that a callback was registered with. A budget is Low from its brink on until it is a
  * sixteenth below, and for a second after a refusal; High below half its brink; one without lines has no opinion.
  *
- * Before anybody is told Low, empty slabs go back, and the budgets are judged once more.
+ * Before anybody is told Low, empty slabs and what idle threads keep go back, and the budgets are judged once more.
  *
  * The load is kept in one word with its time in another. A caller reads them; the thread refreshes them for as long as callers
  * come. Only one who finds the word older than two seconds asks the system himself.
  */
 #include "policy/pressure.h"
 
+#include "core/keeper.h"
 #include "core/region.h"
 #include "heap/heap.h"
 #include "os/os.h"
@@ -31,6 +32,7 @@
 #define SETTLED_MS 60000u
 #define SHORTAGE_MS 1000u
 #define SCARCE_MS 2000u
+#define KEEPER_MS 300u
 #define DEAF_MS 5000u /* between looks where the system wakes nobody */
 
 enum { LOW = eMemoryAvailableLow, NEUTRAL = eMemoryAvailableNeutral, HIGH = eMemoryAvailableHigh };
@@ -167,13 +169,23 @@ static uint64_t spacing(void) {
     return ms ? ms : SPACING_MS;
 }
 
+/* Before anybody is told: what nobody uses goes back. The keeper needs a round or two for the caches of idle threads. */
+static void trim(void) {
+    static uint64_t last_ms;
+    if (heap_trim() == 0 && now_ms - last_ms < spacing()) return;
+    last_ms = now_ms;
+    keeper_wanted();
+    if (keeper_runs()) os_alarm_wait(KEEPER_MS);
+    judge_budgets();
+}
+
 /* Looks at everything, tells everybody. Returns how long to sleep. */
 static uint64_t watch_round(uint64_t *calm_ms) {
     now_ms = os_clock_ms();
     atom_store_rlx_u32(&watch_rung, 0); /* rlx: from here on a ring counts; what came before is seen below, or rings again */
     system_level = judge_system();
     judge_budgets();
-    if (anything_low && heap_trim() != 0) judge_budgets();
+    if (anything_low) trim();
     notify_tell(level_of, now_ms, spacing());
     if (!anything_low) limits_reserve_refill();
     if (anything_low) {

@@ -125,7 +125,7 @@ static void step_heap(void) {
     if (run.block[i].block) {
         struct heap *of = run.heap[run.block[i].heap];
         if (below(3) == 0) {
-            heap_resize(of, run.block[i].block, below(1 << 20));
+            heap_resize(of, run.block[i].block, below(3 * CLASS_LARGEST));
         } else {
             CHECK(front_free(of, run.block[i].block) == ST_OK);
             run.block[i].block = NULL;
@@ -133,7 +133,7 @@ static void step_heap(void) {
         return;
     }
     if (!run.heap[heap]) return;
-    size_t size = below(3) ? 1 + below(3000) : 1 + below(400000);
+    size_t size = below(3) ? 1 + below(3000) : 1 + below(2 * CLASS_LARGEST);
     run.block[i].heap = heap;
     if (front_alloc(run.heap[heap], size, below(2), &run.block[i].block) != ST_OK) run.block[i].block = NULL;
 }
@@ -202,7 +202,7 @@ static void test_adding_up(void) {
     CHECK_EQ(budget_held(&budget_process, BUDGET_COMMIT), 0);
     CHECK_EQ(budget_held(&budget_process, BUDGET_RESERVE), 0);
     /* With lines in the way of about half of it. */
-    struct budget_lines lines = {.soft = {40 * MIB, 2 * MIB}, .hard = {80 * MIB, 4 * MIB}, .emergency = MIB};
+    struct budget_lines lines = {.soft = {40 * MIB, 8 * MIB}, .hard = {80 * MIB, 16 * MIB}, .emergency = MIB};
     for (unsigned i = 1; i < OWNERS; i++) budget_lines_set(run.account[i], &lines);
     random_run(3000, false, 2);
     CHECK(atom_load_rlx_u64(&run.account[1]->refused[BUDGET_TASK]) > 0);
@@ -266,22 +266,23 @@ static void test_heap_lines(void) {
     struct budget *account = budget_open();
     struct heap *heap;
     if (!CHECK(account != NULL)) return;
-    budget_lines_set(account, &(struct budget_lines){.soft = {0, MIB}, .hard = {0, 2 * MIB}});
+    const size_t large = CLASS_LARGEST + MIB;
+    budget_lines_set(account, &(struct budget_lines){.soft = {0, 4 * large - 1}, .hard = {0, 6 * large}});
     void *before = budget_ask(account->number, BUDGET_TASK);
     CHECK(heap_create(false, 0, &heap) == ST_OK);
     void *block = NULL, *more = NULL;
     uint64_t taken = 0;
-    while (taken < 100 && front_alloc(heap, 300000, false, &block) == ST_OK) taken++;
+    while (taken < 100 && front_alloc(heap, large, false, &block) == ST_OK) taken++;
     CHECK(taken == 3 && block == NULL);
     budget_ask(account->number, BUDGET_DOMAIN);
-    CHECK(front_alloc(heap, 300000, false, &block) == ST_OK);
-    CHECK(heap_resize(heap, block, 10 * MIB) == ST_NO_MEMORY);
+    CHECK(front_alloc(heap, large, false, &block) == ST_OK);
+    CHECK(heap_resize(heap, block, 4 * large) == ST_NO_MEMORY);
     /* The heap's own line. */
     struct budget_lines lines = {.hard = {0, heap_taken(heap)}};
     budget_lines_set(heap_budget(heap), &lines);
-    CHECK(front_alloc(heap, 70000, false, &more) == ST_NO_MEMORY);
+    CHECK(front_alloc(heap, large, false, &more) == ST_NO_MEMORY);
     CHECK(heap_free(heap, block) == ST_OK);
-    CHECK(front_alloc(heap, 70000, false, &more) == ST_OK);
+    CHECK(front_alloc(heap, large, false, &more) == ST_OK);
     budget_ask_end(before);
     budget_drop(account); /* the heap still holds it */
     CHECK(budget_held(account, BUDGET_COMMIT) == heap_taken(heap) && heap_taken(heap) > 0);
@@ -335,7 +336,7 @@ static void *storm(void *context) {
             CHECK(vm_free(*at, 0, MEM_RELEASE) == ST_OK);
             *at = 0;
         } else {
-            vm_alloc(0, (1 + thread_random(&random) % 128) << PAGE_SHIFT, MEM_COMMIT, PAGE_READONLY, at);
+            vm_alloc(0, (1 + thread_random(&random) % 256) << PAGE_SHIFT, MEM_COMMIT, PAGE_READONLY, at);
         }
         budget_ask_end(before);
         CHECK(budget_held(shared, BUDGET_COMMIT) <= 3 * MIB);
@@ -361,6 +362,7 @@ static void test_threads(void) {
 }
 
 int main(void) {
+    CHECK(os_slots_there()); /* budget_ask needs them */
     test_lines();
     test_heap_lines();
     test_cached_spans();
