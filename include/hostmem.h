@@ -164,6 +164,8 @@ typedef struct HM_USAGE {
     SIZE_T cbSize; /* sizeof(HM_USAGE) */
     SIZE_T cbReserved;
     SIZE_T cbCommitted;
+    SIZE_T cbPeakReserved;
+    SIZE_T cbPeakCommitted;
     SIZE_T cRefused[3];   /* requests that a limit refused so far, by level */
     SIZE_T cbReserveHeld; /* of the process: the emergency reserve that is held now */
 } HM_USAGE;

@@ -56,6 +56,7 @@ struct budget *budget_open(void) {
     }
     budget_lines_set(budget, &(struct budget_lines){0});
     for (int i = 0; i < BUDGET_LEVELS; i++) atom_store_rlx_u64(&budget->refused[i], 0); /* rlx, all: see the end */
+    for (int i = 0; i < BUDGET_KINDS; i++) atom_store_rlx_u64(&budget->peak[i], 0);
     atom_store_rlx_u64(&budget->shortages, 0);
     atom_store_rlx_u64(&budget->shortages_seen, 0);
     atom_store_rlx_u64(&budget->shortage_ms, 0);
@@ -116,8 +117,8 @@ void budget_lines_get(struct budget *budget, struct budget_lines *lines) {
 
 uint64_t budget_brink(const struct budget_lines *lines, enum budget_kind kind) {
     uint64_t soft = lines->soft[kind], hard = lines->hard[kind];
-    if (soft && (!hard || soft < hard)) return soft;
-    return hard - hard / 8;
+    uint64_t lowest = soft && (!hard || soft < hard) ? soft : hard;
+    return lowest - lowest / 8;
 }
 
 void budget_on_brink(void (*tell)(void)) { atom_store_rel_u64(&brink_tell, (uint64_t)(uintptr_t)tell); }
@@ -143,14 +144,20 @@ static unsigned asked_level(void) {
     return level ? level - 1 : BUDGET_DOMAIN;
 }
 
+static void peak_raise(uint64_t *peak, uint64_t pages) {
+    uint64_t seen = atom_load_rlx_u64(peak); /* rlx: the CAS decides */
+    while (pages > seen && !atom_cas_acqrel_u64(peak, &seen, pages)) continue;
+}
+
 /* One count, whose pages stand above `shift`. */
-static bool count_add(uint64_t *count, unsigned shift, uint64_t pages, const struct budget_lines *lines, enum budget_kind kind,
-                      unsigned level) {
+static bool count_add(uint64_t *count, unsigned shift, uint64_t *peak, uint64_t pages, const struct budget_lines *lines,
+                      enum budget_kind kind, unsigned level) {
     uint64_t line = line_pages(lines, kind, level), seen = atom_load_rlx_u64(count); /* rlx: the CAS decides */
     do {
         uint64_t held = seen >> shift;
         if (pages > line || held > line - pages) return false;
     } while (!atom_cas_acqrel_u64(count, &seen, seen + (pages << shift)));
+    peak_raise(peak, (seen >> shift) + pages);
     uint64_t brink = budget_brink(lines, kind) >> PAGE_SHIFT;
     if (brink && (seen >> shift) + pages >= brink) budget_tell();
     return true;
@@ -168,8 +175,10 @@ static bool one_charge(struct budget *budget, uint64_t reserved_pages, uint64_t 
     struct budget_lines lines;
     budget_lines_get(budget, &lines);
     bool good = !reserved_pages ||
-                count_add(&budget->reserved, BUDGET_HOLD_BITS, reserved_pages, &lines, BUDGET_RESERVE, level);
-    if (good && committed_pages && !count_add(&budget->committed, 0, committed_pages, &lines, BUDGET_COMMIT, level)) {
+                count_add(&budget->reserved, BUDGET_HOLD_BITS, &budget->peak[BUDGET_RESERVE], reserved_pages, &lines,
+                          BUDGET_RESERVE, level);
+    if (good && committed_pages &&
+        !count_add(&budget->committed, 0, &budget->peak[BUDGET_COMMIT], committed_pages, &lines, BUDGET_COMMIT, level)) {
         one_refund(budget, reserved_pages, 0);
         good = false;
     }
@@ -203,6 +212,10 @@ bool budget_move(uint32_t from, uint32_t to, uint64_t pages) {
     if (to && !one_charge(budget_numbered(to), pages, pages, asked_level())) return false;
     if (from) one_refund(budget_numbered(from), pages, pages);
     return true;
+}
+
+uint64_t budget_peak(const struct budget *budget, enum budget_kind kind) {
+    return atom_load_rlx_u64(&budget->peak[kind]) << PAGE_SHIFT; /* rlx: a figure for people */
 }
 
 uint64_t budget_held(const struct budget *budget, enum budget_kind kind) {

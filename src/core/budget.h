@@ -35,6 +35,7 @@ struct budget_lines {
 struct budget {
     uint64_t reserved;  /* pages << BUDGET_HOLD_BITS | what else keeps an account from being closed */
     uint64_t committed; /* pages */
+    uint64_t peak[BUDGET_KINDS]; /* pages; the most there ever was of each */
     struct budget_lines lines;
     uint64_t refused[BUDGET_LEVELS]; /* charges that its own lines refused so far */
     uint64_t shortages;              /* the same, an account's heaps' too */
@@ -96,10 +97,11 @@ static inline bool budget_limited(const struct budget_lines *lines) {
     return lines->soft[0] || lines->soft[1] || lines->hard[0] || lines->hard[1];
 }
 
-/* In bytes, as of now. */
+/* In bytes, as of now, and the most there ever was. */
 uint64_t budget_held(const struct budget *budget, enum budget_kind kind);
+uint64_t budget_peak(const struct budget *budget, enum budget_kind kind);
 
-/* Where pressure begins: the soft line, or seven eighths of the hard one. 0: nowhere. */
+/* Where pressure begins, so that there is time to do something: seven eighths of the lowest line. 0: nowhere. */
 uint64_t budget_brink(const struct budget_lines *lines, enum budget_kind kind);
 
 /* Has tell called when a charge brings a budget to its brink or past it, or is refused: in any thread; it must not wait. */

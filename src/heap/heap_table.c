@@ -49,6 +49,8 @@ static enum status heap_make(bool executable, uint64_t limit_bytes, bool of_proc
     atom_store_rel_u64(&made->front.id, id); /* rel: pairs with heap_enter */
     made->budget.parent = budget_numbered(budget_asked_number());
     budget_hold(made->budget.parent);
+    atom_store_rlx_u64(&made->budget.peak[BUDGET_RESERVE], 0); /* rlx: published below */
+    atom_store_rlx_u64(&made->budget.peak[BUDGET_COMMIT], 0);
     budget_lines_set(&made->budget, &(struct budget_lines){.hard = {limit_bytes, limit_bytes}});
     made->state = executable ? PG_EXECUTE_READWRITE : PG_READWRITE;
     atom_store_rel_u64(&made->users, 1); /* rel: pairs with heap_enter */

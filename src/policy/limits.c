@@ -56,6 +56,8 @@ enum status limits_get(struct budget *budget, HM_LIMITS *limits, HM_USAGE *usage
     if (usage != NULL) {
         usage->cbReserved = budget_held(budget, BUDGET_RESERVE);
         usage->cbCommitted = budget_held(budget, BUDGET_COMMIT);
+        usage->cbPeakReserved = budget_peak(budget, BUDGET_RESERVE);
+        usage->cbPeakCommitted = budget_peak(budget, BUDGET_COMMIT);
         /* rlx: figures for people. */
         for (int i = 0; i < BUDGET_LEVELS; i++) usage->cRefused[i] = atom_load_rlx_u64(&budget->refused[i]);
         usage->cbReserveHeld = budget == &budget_process ? limits_reserve_held() : 0;

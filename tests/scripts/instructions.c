@@ -1,6 +1,6 @@
 /*
- * instructions.c - the requests that a thread's cache answers, to be counted by callgrind: `instructions REQUEST off|on`. With "on"
- * every limit is set (and far), a callback is registered and the thread that watches runs; the requests must cost the same.
+ * instructions.c - the requests that a thread's cache answers, to be counted by callgrind: `instructions REQUEST off|on`. With
+ * "on" every limit is set (and far), a callback is registered and the thread that watches runs; the requests must cost the same.
  */
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +22,8 @@ static HRESULT STDMETHODCALLTYPE callback_hear(ICLRMemoryNotificationCallback *f
     (void)face, (void)available;
     return S_OK;
 }
-static const ICLRMemoryNotificationCallbackVtbl callback_methods = {callback_query, callback_count, callback_count, callback_hear};
+static const ICLRMemoryNotificationCallbackVtbl callback_methods = {callback_query, callback_count, callback_count,
+                                                                    callback_hear};
 static ICLRMemoryNotificationCallback callback = {(ICLRMemoryNotificationCallbackVtbl *)&callback_methods};
 
 static IHostMemoryManager *manager;

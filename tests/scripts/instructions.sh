@@ -15,7 +15,8 @@ fi
 
 # count REQUEST off|on: instructions of a thousand pairs; nothing if they could not be counted.
 count() {
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null --collect-atstart=no --toggle-collect=counted $program "$1" "$2" 2>&1 |
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null --collect-atstart=no --toggle-collect=counted \
+        $program "$1" "$2" 2>&1 |
         sed -n 's/.*Collected : \([0-9]*\)$/\1/p'
 }
 
