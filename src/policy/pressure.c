@@ -9,7 +9,8 @@
  * budget, and the budget of the manager that a callback was registered with. A budget is Low from its brink on until it is a
  * sixteenth below, and for a second after a refusal; High below half its brink; one without lines has no opinion.
  *
- * Before anybody is told Low, empty slabs and what idle threads keep go back, and the budgets are judged once more.
+ * Before anybody is told Low, empty slabs go back and the keeper is set to work on idle caches; then the budgets are judged
+ * once more.
  *
  * The load is kept in one word with its time in another. A caller reads them; the thread refreshes them for as long as callers
  * come. Only one who finds the word older than two seconds asks the system himself.
@@ -32,7 +33,6 @@
 #define SETTLED_MS 60000u
 #define SHORTAGE_MS 1000u
 #define SCARCE_MS 2000u
-#define KEEPER_MS 300u
 #define DEAF_MS 5000u /* between looks where the system wakes nobody */
 
 enum { LOW = eMemoryAvailableLow, NEUTRAL = eMemoryAvailableNeutral, HIGH = eMemoryAvailableHigh };
@@ -169,14 +169,13 @@ static uint64_t spacing(void) {
     return ms ? ms : SPACING_MS;
 }
 
-/* Before anybody is told: what nobody uses goes back. The keeper needs a round or two for the caches of idle threads. */
+/*
+ * Before anybody is told: empty slabs go back at once. What idle threads keep the keeper gives back in its next rounds; to wait
+ * for that could be too late for those who are to be told.
+ */
 static void trim(void) {
-    static uint64_t last_ms;
-    if (heap_trim() == 0 && now_ms - last_ms < spacing()) return;
-    last_ms = now_ms;
     keeper_wanted();
-    if (keeper_runs()) os_alarm_wait(KEEPER_MS);
-    judge_budgets();
+    if (heap_trim() != 0) judge_budgets();
 }
 
 /* Looks at everything, tells everybody. Returns how long to sleep. */

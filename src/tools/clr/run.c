@@ -39,7 +39,7 @@ static void run_finish(void) {
 }
 
 /* What one notification brings about takes effect soon: there is no CLR here that forgets one. */
-enum { RUN_LOW_SPACING_MS = 500 };
+enum { RUN_LOW_SPACING_MS = 50 };
 
 static HM_LIMITS run_limits(const struct clr_options *options) {
     HM_LIMITS limits = {.cbSize = sizeof limits};
