@@ -42,8 +42,14 @@ static HRESULT STDMETHODCALLTYPE malloc_query_interface(IHostMalloc *face, REFII
     return result;
 }
 
-/* The way past the thread's cache: here the level matters. */
+/* What the thread's cache does not answer: here the level matters. */
 static __attribute__((noinline)) HRESULT malloc_fetch(struct heap *heap, SIZE_T size, EMemoryCriticalLevel level, void **block) {
+    if (block == NULL) return com_answer(ST_NOT_WRITABLE);
+    *block = NULL;
+    if (!inject_plain(level)) {
+        enum status judged = inject_judge(level, size);
+        if (judged != ST_OK) return com_answer(judged);
+    }
     void *before = budget_ask(0, (enum budget_level)level); /* the account is the heap's */
     enum status status = front_alloc(heap, size, false, block);
     if (status != ST_OK && com_try_again(status, level)) status = front_alloc(heap, size, false, block);
@@ -53,14 +59,14 @@ static __attribute__((noinline)) HRESULT malloc_fetch(struct heap *heap, SIZE_T 
 
 static HRESULT STDMETHODCALLTYPE malloc_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
                                               void **ppMem) {
-    if (ppMem == NULL) return com_answer(ST_NOT_WRITABLE);
-    *ppMem = NULL;
-    if (!inject_plain(eCriticalLevel)) {
-        enum status status = inject_judge(eCriticalLevel, cbSize);
-        if (status != ST_OK) return com_answer(status);
-    }
     struct heap *heap = object_of(face)->heap;
-    if (cbSize <= CLASS_LARGEST && (*ppMem = front_take(heap, class_place(cbSize))) != NULL) return S_OK;
+    if (__builtin_expect(ppMem != NULL && inject_plain(eCriticalLevel) && cbSize <= CLASS_LARGEST, 1)) {
+        void *block = front_take(heap, class_place(cbSize));
+        if (__builtin_expect(block != NULL, 1)) {
+            *ppMem = block;
+            return S_OK;
+        }
+    }
     return malloc_fetch(heap, cbSize, eCriticalLevel, ppMem);
 }
 
