@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "alone.h"
 #include "check.h"
 #include "core/pages.h"
 #include "core/region.h"
@@ -44,7 +45,7 @@ static bool add_span(const struct found *found, void *context) {
         for (unsigned i = 1; i < OWNERS; i++) owner = run.account[i]->number == found->span.owner ? i : owner;
         CHECK(owner || found->span.owner == 0);
     } else {
-        uint64_t number = life_owner(slab_at(found->head)->life) >> OWNER_CLASS_BITS;
+        uint64_t number = life_owner(atom_load_acq_u64(&slab_at(found->head)->life)) >> OWNER_CLASS_BITS;
         if (CHECK(number < HEAP_NUMBERS)) owner = run.owner_of_number[number];
     }
     for (unsigned i = 0; i <= owner; i += owner ? owner : 1) {
@@ -362,6 +363,7 @@ static void test_threads(void) {
 }
 
 int main(void) {
+    keeper_forbid();
     CHECK(os_slots_there()); /* budget_ask needs them */
     test_lines();
     test_heap_lines();

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alone.h"
 #include "check.h"
 #include "os/fault.h"
 #include "os/os.h"
@@ -276,6 +277,7 @@ static void test_environment(void) {
 }
 
 int main(void) {
+    keeper_forbid();
     test_environment();
     test_manager();
     test_process();
