@@ -142,6 +142,17 @@ static uint64_t events_count(void) {
     return linux_number_after(text, "high ", 0) + linux_number_after(text, "max ", 0) + linux_number_after(text, "oom ", 0);
 }
 
+/*
+ * Is there a group whose limit is tighter than the machine? It may fill up with memory that cannot be reclaimed without any stall
+ * or event before the kernel starts to kill, so it has to be looked at now and then.
+ */
+static bool group_limited(void) {
+    char text[4096];
+    struct os_memory memory;
+    if (os_memory_load(&memory) != ST_OK || !linux_file_text("/proc/meminfo", text, sizeof text)) return true;
+    return memory.total_bytes < linux_number_after(text, "MemTotal:", 0) << 10;
+}
+
 bool os_alarm_open(void) {
     int kept = errno;
     char group[400];
@@ -157,8 +168,9 @@ bool os_alarm_open(void) {
     if (events < 0) events_path[0] = 0;
     events_seen = events_count();
     scarce = pulled = false;
+    bool tells = trigger >= 0 && !group_limited();
     errno = kept;
-    return trigger >= 0;
+    return tells;
 }
 
 void os_alarm_close(void) {

@@ -19,7 +19,7 @@ void os_alarm_at_fork(void (*told)(void));
 /* Wakes the thread from its wait, or from the next one. Never waits; signal handlers may call it. */
 void os_alarm_ring(void);
 
-/* The thread's own. Open: whether the system will wake it by itself. */
+/* The thread's own. Open: whether the system is sure to wake it by itself. */
 bool os_alarm_open(void);
 void os_alarm_close(void);
 void os_alarm_wait(uint64_t timeout_ms); /* UINT64_MAX: for as long as it takes */

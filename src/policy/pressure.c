@@ -33,7 +33,7 @@
 #define SETTLED_MS 60000u
 #define SHORTAGE_MS 1000u
 #define SCARCE_MS 2000u
-#define DEAF_MS 5000u /* between looks where the system wakes nobody */
+#define DEAF_MS 1000u /* between looks where the system may wake nobody in time */
 
 enum { LOW = eMemoryAvailableLow, NEUTRAL = eMemoryAvailableNeutral, HIGH = eMemoryAvailableHigh };
 
