@@ -25,6 +25,7 @@
 #include "policy/limits.h"
 #include "policy/notify.h"
 #include "policy/turn.h"
+#include "vm/held.h"
 
 #define SPACING_MS 8500u /* a CLR forgets a Low within 8,192 ms of the last one that it acted on */
 #define LOAD_FRESH_MS 250u
@@ -170,11 +171,12 @@ static uint64_t spacing(void) {
 }
 
 /*
- * Before anybody is told: empty slabs go back at once. What idle threads keep the keeper gives back in its next rounds; to wait
- * for that could be too late for those who are to be told.
+ * Before anybody is told: empty slabs and held memory go back at once. What idle threads keep the keeper gives back in its next
+ * rounds; to wait for that could be too late for those who are to be told.
  */
 static void trim(void) {
     keeper_wanted();
+    held_give_back(0);
     if (heap_trim() != 0) judge_budgets();
 }
 
