@@ -88,6 +88,7 @@ enum status notify_register(struct notify *notify, ICLRMemoryNotificationCallbac
     turn_take(&callback_turn);
     bool there = *cell_find(notify, callback) != NULL;
     if (!there) {
+        made->round = callback_round; /* one that a callback registers is told in the next round, or there might be no end */
         made->next = callbacks;
         callbacks = made;
     }

@@ -113,9 +113,10 @@ static void test_trim_first(void) {
 /* ---- Coming and going ---- */
 
 static void act_unregister(struct listener *l) { CHECK(HmUnregisterMemoryNotificationCallback(l->manager, &l->face) == S_OK); }
+/* Not for ever: the manager is going to be released. */
 static void act_register_again(struct listener *l) {
     act_unregister(l);
-    listen_to(l->manager, l);
+    if (heard(l, eMemoryAvailableLow) < 3) listen_to(l->manager, l);
 }
 static void act_release(struct listener *l) { CHECK_EQ(l->manager->lpVtbl->Release(l->manager), 0); }
 
