@@ -10,9 +10,10 @@
  * the last error alone.
  *
  * Threads: every function may be called from any thread at any time, from a signal handler that interrupted hostmem too,
- * unless its declaration says otherwise. None takes a lock. One rule of order: two calls that change overlapping pages of
- * one live allocation (commit, decommit, protect, reset, release) take effect one after the other, so the second may wait
- * for the first; no other pair of calls waits for each other, and HmVirtualQuery never waits for anything.
+ * unless its declaration says otherwise. None takes a lock, but that making and releasing managers, callbacks and limits take
+ * turns (HmUnregisterMemoryNotificationCallback says who waits for whom). One rule of order: two calls that change
+ * overlapping pages of one live allocation (commit, decommit, protect, reset, release) take effect one after the other,
+ * so the second may wait for the first; no other pair of calls waits for each other, and HmVirtualQuery never waits for anything.
  */
 #ifndef HOSTMEM_H
 #define HOSTMEM_H

@@ -96,7 +96,6 @@ enum status pressure_load(const struct budget *account, struct pressure_load *lo
     *load = (struct pressure_load){(unsigned)(word >> 56), (word << 8 >> 8) << PAGE_SHIFT};
     load_tighten(&budget_process, load);
     if (account != &budget_process) load_tighten(account, load);
-    if (!watched) pressure_update(); /* in the child of a fork nobody has done it yet */
     return ST_OK;
 }
 

@@ -22,7 +22,10 @@ struct pressure_load {
     uint64_t available_bytes;
 };
 
-/* At most two seconds old. ST_NOT_SUPPORTED and what the system may answer. */
+/*
+ * Never waits: a collector may ask while every other thread is suspended. At most two seconds old. ST_NOT_SUPPORTED and what
+ * the system may answer.
+ */
 enum status pressure_load(const struct budget *account, struct pressure_load *load);
 
 /* Is the thread there? For tests. */

@@ -8,6 +8,7 @@
 
 #include "alone.h"
 #include "check.h"
+#include "core/bitmap.h"
 #include "core/pages.h"
 #include "core/region.h"
 #include "heap/front.h"
@@ -56,13 +57,16 @@ static bool add_span(const struct found *found, void *context) {
     return true;
 }
 
-/* Committed pages of regions, by their bytes. */
+/* Committed pages of regions, by their bytes; of the rest of a region none is (heaps' regions are open there, but nobody's). */
 static uint64_t regions_committed(void) {
     uint64_t pages = 0;
     uintptr_t base;
     struct slot *slot;
     for (size_t n = 0; (slot = region_slot(n, &base)) != NULL; n++) {
-        pages += pages_count_committed(page_of(base), PAGES_PER_SLOT);
+        for (size_t g = 0, end; (g = bitmap_next_taken(slot->taken, GRANULES_PER_SLOT, g)) < GRANULES_PER_SLOT; g = end) {
+            end = bitmap_next_free(slot->taken, GRANULES_PER_SLOT, g);
+            pages += pages_count_committed(page_of(base + g * GRANULE_BYTES), (end - g) * PAGES_PER_GRANULE);
+        }
     }
     return pages;
 }
