@@ -10,9 +10,10 @@
  * the last error alone.
  *
  * Threads: every function may be called from any thread at any time, from a signal handler that interrupted hostmem too,
- * unless its declaration says otherwise. None takes a lock. One rule of order: two calls that change overlapping pages of
- * one live allocation (commit, decommit, protect, reset, release) take effect one after the other, so the second may wait
- * for the first; no other pair of calls waits for each other, and HmVirtualQuery never waits for anything.
+ * unless its declaration says otherwise. None takes a lock, but that making and releasing managers, callbacks and limits take
+ * turns (HmUnregisterMemoryNotificationCallback says who waits for whom). One rule of order: two calls that change
+ * overlapping pages of one live allocation (commit, decommit, protect, reset, release) take effect one after the other,
+ * so the second may wait for the first; no other pair of calls waits for each other, and HmVirtualQuery never waits for anything.
  */
 #ifndef HOSTMEM_H
 #define HOSTMEM_H
@@ -44,8 +45,8 @@ extern "C" {
  * flProtect         one PAGE_* base value with modifiers; committed pages get it, the allocation remembers it
  *
  * Returns the rounded start, or NULL. Errors: 87 for arguments that Win32 refuses, 487 for a range that is taken or not
- * inside one allocation, 8 for no address space, 1455 for no memory to commit, 1450 for no large pages, 50 for what the
- * system does not have (MEM_PHYSICAL on Linux).
+ * inside one allocation, 8 for no address space, 1455 for no memory to commit, 1816 for a limit (HM_LIMITS) in the way, 1450
+ * for no large pages, 50 for what the system does not have (MEM_PHYSICAL on Linux).
  *
  * On Linux: MEM_WRITE_WATCH is accepted and remembered but nothing is watched, since there is no GetWriteWatch to ask;
  * PAGE_NOCACHE and PAGE_WRITECOMBINE are remembered and reported but memory stays cached; PAGE_GUARD works together with
@@ -136,6 +137,73 @@ HM_API BOOL WINAPI HmHeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem);
  */
 HM_API SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
 
+/* ---- Limits --------------------------------------------------------------------------------------------------- */
+
+/*
+ * Limits on what the process, a manager or a heap may have reserved and committed, in bytes; 0 is no limit. What threads' caches
+ * hold counts as reserved and committed. A request is refused that would go
+ *     past the soft limit             if it is critical to a task (eTaskCritical);
+ *     past the hard limit             if it is critical to an application domain, or has no level (every Hm* function, malloc);
+ *     past hard limit and cbEmergency if it is critical to the process.
+ * Limits hold together: a manager's memory counts for the process, a heap's for the manager that made it, too. Limits may be
+ * below what is held already: then nothing more is given until enough has been freed.
+ *
+ * The process's cbEmergency is also held ready, committed, while there is room for it below the hard limits, and given up for
+ * a process-critical request that the system refuses.
+ */
+typedef struct HM_LIMITS {
+    SIZE_T cbSize; /* sizeof(HM_LIMITS) */
+    SIZE_T cbSoftReserve;
+    SIZE_T cbHardReserve;
+    SIZE_T cbSoftCommit;
+    SIZE_T cbHardCommit;
+    SIZE_T cbEmergency;
+} HM_LIMITS;
+
+/* What counts against them. */
+typedef struct HM_USAGE {
+    SIZE_T cbSize; /* sizeof(HM_USAGE) */
+    SIZE_T cbReserved;
+    SIZE_T cbCommitted;
+    SIZE_T cbPeakReserved;
+    SIZE_T cbPeakCommitted;
+    SIZE_T cRefused[3];   /* requests that a limit refused so far, by level */
+    SIZE_T cbReserveHeld; /* of the process: the emergency reserve that is held now */
+} HM_USAGE;
+
+/*
+ * Sets or reads the limits of: the process (of NULL), a heap (its handle), or an IHostMemoryManager or IHostMalloc of hostmem's.
+ * At any time, while others allocate. For the process, HOSTMEM_SOFT_RESERVE, HOSTMEM_HARD_RESERVE, HOSTMEM_SOFT_COMMIT,
+ * HOSTMEM_HARD_COMMIT and HOSTMEM_EMERGENCY in the environment, in bytes, hold until it is set here. limits or usage of
+ * HmGetLimits may be NULL.
+ *
+ * E_INVALIDARG for an `of` that is none of these, a cbSize that no version had, or a soft limit above the hard one; E_POINTER.
+ */
+HM_API HRESULT WINAPI HmSetLimits(void *of, const HM_LIMITS *limits);
+HM_API HRESULT WINAPI HmGetLimits(void *of, HM_LIMITS *limits, HM_USAGE *usage);
+
+/* ---- Failures on purpose -------------------------------------------------------------------------------------- */
+
+/*
+ * Which requests of a CLR (IHostMemoryManager::VirtualAlloc, IHostMalloc::Alloc and DebugAlloc) fail with E_OUTOFMEMORY, so
+ * that a host can see what it and its CLR do then. Of those of at least cbLeast bytes and of a level below dwBelowLevel (1:
+ * tasks' only; 0: all levels), the cNth one (1 is the next), or dwPerMillion in a million, or if both are 0, all.
+ */
+typedef struct HM_FAULTS {
+    SIZE_T cbSize; /* sizeof(HM_FAULTS) */
+    SIZE_T cNth;
+    SIZE_T cbLeast;
+    DWORD dwPerMillion;
+    DWORD dwBelowLevel;
+} HM_FAULTS;
+
+/*
+ * Sets them for the process, and starts counting anew; NULL: no request fails any more. At any time. Environment, read with the
+ * first manager: HOSTMEM_FAIL_NTH, HOSTMEM_FAIL_LEAST, HOSTMEM_FAIL_PER_MILLION, HOSTMEM_FAIL_BELOW_LEVEL.
+ * E_INVALIDARG for a cbSize that no version had, more than a million, both cNth and dwPerMillion, or no such level.
+ */
+HM_API HRESULT WINAPI HmSetFaults(const HM_FAULTS *faults);
+
 /* ---- Managers for a CLR --------------------------------------------------------------------------------------- */
 
 /*
@@ -208,13 +276,39 @@ typedef struct HM_OPTIONS {
     LPCSTR pszName;     /* what figures call the manager; copied, 31 bytes of it; may be NULL */
     HM_LEAK_VISIT pfnLeak; /* HM_TRACK_BLOCKS: called at the last Release of each heap for what it still holds; may be NULL */
     LPVOID pLeakContext;
+    /* Limits on this manager, on each heap that it makes, and on the process; NULL for none, or for no change. */
+    const HM_LIMITS *pLimits;
+    const HM_LIMITS *pHeapLimits;
+    const HM_LIMITS *pProcessLimits;
+    const HM_FAULTS *pFaults; /* as for HmSetFaults; NULL: no change */
+    /*
+     * eMemoryAvailableLow is repeated after so many milliseconds while pressure lasts; 0 for the default of 8,500 (a CLR forgets
+     * one that comes within 8,192 of the last one that it acted on). The tightest value that any manager was made with holds
+     * for the process. Environment: HOSTMEM_LOW_SPACING.
+     */
+    SIZE_T msLowSpacing;
 } HM_OPTIONS;
 
 /*
  * Makes a memory manager; *out gets it with one reference. options may be NULL.
- * E_POINTER for a NULL out, E_INVALIDARG for a cbSize that no version had, E_OUTOFMEMORY.
+ * E_POINTER for a NULL out, E_INVALIDARG for a cbSize that no version had or for limits that HmSetLimits would refuse,
+ * E_OUTOFMEMORY.
  */
 HM_API HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManager **out);
+
+/*
+ * Takes back RegisterMemoryNotificationCallback: the callback is not called any more, and its reference is released. A call that
+ * is under way in hostmem's thread is waited for; from within the callback itself, the reference goes when it returns. The last
+ * Release of a manager does the same for all its callbacks.
+ *
+ * Callbacks are called by one thread of hostmem's, which exists while a callback is registered or a limit set, and looks at the
+ * system (pressure stalls, the control group's events and load; on Windows the memory resource notifications), at the
+ * process's limits and at the manager's own: Low again and again while pressure lasts (msLowSpacing), Neutral and High once.
+ *
+ * E_POINTER; E_INVALIDARG for a manager that is not hostmem's and for a callback that is not registered.
+ */
+HM_API HRESULT WINAPI HmUnregisterMemoryNotificationCallback(IHostMemoryManager *manager,
+                                                             ICLRMemoryNotificationCallback *callback);
 
 /*
  * Makes the IHostControl to pass to ICLRRuntimeHost::SetHostControl. It answers IID_IHostMemoryManager with manager (one

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "os/os.h"
+#include "policy/limits.h"
 #include "vm/error.h"
 
 HRESULT com_answer_failure(enum status status) {
@@ -20,6 +21,12 @@ HRESULT com_answer_failure(enum status status) {
 HRESULT com_refuse(HRESULT result, DWORD last_error) {
     os_last_error_set(last_error);
     return result;
+}
+
+bool com_try_again(enum status status, EMemoryCriticalLevel level) {
+    /* A limit that refused it would do so again. */
+    bool shortage = status == ST_NO_MEMORY || status == ST_COMMIT_LIMIT || status == ST_NO_ADDRESS_SPACE;
+    return shortage && level == eProcessCritical && limits_reserve_spend();
 }
 
 bool com_same(const IID *left, const IID *right) { return memcmp(left, right, sizeof(IID)) == 0; }

@@ -9,7 +9,9 @@
 
 #include "base/atom.h"
 #include "base/base.h"
+#include "core/budget.h"
 #include "hostmem.h"
+#include "policy/inject.h"
 
 /* The HRESULT for a status. A failure also sets the thread's last error, a success leaves it alone. */
 HRESULT com_answer_failure(enum status status);
@@ -30,16 +32,23 @@ static inline ULONG com_add_ref(uint32_t *references) { return atom_add_acqrel_u
 /* acq and rel: the one that brings it to 0 comes after every use of the object by others. */
 static inline ULONG com_release(uint32_t *references) { return atom_add_acqrel_u32(references, UINT32_MAX) - 1; }
 
-static inline bool com_level_known(EMemoryCriticalLevel level) {
-    return level == eTaskCritical || level == eAppDomainCritical || level == eProcessCritical;
-}
+/* The two enumerations number the levels alike. */
+_Static_assert((int)eTaskCritical == BUDGET_TASK && (int)eAppDomainCritical == BUDGET_DOMAIN, "levels of refusal");
+_Static_assert((int)eProcessCritical == BUDGET_PROCESS, "levels of refusal");
 
 struct observed;
 
+/* After a failure: is it worth another try, because the emergency reserve has just been given up for it? */
+bool com_try_again(enum status status, EMemoryCriticalLevel level);
+
 /*
- * A new IHostMalloc for IHostMemoryManager::CreateMalloc, with one reference. manager: what is observed of the one that makes
- * it (com/observed.h); NULL for nothing.
+ * A new IHostMalloc for IHostMemoryManager::CreateMalloc, with one reference, charged to whoever asks. manager: what is observed
+ * of the one that makes it (com/observed.h), NULL for nothing; limits may be NULL.
  */
-HRESULT malloc_create(DWORD type, const struct observed *manager, IHostMalloc **out);
+HRESULT malloc_create(DWORD type, const struct observed *manager, const HM_LIMITS *limits, IHostMalloc **out);
+
+/* The budget of an interface of ours; NULL for an object that is none. */
+struct budget *manager_budget(void *object);
+struct budget *malloc_budget(void *object);
 
 #endif

@@ -13,6 +13,7 @@
 #include "com/com.h"
 #include "com/observed.h"
 #include "heap/front.h"
+#include "policy/limits.h"
 
 #define MALLOC_KNOWN ((DWORD)(MALLOC_THREADSAFE | MALLOC_EXECUTABLE))
 
@@ -44,12 +45,32 @@ static HRESULT STDMETHODCALLTYPE malloc_query_interface(IHostMalloc *face, REFII
     return result;
 }
 
+/* What the thread's cache does not answer: here the level matters. */
+static __attribute__((noinline)) HRESULT malloc_fetch(struct heap *heap, SIZE_T size, EMemoryCriticalLevel level, void **block) {
+    if (block == NULL) return com_answer(ST_NOT_WRITABLE);
+    *block = NULL;
+    if (!inject_plain(level)) {
+        enum status judged = inject_judge(level, size);
+        if (judged != ST_OK) return com_answer(judged);
+    }
+    void *before = budget_ask(0, (enum budget_level)level); /* the account is the heap's */
+    enum status status = front_alloc(heap, size, false, block);
+    if (status != ST_OK && com_try_again(status, level)) status = front_alloc(heap, size, false, block);
+    budget_ask_end(before);
+    return com_answer(status);
+}
+
 static HRESULT STDMETHODCALLTYPE malloc_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
                                               void **ppMem) {
-    if (ppMem == NULL) return com_answer(ST_NOT_WRITABLE);
-    *ppMem = NULL;
-    if (!com_level_known(eCriticalLevel)) return com_answer(ST_BAD_ARGUMENT);
-    return com_answer(front_alloc(object_of(face)->heap, cbSize, false, ppMem));
+    struct heap *heap = object_of(face)->heap;
+    if (__builtin_expect(ppMem != NULL && inject_plain(eCriticalLevel) && cbSize <= CLASS_LARGEST, 1)) {
+        void *block = front_take(heap, class_place(cbSize));
+        if (__builtin_expect(block != NULL, 1)) {
+            *ppMem = block;
+            return S_OK;
+        }
+    }
+    return malloc_fetch(heap, cbSize, eCriticalLevel, ppMem);
 }
 
 static HRESULT STDMETHODCALLTYPE malloc_debug_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
@@ -69,7 +90,12 @@ const IHostMallocVtbl malloc_methods = {
 
 struct heap *malloc_heap(IHostMalloc *face) { return object_of(face)->heap; }
 
-HRESULT malloc_create(DWORD type, const struct observed *manager, IHostMalloc **out) {
+struct budget *malloc_budget(void *face) {
+    struct malloc_object *object = face;
+    return observed_is_malloc(object->face.lpVtbl) ? heap_budget(object->heap) : NULL;
+}
+
+HRESULT malloc_create(DWORD type, const struct observed *manager, const HM_LIMITS *limits, IHostMalloc **out) {
     *out = NULL;
     if ((type & ~MALLOC_KNOWN) != 0) return com_answer(ST_BAD_ARGUMENT);
     struct malloc_object *object = cold_alloc(sizeof *object);
@@ -79,6 +105,7 @@ HRESULT malloc_create(DWORD type, const struct observed *manager, IHostMalloc **
         cold_free(object);
         return com_answer(status);
     }
+    if (limits != NULL) limits_set(heap_budget(object->heap), limits);
     object->face.lpVtbl = (IHostMallocVtbl *)observed_malloc_start(&object->observed, manager, object->heap);
     object->references = 1;
     *out = &object->face;

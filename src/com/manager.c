@@ -1,9 +1,9 @@
 /*
  * manager.c - IHostMemoryManager: thirteen slots, and HmCreateMemoryManager.
  *
- * A manager is a record with a reference count and what a CLR has told it (policy/notify.h). The memory that it gives out is
- * the process's: it stays valid when the manager goes. VirtualQuery runs while other threads are suspended: it takes the vm
- * layer's way, which neither waits nor allocates.
+ * A manager is a record with a reference count, an account (core/budget.h) and what a CLR has told it (policy/notify.h). The
+ * memory that it gives out stays valid when the manager goes, and its account stays open as long. VirtualQuery runs while
+ * other threads are suspended: it takes the vm layer's way, which neither waits nor allocates.
  */
 #include <stddef.h>
 #include <string.h>
@@ -14,7 +14,9 @@
 #include "core/cache.h"
 #include "core/region.h"
 #include "os/os.h"
+#include "policy/limits.h"
 #include "policy/notify.h"
+#include "policy/pressure.h"
 #include "vm/held.h"
 #include "vm/query.h"
 #include "vm/vm.h"
@@ -25,6 +27,8 @@ struct manager {
     IHostMemoryManager face; /* first: the interface's address is the manager's */
     struct observed observed; /* second: see observed_of */
     uint32_t references;
+    struct budget *account;
+    HM_LIMITS heap_limits; /* cbSize 0: none */
     struct notify notify;
 };
 
@@ -38,7 +42,9 @@ static ULONG STDMETHODCALLTYPE manager_release(IHostMemoryManager *face) {
     if (left == 0) {
         notify_clear(&manager->notify);
         observed_manager_end(&manager->observed);
+        budget_drop(manager->account);
         cold_free(manager);
+        pressure_update(); /* perhaps there is nothing to watch for any more */
     }
     return left;
 }
@@ -50,19 +56,27 @@ static HRESULT STDMETHODCALLTYPE manager_query_interface(IHostMemoryManager *fac
 }
 
 static HRESULT STDMETHODCALLTYPE manager_create_malloc(IHostMemoryManager *face, DWORD dwMallocType, IHostMalloc **ppMalloc) {
+    struct manager *manager = manager_of(face);
     if (ppMalloc == NULL) return com_answer(ST_NOT_WRITABLE);
-    return malloc_create(dwMallocType, &manager_of(face)->observed, ppMalloc);
+    const HM_LIMITS *limits = manager->heap_limits.cbSize != 0 ? &manager->heap_limits : NULL;
+    void *before = budget_ask(manager->account->number, BUDGET_DOMAIN);
+    HRESULT result = malloc_create(dwMallocType, &manager->observed, limits, ppMalloc);
+    budget_ask_end(before);
+    return result;
 }
 
 static HRESULT STDMETHODCALLTYPE manager_virtual_alloc(IHostMemoryManager *face, void *pAddress, SIZE_T dwSize,
                                                        DWORD flAllocationType, DWORD flProtect,
                                                        EMemoryCriticalLevel eCriticalLevel, void **ppMem) {
-    (void)face;
     if (ppMem == NULL) return com_answer(ST_NOT_WRITABLE);
     *ppMem = NULL;
-    if (!com_level_known(eCriticalLevel)) return com_answer(ST_BAD_ARGUMENT);
+    enum status status = inject_plain(eCriticalLevel) ? ST_OK : inject_judge(eCriticalLevel, dwSize);
+    if (status != ST_OK) return com_answer(status);
     uintptr_t start = 0;
-    enum status status = vm_alloc((uintptr_t)pAddress, dwSize, flAllocationType, flProtect, &start);
+    void *before = budget_ask(manager_of(face)->account->number, (enum budget_level)eCriticalLevel);
+    do status = vm_alloc((uintptr_t)pAddress, dwSize, flAllocationType, flProtect, &start);
+    while (status != ST_OK && com_try_again(status, eCriticalLevel));
+    budget_ask_end(before);
     if (status == ST_OK) *ppMem = (void *)start;
     return com_answer(status);
 }
@@ -93,27 +107,30 @@ static HRESULT STDMETHODCALLTYPE manager_virtual_protect(IHostMemoryManager *fac
 }
 
 static HRESULT STDMETHODCALLTYPE manager_get_memory_load(IHostMemoryManager *face, DWORD *pMemoryLoad, SIZE_T *pAvailableBytes) {
-    (void)face;
     if (pMemoryLoad != NULL) *pMemoryLoad = 0;
     if (pAvailableBytes != NULL) *pAvailableBytes = 0;
     if (pMemoryLoad == NULL && pAvailableBytes == NULL) return com_answer(ST_NOT_WRITABLE);
-    struct os_memory memory;
-    enum status status = os_memory_load(&memory);
+    struct pressure_load load;
+    enum status status = pressure_load(manager_of(face)->account, &load);
     if (status != ST_OK) return com_answer(status);
-    if (pMemoryLoad != NULL) *pMemoryLoad = memory.load_percent;
-    if (pAvailableBytes != NULL) *pAvailableBytes = (SIZE_T)memory.available_bytes;
+    if (pMemoryLoad != NULL) *pMemoryLoad = load.load_percent;
+    if (pAvailableBytes != NULL) *pAvailableBytes = (SIZE_T)load.available_bytes;
     return S_OK;
 }
 
 static HRESULT STDMETHODCALLTYPE manager_register_callback(IHostMemoryManager *face, ICLRMemoryNotificationCallback *pCallback) {
     if (pCallback == NULL) return com_answer(ST_NOT_WRITABLE);
-    return com_answer(notify_register(&manager_of(face)->notify, pCallback));
+    struct notify *notify = &manager_of(face)->notify;
+    enum status status = notify_register(notify, pCallback);
+    if (status == ST_OK) status = pressure_update();
+    if (status == ST_NO_MEMORY) notify_unregister(notify, pCallback); /* there is nobody to call it */
+    return com_answer(status);
 }
 
-/* A CLR asks after a mapping has failed, and tries once more whatever success it hears: it may as well try. */
+/* A CLR asks after a mapping has failed, and tries once more if it hears of success. */
 static HRESULT STDMETHODCALLTYPE manager_needs_address_space(IHostMemoryManager *face, LPVOID startAddress, SIZE_T size) {
-    notify_plea(&manager_of(face)->notify, (uintptr_t)startAddress, size);
-    return S_OK;
+    (void)face;
+    return com_answer(notify_plea((uintptr_t)startAddress, size));
 }
 
 static HRESULT STDMETHODCALLTYPE manager_acquired(IHostMemoryManager *face, LPVOID startAddress, SIZE_T size) {
@@ -132,6 +149,19 @@ const IHostMemoryManagerVtbl manager_methods = {
     manager_released,
 };
 
+HRESULT WINAPI HmUnregisterMemoryNotificationCallback(IHostMemoryManager *face, ICLRMemoryNotificationCallback *callback) {
+    if (face == NULL || callback == NULL) return com_answer(ST_NOT_WRITABLE);
+    if (manager_budget(face) == NULL) return com_answer(ST_BAD_ARGUMENT);
+    enum status status = notify_unregister(&manager_of(face)->notify, callback);
+    if (status == ST_OK) pressure_update();
+    return com_answer(status);
+}
+
+struct budget *manager_budget(void *face) {
+    struct manager *manager = face;
+    return observed_is_manager(manager->face.lpVtbl) ? manager->account : NULL;
+}
+
 /*
  * Reads a caller's options, which may be of an earlier version, that had fewer fields, or of a later one: what this one does
  * not know must be 0.
@@ -146,7 +176,29 @@ static bool options_read(const HM_OPTIONS *options, HM_OPTIONS *known) {
         if (bytes[i] != 0) return false;
     }
     memcpy(known, options, size < sizeof *known ? size : sizeof *known);
+    const HM_LIMITS *limits[] = {known->pLimits, known->pHeapLimits, known->pProcessLimits};
+    for (int i = 0; i < 3; i++) {
+        if (limits[i] != NULL && limits_check(limits[i]) != ST_OK) return false;
+    }
     return (known->dwFlags & ~(HM_TRACK_BLOCKS | HM_COUNT_CALLS | HM_PUBLISH)) == 0;
+}
+
+/* What the options and the environment say about the process. */
+static enum status options_apply(const HM_OPTIONS *known) {
+    inject_read_environment();
+    if (known->pFaults != NULL && inject_set(known->pFaults) != ST_OK) return ST_BAD_ARGUMENT;
+    /* The tightest bound holds: the order of these two does not matter. */
+    uint64_t environment = os_environment_bytes("HOSTMEM_MAX_ADDRESS_SPACE");
+    if (environment != 0) region_limit_set(environment);
+    if (known->cbMaxAddressSpace != 0) region_limit_set(known->cbMaxAddressSpace);
+    cache_bound_set(known->cbThreadCache, known->cbAllCaches);
+    held_bound_set(os_environment_bytes("HOSTMEM_HELD"));
+    held_bound_set(known->cbHeld);
+    pressure_spacing_set(os_environment_bytes("HOSTMEM_LOW_SPACING"));
+    pressure_spacing_set(known->msLowSpacing);
+    if (known->pProcessLimits != NULL) return limits_set(&budget_process, known->pProcessLimits);
+    limits_reserve_refill(); /* the environment may ask for one */
+    return ST_OK;
 }
 
 HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManager **out) {
@@ -154,17 +206,22 @@ HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManag
     *out = NULL;
     HM_OPTIONS known;
     if (!options_read(options, &known)) return com_answer(ST_BAD_ARGUMENT);
+    os_slots_there(); /* where the level of a request is kept while it is served */
     struct manager *manager = cold_alloc(sizeof *manager);
     if (manager == NULL) return com_answer(ST_NO_MEMORY);
-    /* The tightest bound holds: the order of these two does not matter. */
-    uint64_t environment = os_environment_bytes("HOSTMEM_MAX_ADDRESS_SPACE");
-    if (environment != 0) region_limit_set(environment);
-    if (known.cbMaxAddressSpace != 0) region_limit_set(known.cbMaxAddressSpace);
-    cache_bound_set(known.cbThreadCache, known.cbAllCaches);
-    held_bound_set(os_environment_bytes("HOSTMEM_HELD"));
-    held_bound_set(known.cbHeld);
+    manager->account = budget_open();
+    enum status status = manager->account == NULL ? ST_NO_MEMORY : options_apply(&known);
+    if (status != ST_OK) {
+        if (manager->account != NULL) budget_drop(manager->account);
+        cold_free(manager);
+        return com_answer(status);
+    }
+    manager->notify.account = manager->account;
+    if (known.pLimits != NULL) limits_set(manager->account, known.pLimits);
+    if (known.pHeapLimits != NULL) manager->heap_limits = *known.pHeapLimits;
     manager->face.lpVtbl = (IHostMemoryManagerVtbl *)observed_manager_start(&manager->observed, &known);
     manager->references = 1;
+    pressure_update(); /* limits work without the thread, too, so it does not matter if there is none to be had */
     *out = &manager->face;
     return S_OK;
 }

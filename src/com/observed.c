@@ -152,6 +152,14 @@ static const IHostMallocVtbl malloc_tracked = {
 
 /* ---- Beginning and end -------------------------------------------------------------------------------------------- */
 
+bool observed_is_manager(const IHostMemoryManagerVtbl *methods) {
+    return methods == &manager_methods || methods == &manager_observed;
+}
+
+bool observed_is_malloc(const IHostMallocVtbl *methods) {
+    return methods == &malloc_methods || methods == &malloc_observed || methods == &malloc_tracked;
+}
+
 const IHostMemoryManagerVtbl *observed_manager_start(struct observed *observed, const HM_OPTIONS *options) {
     uint64_t every = options->cSampleEvery != 0 ? options->cSampleEvery : os_environment_bytes("HOSTMEM_SAMPLE_EVERY");
     bool track = (options->dwFlags & HM_TRACK_BLOCKS) || os_environment_bytes("HOSTMEM_LEAKS") != 0;

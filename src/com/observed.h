@@ -26,6 +26,10 @@ extern HM_HIDDEN const IHostMallocVtbl malloc_methods;
 const IHostMemoryManagerVtbl *observed_manager_start(struct observed *observed, const HM_OPTIONS *options);
 const IHostMallocVtbl *observed_malloc_start(struct observed *observed, const struct observed *manager, const struct heap *heap);
 
+/* Are these the methods of a manager, or of a heap, of ours? */
+bool observed_is_manager(const IHostMemoryManagerVtbl *methods);
+bool observed_is_malloc(const IHostMallocVtbl *methods);
+
 /* The last reference is gone; the heap still has its blocks. */
 void observed_manager_end(struct observed *observed);
 void observed_malloc_end(struct observed *observed, const struct heap *heap);

@@ -17,6 +17,7 @@
 #include "core/region.h"
 
 #include "core/bitmap.h"
+#include "core/budget.h"
 #include "core/steps.h"
 #include "os/os.h"
 
@@ -104,7 +105,10 @@ static enum status region_make(const struct ask *ask) {
     uint64_t made = atom_load_acq_u64(&region_count);        /* acq: as in region_slot */
     /* Under a limit heaps leave room for a region that anything can come from, and make do with that if need be. */
     uint64_t more = ask->kind == REGION_HEAP ? 2 : 1;
-    if (made >= REGION_MAX || (limit && (made + more) * SLOT_BYTES > limit)) return ST_NO_ADDRESS_SPACE;
+    if (made >= REGION_MAX || (limit && (made + more) * SLOT_BYTES > limit)) {
+        budget_tell();
+        return ST_NO_ADDRESS_SPACE;
+    }
     uintptr_t base;
     enum status status = os_reserve(0, SLOT_BYTES, SLOT_BYTES, ask->high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, &base);
     if (status != ST_OK) return status;
@@ -113,6 +117,7 @@ static enum status region_make(const struct ask *ask) {
         os_release(base, SLOT_BYTES);
         return ST_NO_MEMORY;
     }
+    if (region_returns(slot, ask->kind)) return ST_OK;
     atom_store_rel_u64(&slot->region, ask->kind); /* rel: pairs with space_region_kind */
     uint64_t n = atom_add_acqrel_u64(&region_count, 1);
     HM_CHECK(n < REGION_MAX);                  /* there are as many slots, and each becomes a region once */
@@ -147,7 +152,9 @@ static void taken_change(struct granule first, size_t count, bool (*change)(uint
         struct granule g = {first.n + (uint32_t)done};
         size_t within = g.n % GRANULES_PER_SLOT;
         size_t part = GRANULES_PER_SLOT - within < count - done ? GRANULES_PER_SLOT - within : count - done;
-        HM_CHECK(change(space_slot(granule_address(g))->taken, within, part));
+        struct slot *slot = space_slot(granule_address(g));
+        /* In the part of a region that was given back all bits are set, and stay so. acq: pairs with region_make */
+        HM_CHECK(atom_load_acq_u64(&slot->region) != REGION_NONE || change(slot->taken, within, part));
         done += part;
     }
 }
@@ -274,6 +281,14 @@ void region_release(const struct run *run) {
     region_reconsider(address);
 }
 
+bool region_crowded(void) {
+    struct region_totals totals;
+    uint64_t limit = atom_load_rlx_u64(&region_limit_bytes); /* rlx: as above */
+    if (!limit) return false;
+    region_totals(&totals);
+    return totals.granules_taken * GRANULE_BYTES >= limit - limit / 16;
+}
+
 void region_totals(struct region_totals *totals) {
     *totals = (struct region_totals){0};
     uintptr_t base;
@@ -283,5 +298,6 @@ void region_totals(struct region_totals *totals) {
         if (!slot) continue;
         totals->count_regions++;
         totals->granules_taken += bitmap_count(slot->taken, GRANULES_PER_SLOT);
+        totals->granules_taken -= (size_t)atom_load_acq_u64(&slot->given); /* acq: pairs with region_give */
     }
 }

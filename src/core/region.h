@@ -2,9 +2,9 @@
  * region.h - granules by the run, from regions that are reserved as needed. Layer: core.
  *
  * A region is a 4 GiB, 4 GiB-aligned reservation and so fills one slot of the address map; its granules are claimed in the
- * slot's `taken` bitmap. Where the system commits lazily, heaps have regions of their own. Regions are never given back. A
- * run that no region can serve (longer than a region, at an address outside them, or when no region can be made) is reserved
- * from the system for itself.
+ * slot's `taken` bitmap. Where the system commits lazily, heaps have regions of their own. Regions are given back only where
+ * address space itself is short (region_give). A run that no region can serve (longer than a region, at an address outside
+ * them, or when no region can be made) is reserved from the system for itself.
  */
 #ifndef HM_REGION_H
 #define HM_REGION_H
@@ -48,6 +48,19 @@ void region_release(const struct run *run);
 
 /* The bound on all regions' address space, 0 for none; the tightest ever set holds. */
 void region_limit_set(uint64_t limit_bytes);
+
+/*
+ * Gives address space back to the system: the free end of a region, at least size_bytes of it and granule by granule, or for 0
+ * as much as lies together anywhere; for an address in a region, all from there on. What the system takes back as a whole only
+ * (Windows) is given as a whole; heaps' regions are not. Returns the bytes; 0: there is nothing of that kind.
+ */
+uint64_t region_give(uintptr_t address, uint64_t size_bytes);
+
+/* For region_make: the slot was a region that has been given back as a whole, and is one again, of that kind. */
+bool region_returns(struct slot *slot, enum region_kind kind);
+
+/* Does so much of that bound lie in runs that there will soon be no room? */
+bool region_crowded(void);
 
 struct region_totals {
     size_t count_regions;

@@ -54,7 +54,10 @@ struct slot *space_slot_make(uintptr_t address) {
 enum region_kind space_region_kind(uintptr_t address) {
     struct slot *slot = space_slot(address);
     /* acq: pairs with the store in region.c; a slot becomes a region once, for ever. */
-    return slot ? (enum region_kind)atom_load_acq_u64(&slot->region) : REGION_NONE;
+    enum region_kind kind = slot ? (enum region_kind)atom_load_acq_u64(&slot->region) : REGION_NONE;
+    /* acq: pairs with region_give. */
+    bool given = kind && granule_of(address).n % GRANULES_PER_SLOT >= GRANULES_PER_SLOT - atom_load_acq_u64(&slot->given);
+    return given ? REGION_NONE : kind;
 }
 
 static uint64_t *span_word(struct granule g) {

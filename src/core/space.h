@@ -51,6 +51,7 @@ struct slot {
     uint32_t head[GRANULES_PER_SLOT];       /* the first granule of the span that covers this one; may be out of date */
     uint8_t state[PAGES_PER_SLOT];          /* page bytes */
     uint8_t step[STEPS_PER_SLOT];           /* of a heap region: what is read-write, see steps.c */
+    uint64_t given;                         /* of a region: granules at its end that are the system's again, and stay taken */
     uint64_t region;                        /* an enum region_kind: has the engine reserved the whole slot, and what for */
     uint64_t cover;                         /* head + 1 of the span that covers the whole slot, 0 for none */
 };
@@ -66,7 +67,7 @@ static inline struct slot *space_slot(uintptr_t address) {
 /* The slot of this address, made if there is none. NULL if there is no memory for tables. */
 struct slot *space_slot_make(uintptr_t address);
 
-/* Whether the address lies in a region of the engine's, and of what kind. */
+/* Whether the address lies in a region of the engine's, in the part of it that has not been given back, and of what kind. */
 enum region_kind space_region_kind(uintptr_t address);
 static inline bool space_in_region(uintptr_t address) { return space_region_kind(address) != REGION_NONE; }
 

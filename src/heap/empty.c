@@ -40,7 +40,7 @@ static size_t empty_retire(struct heap *heap, unsigned class_index, struct granu
     /* The place may name the granule's next slab for a moment: harmless if that is ours, and refused by its owner if not. */
     set_remove(&heap->set[class_index], place);
     size_t bytes = (size_t)run.count_pages * PAGE_BYTES;
-    atom_add_acqrel_u64(&heap->taken_bytes, -(uint64_t)bytes);
+    budget_refund(&heap->budget, run.count_pages, run.count_pages);
     empty_count(heap, class_index, false);
     return bytes;
 }
@@ -56,7 +56,7 @@ void empty_came(struct heap *heap, unsigned class_index, struct granule head) {
         empty_retire(heap, class_index, head);
         return;
     }
-    uint64_t most = atom_load_rlx_u64(&heap->taken_bytes) / EMPTY_SHARE; /* rlx: any recent value */
+    uint64_t most = heap_taken(heap) / EMPTY_SHARE;
     if (most < EMPTY_LEAST) most = EMPTY_LEAST;
     atom_store_rlx_u64(&slab_at(head)->looked, 0); /* rlx: at worst the slab stays for a look longer, or a look less */
     if (empty_count(heap, class_index, true) > (int64_t)most && !keeper_runs()) {

@@ -49,6 +49,12 @@ static unsigned class_of_block(uintptr_t block) {
     return tag != 0 && class_index < CLASS_COUNT ? class_index : CACHE_BINS;
 }
 
+static uint64_t limit_of(struct heap *heap) {
+    struct budget_lines lines;
+    budget_lines_get(&heap->budget, &lines);
+    return lines.hard[BUDGET_COMMIT];
+}
+
 void heap_figures(struct heap *heap, struct heap_figures *figures) {
     uint64_t cached[CACHE_BINS] = {0};
     *figures = (struct heap_figures){
@@ -57,9 +63,9 @@ void heap_figures(struct heap *heap, struct heap_figures *figures) {
         .executable = (heap->state & PG_BASE_MASK) == PG_EXECUTE_READWRITE,
         /* acq: pairs with the CAS in heap_default_make, though nothing but the number is used. */
         .of_process = atom_load_acq_u64(&heap_of_process) == (uint64_t)(uintptr_t)heap,
-        .limit_bytes = heap->limit_bytes,
+        .limit_bytes = limit_of(heap),
         .taken_bytes = heap_taken(heap),
-        .peak_bytes = atom_load_rlx_u64(&heap->peak_bytes), /* rlx: a figure for people */
+        .peak_bytes = budget_peak(&heap->budget, BUDGET_COMMIT),
     };
     census_by_owner(heap->front.set, figures->id, CLASS_COUNT, class_of_block, cached);
     for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) {

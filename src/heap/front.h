@@ -94,15 +94,19 @@ FRONT_INLINE struct magazine *front_bins(struct cache *cache, const struct heap_
     return cache_bins(cache) + (size_t)front->set * CACHE_BINS;
 }
 
+/* A block from the thread's magazine at that place (class_place); NULL: front_fetch may have one. */
+FRONT_INLINE void *front_take(struct heap *heap, size_t place) {
+    struct cache *cache = cache_mine();
+    if (__builtin_expect(!cache_try(cache), 0)) return NULL;
+    void *block = front_pop((struct magazine *)(void *)((char *)front_bins(cache, heap_front(heap)) + place));
+    cache_leave(cache);
+    return block;
+}
+
 FRONT_INLINE enum status front_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
     if (__builtin_expect(zero || size_bytes > CLASS_LARGEST, 0)) return front_alloc_other(heap, size_bytes, zero, block);
     size_t place = class_place(size_bytes);
-    struct cache *cache = cache_mine();
-    void *got = NULL;
-    if (__builtin_expect(cache_try(cache), 1)) {
-        got = front_pop((struct magazine *)(void *)((char *)front_bins(cache, heap_front(heap)) + place));
-        cache_leave(cache);
-    }
+    void *got = front_take(heap, place);
     if (__builtin_expect(got == NULL, 0)) got = front_fetch(heap, (unsigned)(place / sizeof(struct class_row)));
     *block = got;
     return got ? ST_OK : ST_NO_MEMORY;

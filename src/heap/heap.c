@@ -140,22 +140,10 @@ static size_t take_any(struct heap *heap, unsigned class_index, struct heap_aske
     return got;
 }
 
-/* Counts bytes that are about to be taken; false if that is past the heap's bound. */
-static bool bytes_charge(struct heap *heap, uint64_t bytes) {
-    uint64_t taken = atom_load_rlx_u64(&heap->taken_bytes); /* rlx: the CAS compares it again */
-    do {
-        if (heap->limit_bytes != 0 && (bytes > heap->limit_bytes || taken > heap->limit_bytes - bytes)) return false;
-    } while (!atom_cas_acqrel_u64(&heap->taken_bytes, &taken, taken + bytes));
-    uint64_t peak = atom_load_rlx_u64(&heap->peak_bytes); /* rlx: the CAS compares it again */
-    while (taken + bytes > peak && !atom_cas_acqrel_u64(&heap->peak_bytes, &peak, taken + bytes)) continue;
-    return true;
-}
-
 /* A new slab, at a multiple of align; *block is its first object, whose bytes are zero. */
 static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t home, uint64_t count_pages, size_t align,
                             void **block) {
-    uint64_t bytes = count_pages * PAGE_BYTES;
-    if (!bytes_charge(heap, bytes)) return ST_NO_MEMORY;
+    if (!budget_charge(&heap->budget, count_pages, count_pages)) return ST_NO_MEMORY;
     struct set *set = &heap->set[class_index];
     size_t place;
     enum status status = set_reserve(set, &place);
@@ -172,7 +160,7 @@ static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t ho
         }
         set_cancel(set, place);
     }
-    atom_add_acqrel_u64(&heap->taken_bytes, -bytes);
+    budget_refund(&heap->budget, count_pages, count_pages);
     return status;
 }
 
@@ -341,11 +329,11 @@ enum status heap_resize(struct heap *heap, void *address, size_t size_bytes) {
     uint64_t held = slab_run(block.slab, block.head).count_pages;
     if (size_bytes > BLOCK_LARGEST) return ST_NO_MEMORY;
     uint64_t wanted = ((size_bytes == 0 ? 1 : size_bytes) + PAGE_BYTES - 1) / PAGE_BYTES;
-    if (wanted > held && !bytes_charge(heap, (wanted - held) * PAGE_BYTES)) return ST_NO_MEMORY;
+    if (wanted > held && !budget_charge(&heap->budget, wanted - held, wanted - held)) return ST_NO_MEMORY;
     bool done = slab_resize(block.slab, block.head, wanted);
     if (done == (wanted < held)) {
         uint64_t back = wanted < held ? held - wanted : wanted - held;
-        atom_add_acqrel_u64(&heap->taken_bytes, -(back * PAGE_BYTES));
+        budget_refund(&heap->budget, back, back);
     }
     return done || wanted <= held ? ST_OK : ST_NO_ADDRESS_SPACE;
 }
@@ -370,4 +358,6 @@ uint64_t heap_used(const struct heap *heap) {
     return bytes;
 }
 
-uint64_t heap_taken(const struct heap *heap) { return atom_load_rlx_u64(&heap->taken_bytes); /* rlx: a figure for people */ }
+uint64_t heap_taken(const struct heap *heap) { return budget_held(&heap->budget, BUDGET_COMMIT); }
+
+struct budget *heap_budget(struct heap *heap) { return &heap->budget; }

@@ -21,6 +21,7 @@ struct heap_front {
     uint32_t set;    /* of a thread's cache */
 };
 
+struct budget;
 struct heap;
 
 static inline const struct heap_front *heap_front(const struct heap *heap) {
@@ -31,7 +32,9 @@ static inline const struct heap_front *heap_front(const struct heap *heap) {
 struct heap *heap_enter(uint32_t number, uint64_t id);
 void heap_leave(struct heap *heap);
 
-/* limit_bytes: the most that it takes from the system, 0 for no bound. ST_NO_MEMORY. */
+/*
+ * limit_bytes: the most that it takes from the system, 0 for no bound. Its budget lies below that of whoever asks. ST_NO_MEMORY.
+ */
 enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **heap);
 
 /* Frees every block of the heap with it. ST_BAD_HANDLE for what is not a live heap. */
@@ -90,6 +93,9 @@ size_t heap_trim(void);
 bool heap_tidy(void);
 /* Calls visit for every live heap, which is not cleared meanwhile. */
 void heap_each(void (*visit)(struct heap *heap, void *context), void *context);
+
+/* Its budget, for as long as it lives. */
+struct budget *heap_budget(struct heap *heap);
 
 /* What the heap has taken from the system and not given back, in bytes. */
 uint64_t heap_taken(const struct heap *heap);

@@ -6,6 +6,7 @@
 #define HM_HEAP_INSIDE_H
 
 #include "base/atom.h"
+#include "core/budget.h"
 #include "heap/classes.h"
 #include "heap/heap.h"
 #include "heap/set.h"
@@ -18,12 +19,10 @@
 struct heap {
     struct heap_front front; /* first: see heap_front */
     uint64_t users;          /* 1 for the handle, 1 for each trim or flush that is at work here */
-    uint64_t taken_bytes;
-    uint64_t peak_bytes; /* the highest that it was */
     uint64_t untidy;      /* 1: there is something for heap_tidy_one */
     uint64_t empty_bytes; /* of what is taken: slabs that hold nothing; see empty.c */
-    uint64_t limit_bytes;
-    uint64_t state; /* page byte of its slabs */
+    uint64_t state;       /* page byte of its slabs */
+    struct budget budget; /* what it has taken from the system and not given back */
     struct set set[SET_COUNT];
 };
 

@@ -47,8 +47,11 @@ static enum status heap_make(bool executable, uint64_t limit_bytes, bool of_proc
     made->front.set = set_for(of_process, index);
     uint64_t id = (atom_add_acqrel_u64(&heaps_made, 1) + 1) << FRONT_NUMBER_BITS | (index + 1);
     atom_store_rel_u64(&made->front.id, id); /* rel: pairs with heap_enter */
-    made->limit_bytes = limit_bytes;
-    atom_store_rlx_u64(&made->peak_bytes, 0); /* rlx: published with the users */
+    made->budget.parent = budget_numbered(budget_asked_number());
+    budget_hold(made->budget.parent);
+    atom_store_rlx_u64(&made->budget.peak[BUDGET_RESERVE], 0); /* rlx: published below */
+    atom_store_rlx_u64(&made->budget.peak[BUDGET_COMMIT], 0);
+    budget_lines_set(&made->budget, &(struct budget_lines){.hard = {limit_bytes, limit_bytes}});
     made->state = executable ? PG_EXECUTE_READWRITE : PG_READWRITE;
     atom_store_rel_u64(&made->users, 1); /* rel: pairs with heap_enter */
     HM_CHECK(bitmap_claim(heap_live, index, 1));
@@ -77,11 +80,15 @@ static void heap_clear(struct heap *heap) {
             struct slab *slab = slab_at(head);
             if (!slab_close_by_force(slab, owner_of(heap, class_index), objects_of(class_index))) continue;
             struct run run = slab_run(slab, head);
-            slab_discard(&run); /* if the system refuses, the run is lost, but nothing of it is reused */
+            /* If the system refuses, the run is lost and stays charged, but nothing of it is reused. */
+            if (slab_discard(&run)) budget_refund(&heap->budget, run.count_pages, run.count_pages);
         }
         set_destroy(set);
     }
-    atom_store_rlx_u64(&heap->taken_bytes, 0); /* rlx: published by the release below */
+    budget_drop(heap->budget.parent);
+    /* rlx, all: published by the release below. */
+    atom_store_rlx_u64(&heap->budget.reserved, 0);
+    atom_store_rlx_u64(&heap->budget.committed, 0);
     atom_store_rlx_u64(&heap->empty_bytes, 0);
     HM_CHECK(bitmap_release(heap_claimed, (size_t)heap->front.number - 1, 1));
 }

@@ -11,6 +11,7 @@
 
 #include "base/atom.h"
 #include "os/os.h"
+#include "os/os_alarm.h"
 
 static uint64_t fault_function; /* const char *, 0 for any */
 static uint64_t fault_nth;      /* 0: none */
@@ -56,6 +57,7 @@ static bool fails(const char *function) {
 
 FAILING(reserve, (uintptr_t wanted, size_t size, size_t align, unsigned needs, uint8_t state, uintptr_t *start),
         (wanted, size, align, needs, state, start), ST_NO_ADDRESS_SPACE)
+FAILING(release_part, (uintptr_t start, size_t size), (start, size), ST_NO_MEMORY)
 FAILING(commit, (uintptr_t address, size_t size, uint8_t state), (address, size, state), ST_COMMIT_LIMIT)
 FAILING(decommit, (uintptr_t address, size_t size), (address, size), ST_NO_MEMORY)
 FAILING(hold, (uintptr_t address, size_t size, bool often), (address, size, often), ST_COMMIT_LIMIT)
@@ -65,6 +67,7 @@ FAILING(reset, (uintptr_t address, size_t size, uint8_t *given_up), (address, si
 FAILING(reset_undo, (uintptr_t address, size_t size), (address, size), ST_BAD_ADDRESS)
 FAILING(tables_reserve, (size_t size, void **start), (size, start), ST_NO_MEMORY)
 FAILING(tables_commit, (void *start, size_t size), (start, size), ST_NO_MEMORY)
+FAILING(alarm_start, (void (*watch)(void)), (watch), ST_NO_MEMORY)
 FAILING(memory_load, (struct os_memory * memory), (memory), ST_NOT_SUPPORTED)
 
 PASSING(enum status, release, (uintptr_t start, size_t size), (start, size))

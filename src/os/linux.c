@@ -127,6 +127,13 @@ enum status OS_FUNCTION(release)(uintptr_t start, size_t size) {
     return failed ? ST_NO_MEMORY : ST_OK;
 }
 
+enum status OS_FUNCTION(release_part)(uintptr_t start, size_t size) {
+    int kept = errno;
+    int failed = munmap((void *)start, size); /* it may split a mapping, of which there are only so many */
+    errno = kept;
+    return failed ? ST_NO_MEMORY : ST_OK;
+}
+
 static enum status protect_range(uintptr_t address, size_t size, int protection) {
     int kept = errno;
     enum status status = ST_OK;
@@ -407,28 +414,6 @@ void OS_FUNCTION(yield)(unsigned attempt) {
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     }
     errno = kept;
-}
-
-uint64_t os_slot_unset[8] = {1};
-__thread void *os_slot_value[OS_SLOT_COUNT] __attribute__((tls_model("initial-exec"))) = {os_slot_unset};
-
-bool os_slots_there(void) { return true; }
-
-/* The key is made by whoever comes first: 0 not yet, 1 being made, 2 there, 3 not to be had. */
-static pthread_key_t exit_key;
-static uint32_t exit_key_state;
-
-bool os_at_thread_exit(void (*on_exit)(void *value), void *value) {
-    uint32_t seen = 0;
-    int kept = errno;
-    if (atom_cas_acqrel_u32(&exit_key_state, &seen, 1)) {
-        seen = pthread_key_create(&exit_key, on_exit) == 0 ? 2 : 3;
-        atom_store_rel_u32(&exit_key_state, seen); /* rel: publishes the key */
-    }
-    /* A thread that meets the making (1) does without this time; nobody waits. acq is in the failed CAS. */
-    bool armed = seen == 2 && pthread_setspecific(exit_key, value) == 0;
-    errno = kept;
-    return armed;
 }
 
 static __thread uint32_t last_error __attribute__((tls_model("initial-exec")));

@@ -8,47 +8,12 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "os/linux_files.h"
 #include "os/os.h"
-
-#ifdef HM_FAULT
-extern const char *os_linux_root;
-#else
-static const char *const os_linux_root = "";
-#endif
-
-/* The start of a file as a string; empty where it cannot be read. False then. */
-static bool file_text(const char *path, char *text, size_t room) {
-    char full[768];
-    text[0] = 0;
-    if ((size_t)snprintf(full, sizeof full, "%s%s", os_linux_root, path) >= sizeof full) return false;
-    int fd = open(full, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    size_t held = 0;
-    while (held < room - 1) {
-        ssize_t got = read(fd, text + held, room - 1 - held);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) break;
-        held += (size_t)got;
-    }
-    text[held] = 0;
-    close(fd);
-    return held > 0;
-}
-
-/* The number after `key` at the start of a line, or `missing`. */
-static uint64_t number_after(const char *text, const char *key, uint64_t missing) {
-    size_t length = strlen(key);
-    for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
-        if (strncmp(line, key, length) == 0) return strtoull(line + length, NULL, 10);
-    }
-    return missing;
-}
 
 struct group_files {
     const char *root, *limit, *usage, *inactive_key;
@@ -60,7 +25,7 @@ static const struct group_files group_v1 = {"/sys/fs/cgroup/memory", "memory.lim
 static bool group_text(const struct group_files *files, const char *group, const char *name, char *text, size_t room) {
     char path[640];
     int length = snprintf(path, sizeof path, "%s%s/%s", files->root, group, name);
-    return length > 0 && (size_t)length < sizeof path && file_text(path, text, room);
+    return length > 0 && (size_t)length < sizeof path && linux_file_text(path, text, room);
 }
 
 /* Tightens *memory by one group's limit, if it has one. */
@@ -72,7 +37,7 @@ static void group_apply(const struct group_files *files, const char *group, stru
     if (end == text || limit >= memory->total_bytes) return; /* "max", or no tighter than what holds already */
     uint64_t usage = group_text(files, group, files->usage, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
     uint64_t inactive =
-        group_text(files, group, "memory.stat", text, sizeof text) ? number_after(text, files->inactive_key, 0) : 0;
+        group_text(files, group, "memory.stat", text, sizeof text) ? linux_number_after(text, files->inactive_key, 0) : 0;
     uint64_t used = usage > inactive ? usage - inactive : 0;
     uint64_t available = limit > used ? limit - used : 0;
     memory->total_bytes = limit;
@@ -92,13 +57,13 @@ static void group_apply_all(const struct group_files *files, char *group, struct
 enum status OS_FUNCTION(memory_load)(struct os_memory *memory) {
     char text[4096];
     int kept = errno;
-    if (!file_text("/proc/meminfo", text, sizeof text)) {
+    if (!linux_file_text("/proc/meminfo", text, sizeof text)) {
         errno = kept;
         return ST_NOT_SUPPORTED;
     }
-    memory->total_bytes = number_after(text, "MemTotal:", 0) << 10;
-    memory->available_bytes = number_after(text, "MemAvailable:", 0) << 10;
-    if (file_text("/proc/self/cgroup", text, sizeof text)) {
+    memory->total_bytes = linux_number_after(text, "MemTotal:", 0) << 10;
+    memory->available_bytes = linux_number_after(text, "MemAvailable:", 0) << 10;
+    if (linux_file_text("/proc/self/cgroup", text, sizeof text)) {
         for (char *line = text, *next; line && *line; line = next) {
             next = strchr(line, '\n');
             if (next) *next++ = 0;

@@ -1,5 +1,6 @@
 /*
- * linux_thread.c - the engine's one thread, what it waits on, and the barrier that it can put into all other threads. Layer: os.
+ * linux_thread.c - the engine's one thread, what it waits on, and the barrier that it can put into all other threads; what each
+ * thread has of its own (os_slot.h), and its end. Layer: os.
  *
  * The thread may be wanted in the middle of anything: under a lock of the C library's, which allocates and frees while it makes
  * and ends threads, or in a signal handler. So it is not one of the C library's threads: the kernel makes it, with a stack and
@@ -112,6 +113,30 @@ void os_nap_end(void) {
     atom_add_acqrel_u32(&nap_word, 1);
     syscall(SYS_futex, &nap_word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     errno = kept;
+}
+
+/* ---- Threads' own pointers, and their ends --------------------------------------------------------------------------- */
+
+uint64_t os_slot_unset[8] = {1};
+__thread void *os_slot_value[OS_SLOT_COUNT] __attribute__((tls_model("initial-exec"))) = {os_slot_unset};
+
+bool os_slots_there(void) { return true; }
+
+/* The key is made by whoever comes first: 0 not yet, 1 being made, 2 there, 3 not to be had. */
+static pthread_key_t exit_key;
+static uint32_t exit_key_state;
+
+bool os_at_thread_exit(void (*on_exit)(void *value), void *value) {
+    uint32_t seen = 0;
+    int kept = errno;
+    if (atom_cas_acqrel_u32(&exit_key_state, &seen, 1)) {
+        seen = pthread_key_create(&exit_key, on_exit) == 0 ? 2 : 3;
+        atom_store_rel_u32(&exit_key_state, seen); /* rel: publishes the key */
+    }
+    /* A thread that meets the making (1) does without this time; nobody waits. acq is in the failed CAS. */
+    bool armed = seen == 2 && pthread_setspecific(exit_key, value) == 0;
+    errno = kept;
+    return armed;
 }
 
 /* ---- Fork --------------------------------------------------------------------------------------------------------- */

@@ -39,6 +39,9 @@ enum status os_reserve(uintptr_t wanted, size_t size, size_t align, unsigned nee
 /* Gives a whole reservation back. size as it was reserved. */
 enum status os_release(uintptr_t start, size_t size);
 
+/* Gives back a part of one, nothing of it committed. ST_NOT_SUPPORTED where a reservation goes as a whole; ST_NO_MEMORY. */
+enum status os_release_part(uintptr_t start, size_t size);
+
 /*
  * Commits pages with `state`. Pages not committed before read as zero; committed ones keep their content and get `state`.
  * ST_COMMIT_LIMIT or ST_NO_MEMORY; then pages of the range may have got `state` already, and the caller puts them back.

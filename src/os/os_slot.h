@@ -13,7 +13,7 @@
 #include "base/atom.h"
 #include "base/base.h"
 
-enum { OS_SLOT_CACHE, OS_SLOT_COUNT };
+enum { OS_SLOT_CACHE, OS_SLOT_ASKER, OS_SLOT_COUNT };
 
 extern HM_HIDDEN uint64_t os_slot_unset[8]; /* the first word is 1, the others are 0; never written */
 

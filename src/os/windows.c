@@ -113,6 +113,11 @@ enum status OS_FUNCTION(release)(uintptr_t start, size_t size) {
     return give_back(start, 0, MEM_RELEASE);
 }
 
+enum status OS_FUNCTION(release_part)(uintptr_t start, size_t size) {
+    (void)start, (void)size;
+    return ST_NOT_SUPPORTED;
+}
+
 enum status OS_FUNCTION(commit)(uintptr_t address, size_t size, uint8_t state) {
     uintptr_t got;
     tally_add(TALLY_COMMIT, 1);

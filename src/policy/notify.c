@@ -1,12 +1,18 @@
 /*
  * notify.c - registered callbacks and reported views.
  *
- * Both are lists that only grow while their manager lives, and are taken apart by its last user; so a reader needs no
- * protection. Callbacks: one cell each. Views: chunks of 64 with a bitmap of the cells in use, which are used again.
+ * Callbacks of all managers are one list, changed under a lock. One thread calls them, without the lock:
+ *   listed -> busy -> listed -> gone     the cell is unlinked and its reference released by whoever removed it
+ *             busy -> removed -> gone    removed by the callback itself: by the caller, when the callback has returned
+ * Whoever removes a callback that another thread is calling, or clears its manager, waits until it has returned. So no callback
+ * is called after its removal, and each is held by a reference while it is called.
+ *
+ * Views are a list of chunks of 64, with a bitmap of the cells in use, that only grows while its manager lives and is taken
+ * apart by its last user; so a reader needs no protection.
  *
  * A view's cell: start 0 (nobody's, or its owner is about to write it) -> start -> 1 (being changed) -> start or 0.
  *
- * Invariants
+ * Invariants, of views
  *   1. A cell's size is touched only by the thread that claimed the cell's bit or moved its start to 1.
  *   2. The totals change with each of these moves by what the move changes, so they come to 0 when everything is gone.
  *
@@ -17,12 +23,23 @@
 #include "base/atom.h"
 #include "base/cold.h"
 #include "core/bitmap.h"
+#include "core/region.h"
+#include "heap/heap.h"
+#include "policy/turn.h"
+#include "vm/held.h"
+#include "vm/spans.h"
 
 #define VIEW_BUSY 1u /* no mapping starts at 1 */
 
 struct callback_cell {
+    struct callback_cell *next;
+    const struct notify *owner;
     ICLRMemoryNotificationCallback *callback;
-    uint64_t next;
+    EMemoryAvailable told;
+    uint64_t told_ms;
+    uint64_t round; /* the last one that has been to it */
+    bool busy;      /* it is being called */
+    bool removed;   /* while it is */
 };
 
 struct view {
@@ -36,42 +53,143 @@ struct view_chunk {
     struct view view[64];
 };
 
+static uint32_t callback_turn; /* guards the list and all cells in it */
+static struct callback_cell *callbacks;
+static uint32_t calling_thread; /* whose call the busy cell is, 0: nobody's */
+static uint64_t callback_round;
+
 static uint64_t total_views;
 static uint64_t total_view_bytes;
 static uint64_t total_callbacks;
 static uint64_t total_pleas;
 
-/* acq: pairs with the CAS that pushed the cell; its fields are written. */
-static struct callback_cell *cell_at(const uint64_t *link) { return (struct callback_cell *)(uintptr_t)atom_load_acq_u64(link); }
+/* acq: pairs with the CAS that pushed the chunk; its fields are written. */
 static struct view_chunk *chunk_at(const uint64_t *link) { return (struct view_chunk *)(uintptr_t)atom_load_acq_u64(link); }
 
-static bool callback_listed(uint64_t first, const ICLRMemoryNotificationCallback *callback) {
-    for (struct callback_cell *cell = (struct callback_cell *)(uintptr_t)first; cell != NULL; cell = cell_at(&cell->next)) {
-        if (cell->callback == callback) return true;
+/* ---- Callbacks ------------------------------------------------------------------------------------------------ */
+
+/* With the turn. callback NULL: any of the owner's, and in any thread but the calling one also one that has removed itself. */
+static struct callback_cell **cell_find(const struct notify *owner, const ICLRMemoryNotificationCallback *callback) {
+    struct callback_cell **link = &callbacks;
+    bool gone_too = callback == NULL && calling_thread != os_thread_id();
+    for (; *link != NULL; link = &(*link)->next) {
+        const struct callback_cell *cell = *link;
+        if (cell->owner != owner || (cell->removed && !gone_too)) continue;
+        if (callback == NULL || cell->callback == callback) break;
     }
-    return false;
+    return link;
 }
 
 enum status notify_register(struct notify *notify, ICLRMemoryNotificationCallback *callback) {
-    uint64_t first = atom_load_acq_u64(&notify->callbacks); /* acq: as in cell_at */
-    if (callback_listed(first, callback)) return ST_OK;
-    struct callback_cell *cell = cold_alloc(sizeof *cell);
-    if (cell == NULL) return ST_NO_MEMORY;
-    cell->callback = callback;
+    struct callback_cell *made = cold_alloc(sizeof *made);
+    if (made == NULL) return ST_NO_MEMORY;
     callback->lpVtbl->AddRef(callback);
-    for (;;) {
-        cell->next = first;
-        /* rel: publishes the cell. A failure has seen a newer list: the callback may be in it by now. */
-        if (atom_cas_acqrel_u64(&notify->callbacks, &first, (uint64_t)(uintptr_t)cell)) {
-            atom_add_acqrel_u64(&total_callbacks, 1);
-            return ST_OK;
-        }
-        if (!callback_listed(first, callback)) continue;
-        callback->lpVtbl->Release(callback);
-        cold_free(cell);
+    *made = (struct callback_cell){.owner = notify, .callback = callback, .told = eMemoryAvailableNeutral};
+    turn_take(&callback_turn);
+    bool there = *cell_find(notify, callback) != NULL;
+    if (!there) {
+        made->round = callback_round; /* one that a callback registers is told in the next round, or there might be no end */
+        made->next = callbacks;
+        callbacks = made;
+    }
+    turn_give(&callback_turn);
+    if (!there) {
+        atom_add_acqrel_u64(&total_callbacks, 1);
         return ST_OK;
     }
+    callback->lpVtbl->Release(callback);
+    cold_free(made);
+    return ST_OK;
 }
+
+static void cell_end(struct callback_cell *cell) {
+    cell->callback->lpVtbl->Release(cell->callback);
+    cold_free(cell);
+}
+
+/* callback NULL: any of the owner's. False: there is none. */
+static bool callback_remove(const struct notify *owner, const ICLRMemoryNotificationCallback *callback) {
+    turn_take(&callback_turn);
+    for (unsigned attempt = 0;;) {
+        struct callback_cell **link = cell_find(owner, callback), *cell = *link;
+        if (cell == NULL) {
+            turn_give(&callback_turn);
+            return false;
+        }
+        bool own_call = cell->busy && calling_thread == os_thread_id();
+        if (cell->busy && !own_call) {
+            turn_give(&callback_turn);
+            os_yield(attempt++);
+            turn_take(&callback_turn);
+            continue;
+        }
+        if (!cell->removed) atom_add_acqrel_u64(&total_callbacks, UINT64_MAX); /* else: in the child of a fork */
+        if (own_call) cell->removed = true;
+        else *link = cell->next;
+        turn_give(&callback_turn);
+        if (!own_call) cell_end(cell);
+        return true;
+    }
+}
+
+enum status notify_unregister(struct notify *notify, ICLRMemoryNotificationCallback *callback) {
+    return callback_remove(notify, callback) ? ST_OK : ST_BAD_ARGUMENT;
+}
+
+bool notify_any(void) { return atom_load_acq_u64(&total_callbacks) != 0; /* acq: pairs with the adds */ }
+
+/* What to tell the cell's callback now; 0 for nothing. With the turn. */
+static EMemoryAvailable cell_due(struct callback_cell *cell, EMemoryAvailable level, uint64_t now_ms, uint64_t spacing_ms) {
+    bool again = level == eMemoryAvailableLow && now_ms - cell->told_ms >= spacing_ms;
+    if (level == cell->told && !again) return (EMemoryAvailable)0;
+    cell->told = level;
+    cell->told_ms = now_ms;
+    return level;
+}
+
+/* With the turn, which is given up during the call. */
+static void cell_call(struct callback_cell *cell, EMemoryAvailable level) {
+    cell->busy = true;
+    calling_thread = os_thread_id();
+    turn_give(&callback_turn);
+    cell->callback->lpVtbl->OnMemoryNotification(cell->callback, level);
+    turn_take(&callback_turn);
+    cell->busy = false;
+    calling_thread = 0;
+    if (!cell->removed) return;
+    struct callback_cell **link = &callbacks;
+    while (*link != cell) link = &(*link)->next;
+    *link = cell->next;
+    turn_give(&callback_turn);
+    cell_end(cell);
+    turn_take(&callback_turn);
+}
+
+void notify_tell(EMemoryAvailable (*level_of)(const struct notify *owner), uint64_t now_ms, uint64_t spacing_ms) {
+    turn_take(&callback_turn);
+    callback_round++;
+    for (struct callback_cell *cell = callbacks; cell != NULL;) {
+        if (cell->round == callback_round || cell->removed) {
+            cell = cell->next;
+            continue;
+        }
+        cell->round = callback_round;
+        EMemoryAvailable level = cell_due(cell, level_of(cell->owner), now_ms, spacing_ms);
+        if (level == 0) continue;
+        cell_call(cell, level);
+        cell = callbacks; /* the list may be another one now */
+    }
+    turn_give(&callback_turn);
+}
+
+void notify_forked(void) {
+    callback_turn = 0;
+    /* The call that was under way goes on in the parent alone. */
+    for (struct callback_cell *cell = callbacks; cell != NULL; cell = cell->next) cell->busy = false;
+    calling_thread = 0;
+}
+
+/* ---- Views ---------------------------------------------------------------------------------------------------- */
 
 /* Takes the next cell from (*chunk, *index) on that holds this start, moved to VIEW_BUSY. NULL if there is none. */
 static struct view *view_seize(struct view_chunk **chunk, unsigned *index, uintptr_t start) {
@@ -131,19 +249,16 @@ void notify_view_released(struct notify *notify, uintptr_t start) {
     }
 }
 
-void notify_plea(struct notify *notify, uintptr_t start, size_t size_bytes) {
-    /* Which range it was for says nothing about what could be given up for it. */
-    (void)notify, (void)start, (void)size_bytes;
+enum status notify_plea(uintptr_t start, size_t size_bytes) {
     atom_add_acqrel_u64(&total_pleas, 1);
+    spans_flush();
+    held_give_back(0);
+    heap_trim();
+    return region_give(start, size_bytes) != 0 ? ST_OK : ST_NO_ADDRESS_SPACE;
 }
 
 void notify_clear(struct notify *notify) {
-    for (struct callback_cell *cell = cell_at(&notify->callbacks), *next; cell != NULL; cell = next) {
-        next = cell_at(&cell->next);
-        cell->callback->lpVtbl->Release(cell->callback);
-        atom_add_acqrel_u64(&total_callbacks, UINT64_MAX);
-        cold_free(cell);
-    }
+    while (callback_remove(notify, NULL)) continue;
     for (struct view_chunk *chunk = chunk_at(&notify->views), *next; chunk != NULL; chunk = next) {
         next = chunk_at(&chunk->next);
         for (size_t i = 0; (i = bitmap_next_taken(&chunk->used, 64, i)) < 64; i++) {
@@ -152,7 +267,7 @@ void notify_clear(struct notify *notify) {
         }
         cold_free(chunk);
     }
-    *notify = (struct notify){0};
+    notify->views = 0;
 }
 
 void notify_totals(struct notify_totals *totals) {

@@ -9,6 +9,7 @@
  * A new allocation is nobody else's until its span is published, which is the last step; each step before has its way back.
  * The other three jobs hold their pages (range_lock) while they act.
  */
+#include "core/budget.h"
 #include "core/region.h"
 #include "os/os.h"
 #include "vm/ahead.h"
@@ -79,6 +80,7 @@ static enum status alloc_make(uintptr_t base, uint64_t count_pages, DWORD type, 
         return status;
     }
     struct span span = {.count_pages = count_pages, .state = state, .kind = SPAN_VM, .flags = run.flags};
+    span.owner = budget_asked_number();
     if (type & MEM_WRITE_WATCH) span.flags |= SPAN_WATCH;
     if (type & MEM_LARGE_PAGES) span.flags |= SPAN_LARGE_PAGES;
     if (type & MEM_PHYSICAL) span.flags |= SPAN_PHYSICAL;
@@ -87,11 +89,26 @@ static enum status alloc_make(uintptr_t base, uint64_t count_pages, DWORD type, 
     return ST_OK;
 }
 
+/* The same, charged to whoever asks. */
+static enum status alloc_charged(uintptr_t base, uint64_t count_pages, DWORD type, uint8_t state, uintptr_t *result) {
+    struct budget *budget = budget_numbered(budget_asked_number());
+    uint64_t committed = type & MEM_COMMIT ? count_pages : 0;
+    if (!budget_charge(budget, count_pages, committed)) return ST_NO_QUOTA;
+    enum status status = alloc_make(base, count_pages, type, state, result);
+    if (status != ST_OK) budget_refund(budget, count_pages, committed);
+    return status;
+}
+
 /* One of that size that was released lately. */
 static bool alloc_kept(uint64_t count_pages, bool commit, uint8_t state, uintptr_t *result) {
     struct granule first;
-    if (!keep_take(count_pages, commit, &first)) return false;
-    space_publish(first, (struct span){.count_pages = count_pages, .state = state, .kind = SPAN_VM});
+    uint32_t account = budget_asked_number();
+    if (!budget_charge(budget_numbered(account), count_pages, commit ? count_pages : 0)) return false;
+    if (!keep_take(count_pages, commit, &first)) {
+        budget_refund(budget_numbered(account), count_pages, commit ? count_pages : 0);
+        return false;
+    }
+    space_publish(first, (struct span){.count_pages = count_pages, .state = state, .kind = SPAN_VM, .owner = account});
     *result = granule_address(first);
     return true;
 }
@@ -103,9 +120,9 @@ static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t
     bool plain = !base && !(type & ~(DWORD)(MEM_COMMIT | MEM_RESERVE)) && type & MEM_COMMIT && state == PG_READWRITE;
     if (plain && spans_take(count_pages, result)) return ST_OK;
     if (!base && (plain || type == MEM_RESERVE) && alloc_kept(count_pages, plain, state, result)) return ST_OK;
-    enum status status = alloc_make(base, count_pages, type, state, result);
+    enum status status = alloc_charged(base, count_pages, type, state, result);
     /* What this thread keeps at hand, or the process holds, may lie where the caller wants to be, or be what is missing. */
-    if (status != ST_OK && spans_flush() + held_give_back(0) != 0) status = alloc_make(base, count_pages, type, state, result);
+    if (status != ST_OK && spans_flush() + held_give_back(0) != 0) status = alloc_charged(base, count_pages, type, state, result);
     return status;
 }
 
@@ -126,10 +143,14 @@ static enum status commit_try(const struct range *r, uint8_t state) {
 /* With the range locked. */
 static enum status commit_locked(const struct range *r, uint8_t state) {
     if (range_is(r, state)) return ST_OK;
+    struct budget *budget = budget_numbered(r->owner.span.owner);
+    uint64_t more = r->count - pages_count_committed(r->first, r->count);
+    if (more && !budget_charge(budget, 0, more)) return ST_NO_QUOTA;
     if (prot_writable(state)) ahead_of_commit(r);
     enum status status = commit_try(r, state);
     /* What is missing may be what others hold. */
     if (status != ST_OK && held_give_back(0) != 0) status = commit_try(r, state);
+    if (status != ST_OK) budget_refund(budget, 0, more);
     return status;
 }
 

@@ -6,6 +6,7 @@
  * refuse, and then nothing has changed), page bytes to 0, span retracted, pages let go, granules back to the region. What may be
  * wanted again soon is held (held.h), or kept whole (keep.h).
  */
+#include "core/budget.h"
 #include "core/region.h"
 #include "os/os.h"
 #include "vm/keep.h"
@@ -29,8 +30,10 @@ static enum status empty_locked(const struct range *r, const struct tally *t) {
 /* With the range locked: what is committed goes, to stay held if that is worth it. */
 static enum status decommit_locked(const struct range *r) {
     struct tally t = held_tally(r->first, r->count);
-    if (t.committed == 0 || held_keep(r, &t)) return ST_OK;
-    return empty_locked(r, &t);
+    if (t.committed == 0) return ST_OK;
+    enum status status = held_keep(r, &t) ? ST_OK : empty_locked(r, &t);
+    if (status == ST_OK) budget_refund(budget_numbered(r->owner.span.owner), 0, t.committed);
+    return status;
 }
 
 /* A reservation in large pages goes as a whole; everything else is emptied first. */
@@ -65,6 +68,7 @@ static enum status free_release(uintptr_t address) {
     if (status == ST_OK) HM_CHECK(space_retract(&r.owner)); /* nobody else can: the pages are locked */
     range_unlock(&r);
     if (status != ST_OK) return status;
+    budget_refund(budget_numbered(r.owner.span.owner), r.count, t.committed);
     struct run run = {r.owner.head, r.count, r.owner.span.flags & SPAN_SYSTEM};
     if (keep) {
         keep_store(run.first, run.count_pages);

@@ -39,6 +39,8 @@ static void describe_span(struct page page, const struct found *f, MEMORY_BASIC_
 static void describe_free(uintptr_t page, MEMORY_BASIC_INFORMATION *info) {
     uint32_t granule = granule_of(page).n;
     uint32_t region_end = (uint32_t)((granule / GRANULES_PER_SLOT + 1) * GRANULES_PER_SLOT);
+    region_end -= (uint32_t)atom_load_acq_u64(&space_slot(page)->given); /* acq: pairs with region_give */
+    if (region_end <= granule) region_end = granule + 1; /* given back since */
     uint32_t end = space_next_start(granule + 1, region_end);
     info->RegionSize = granule_address((struct granule){end}) - page;
     info->State = MEM_FREE;

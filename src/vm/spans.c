@@ -2,7 +2,8 @@
  * spans.c - the source behind the spans' bins.
  *
  * A span in a magazine: its granules stay taken in the region's bitmap, its pages committed and their bytes PG_READWRITE,
- * its granules' heads written; only its span word is 0. So taking it is zeroing it and writing that word.
+ * its granules' heads written; only its span word is 0. So taking it is zeroing it and writing that word. It stays charged to
+ * the account that it was charged to, whose number stands in the low bits of its address in the magazine.
  *
  * Bins: 0 to 15 for 1 to 16 pages, 16 to 30 for 2 to 16 granules.
  */
@@ -10,6 +11,7 @@
 
 #include <string.h>
 
+#include "core/budget.h"
 #include "core/cache.h"
 #include "core/pages.h"
 #include "core/region.h"
@@ -30,6 +32,8 @@ static uint64_t bin_pages(unsigned bin) {
     return bin < PAGES_PER_GRANULE ? bin + 1 : (uint64_t)(bin - PAGES_PER_GRANULE + 2) * PAGES_PER_GRANULE;
 }
 
+#define ACCOUNT_MASK ((uintptr_t)BUDGET_ACCOUNTS - 1)
+
 /* Bins that are never used count as pages, so that nothing has to know their number. */
 static size_t item_bytes(unsigned bin) { return (size_t)bin_pages(bin) << PAGE_SHIFT; }
 
@@ -37,10 +41,12 @@ static void flush(uint64_t owner, unsigned bin, void **items, size_t count, bool
     (void)owner, (void)passing;
     uint64_t pages = bin_pages(bin);
     for (size_t i = 0; i < count; i++) {
-        uintptr_t start = (uintptr_t)items[i];
+        uint32_t account = (uint32_t)((uintptr_t)items[i] & ACCOUNT_MASK);
+        uintptr_t start = (uintptr_t)items[i] - account;
         /* If the system is out of mappings even for this, the run is lost: nobody can have it while its content is there. */
         if (os_decommit(start, (size_t)pages << PAGE_SHIFT) != ST_OK) continue;
         pages_fill(page_of(start), pages, PG_NONE);
+        budget_refund(budget_numbered(account), pages, pages);
         region_release(&(struct run){granule_of(start), pages, 0});
     }
 }
@@ -63,12 +69,18 @@ bool spans_take(uint64_t count_pages, uintptr_t *start) {
     if (bin == NO_BIN) return false;
     struct cache *cache = cache_enter();
     if (!cache) return false;
-    void *p = pop(cache, bin);
+    void *item = pop(cache, bin);
+    uint32_t account = (uint32_t)((uintptr_t)item & ACCOUNT_MASK), asker = budget_asked_number();
+    if (item && account != asker && !budget_move(account, asker, count_pages)) {
+        cache_magazine(cache, CACHE_SPANS, bin)->top++; /* it is still there */
+        item = NULL;
+    }
     cache_leave(cache);
-    if (!p) return false;
-    zero_used(p, (size_t)count_pages << PAGE_SHIFT);
-    *start = (uintptr_t)p;
-    space_publish(granule_of(*start), (struct span){.count_pages = count_pages, .state = PG_READWRITE, .kind = SPAN_VM});
+    if (!item) return false;
+    *start = (uintptr_t)item - account;
+    zero_used((void *)*start, (size_t)count_pages << PAGE_SHIFT);
+    space_publish(granule_of(*start),
+                  (struct span){.count_pages = count_pages, .state = PG_READWRITE, .kind = SPAN_VM, .owner = asker});
     return true;
 }
 
@@ -93,9 +105,8 @@ bool spans_leave(const struct found *found) {
     if (!cache) return false;
     /* Retracted first: from here on it is this thread's alone. */
     bool left = space_retract_plain(found);
-    if (left && !push(cache, bin, (void *)granule_address(found->head))) {
-        flush(SPANS_OWNER, bin, (void *[]){(void *)granule_address(found->head)}, 1, true);
-    }
+    void *item = (void *)(granule_address(found->head) | span->owner);
+    if (left && !push(cache, bin, item)) flush(SPANS_OWNER, bin, &item, 1, true);
     cache_leave(cache);
     return left;
 }

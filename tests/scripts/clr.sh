@@ -28,6 +28,12 @@ expect() {
 
 RUNS=1 sh src/tools/clr/run.sh build/linux .cache >"$work/run" 2>&1
 expect "the sample on both memories" 0 "page faults" cat "$work/run"
+expect "the sample with a limit" 0 "told that memory is low +0 +[1-9]" cat "$work/run"
+expect "the sample made to collect" 0 "collected because of it +0 +[1-9]" cat "$work/run"
+expect "a limit on raw memory" 2 "--memory raw has none" $clr --memory raw --limit 100 $sample
+expect "a soft limit above the hard one" 2 "is above" $clr --limit 100 --soft-limit 101 $sample
+expect "a limit past everything" 2 "at most" $clr --limit 0x100000000 $sample
+expect "a limit that no CLR starts with" 4 "does not start" $clr --limit 1 $sample 1 1
 expect "help" 0 "--memory" $clr --help
 expect "no program" 2 "PROGRAM.dll is missing" $clr
 expect "unknown option" 2 "--memroy" $clr --memroy raw $sample

@@ -232,8 +232,8 @@ static void test_notifications(void) {
     CHECK(answers(m->lpVtbl->RegisterMemoryNotificationCallback(m, &callback), S_OK, UNTOUCHED));
     CHECK_EQ(callback_references, 2);
     CHECK(answers(m->lpVtbl->RegisterMemoryNotificationCallback(m, NULL), E_POINTER, ERROR_NOACCESS));
-    CHECK(answers(m->lpVtbl->NeedsVirtualAddressSpace(m, NULL, 0), S_OK, UNTOUCHED));
-    CHECK(answers(m->lpVtbl->NeedsVirtualAddressSpace(m, NOWHERE, SIZE_MAX), S_OK, UNTOUCHED));
+    CHECK(answers(m->lpVtbl->NeedsVirtualAddressSpace(m, NOWHERE, SIZE_MAX), E_OUTOFMEMORY, ERROR_NOT_ENOUGH_MEMORY));
+    CHECK(answers(m->lpVtbl->NeedsVirtualAddressSpace(m, NULL, SIZE_MAX - 5), E_OUTOFMEMORY, ERROR_NOT_ENOUGH_MEMORY));
     CHECK(answers(m->lpVtbl->AcquiredVirtualAddressSpace(m, NOWHERE, 5000), S_OK, UNTOUCHED));
     CHECK(answers(m->lpVtbl->AcquiredVirtualAddressSpace(m, (char *)NOWHERE + 65536, 0), S_OK, UNTOUCHED));
     CHECK(answers(m->lpVtbl->AcquiredVirtualAddressSpace(m, NOWHERE, 7000), S_OK, UNTOUCHED));

@@ -49,8 +49,10 @@ static ULONG STDMETHODCALLTYPE callback_reference(ICLRMemoryNotificationCallback
 
 static HRESULT STDMETHODCALLTYPE callback_notify(ICLRMemoryNotificationCallback *self, EMemoryAvailable available) {
     (void)self;
-    (void)available;
-    atom_add_acqrel_u32(&bodies_notified, 1);
+    if (available == eMemoryAvailableLow) {
+        atom_add_acqrel_u32(&bodies_notified, 1);
+        collect_poke();
+    }
     return S_OK;
 }
 

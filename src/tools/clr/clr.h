@@ -4,7 +4,7 @@
  * hostmem-clr is a host: it loads a CLR, hands it an IHostMemoryManager, and runs a program on it. main.c reads the command
  * line; run.c goes through one run; runtime.c, elf.c and hook.c get at the CLR; bodies.c is the CLR's side of the interfaces,
  * near.c its search for executable memory; raw.c is the manager to compare with; counts.c, report.c and compare.c are
- * about figures, record.c writes traces.
+ * about figures, record.c writes traces; collect.c answers notifications.
  */
 #ifndef HOSTMEM_CLR_TOOL_H
 #define HOSTMEM_CLR_TOOL_H
@@ -59,7 +59,7 @@ void record_block(const void *block, uint64_t size); /* given out by the CLR's o
 
 /* ---- The host's memory ---------------------------------------------------------------------------------------- */
 
-enum clr_memory { CLR_ENGINE, CLR_RAW, CLR_MEMORIES };
+enum clr_memory { CLR_ENGINE, CLR_RAW, CLR_LIMITED, CLR_MEMORIES }; /* CLR_LIMITED: the engine once more, with the limits */
 extern const char *const clr_memory_names[CLR_MEMORIES];
 
 /* raw.c: an IHostControl whose IHostMemoryManager is the plain system calls. It is static; its references are not counted. */
@@ -105,6 +105,14 @@ void bodies_attach(IHostControl *control, DWORD (*last_error)(void), uintptr_t i
 void bodies_started(void); /* the CLR runs: failures no longer end the process */
 uint64_t bodies_notifications(void);
 
+/*
+ * collect.c: has the CLR collect through entry, its System.GC.Collect, whenever it is poked from now on. False: no thread. A
+ * poke before that is lost; none ever waits.
+ */
+bool collect_start(void (*entry)(int generation, int mode));
+void collect_poke(void);
+uint64_t collect_count(void);
+
 /* The manager's methods with counting; near.c and bodies.c call it through these alone. */
 void *manager_alloc(void *address, SIZE_T size, DWORD type, DWORD protect);
 SIZE_T manager_query(const void *address, MEMORY_BASIC_INFORMATION *info);
@@ -134,6 +142,8 @@ struct clr_options {
     const char *report;  /* file, or NULL for stderr */
     const char *record;  /* file for the trace, or NULL for none */
     uint64_t compare;    /* runs on each memory, or 0 for one plain run */
+    uint64_t limit_mib;  /* that the engine may have committed, or 0 for no limit */
+    uint64_t soft_mib;   /* the same for requests that are critical to one task only; from 7/8 of the lower on the CLR collects */
 };
 
 /* A CLR's folder and a program for it, and the CLR once it is loaded. */
@@ -156,7 +166,10 @@ struct clr_figures {
     struct clr_counts counts;
     struct tool_usage usage;
     uint64_t wall_ns;
-    uint64_t notifications;
+    uint64_t notifications;  /* of little memory */
+    uint64_t collections;    /* that they brought about */
+    uint64_t committed_peak; /* bytes; of the engine, 0 on raw memory */
+    uint64_t refused;        /* requests past a limit */
 };
 
 /*
@@ -173,6 +186,7 @@ void report_check(const struct clr_options *options); /* ends the tool if --repo
 FILE *report_open(const struct clr_options *options, FILE *standard); /* --report's file, else standard; or NULL */
 void report_close(const struct clr_options *options, FILE *out);
 void report_json_figures(struct tool_json *json, const struct clr_figures *figures);
+void report_limits_rows(struct tool_table *table, const struct clr_figures *const *figures, size_t count); /* a column for each */
 
 /* Runs the program options->compare times on each memory, in turn, and prints the medians side by side. */
 int compare_run(const struct clr_options *options, int argc, char **argv);

@@ -1,5 +1,5 @@
 /*
- * compare.c - the same program on raw memory and on the engine, side by side.
+ * compare.c - the same program on raw memory and on the engine, and on the engine with a limit if one is given, side by side.
  *
  * Each run is a process of its own, forked before anything of the CLR or the engine exists in this one; the memories take
  * turns, so that a slow moment of the machine meets both. A run's output goes to a file in memory and its figures come back
@@ -212,6 +212,35 @@ static void compare_table(FILE *out, uint64_t runs, const struct clr_figures *ra
     tool_table_print(&table, out);
 }
 
+/* What a limit makes of the same program. */
+static void compare_limited_table(FILE *out, const struct clr_options *options, const struct clr_figures *engine,
+                                  const struct clr_figures *limited) {
+    static struct tool_table table;
+    const struct clr_figures *columns[] = {engine, limited};
+
+    tool_table_row(&table);
+    tool_table_cell(&table, "a limit on the engine");
+    tool_table_cell(&table, "none");
+    tool_table_cell(&table, "%u MiB", (unsigned)(options->limit_mib != 0 ? options->limit_mib : options->soft_mib));
+    tool_table_row(&table);
+    report_limits_rows(&table, columns, 2);
+    tool_table_row(&table);
+    tool_table_cell(&table, "peak RSS, KiB");
+    tool_table_count(&table, engine->usage.peak_rss_bytes / 1024);
+    tool_table_count(&table, limited->usage.peak_rss_bytes / 1024);
+    tool_table_row(&table);
+    tool_table_cell(&table, "wall time, ms");
+    tool_table_count(&table, engine->wall_ns / 1000000);
+    tool_table_count(&table, limited->wall_ns / 1000000);
+    fputc('\n', out);
+    tool_table_print(&table, out);
+}
+
+/* The last one is there only where there is a limit. */
+static int compare_memories(const struct clr_options *options) {
+    return options->limit_mib != 0 || options->soft_mib != 0 ? CLR_MEMORIES : CLR_LIMITED;
+}
+
 static void compare_json(FILE *out, const struct clr_options *options, const struct clr_figures *medians) {
     struct tool_json json;
 
@@ -220,7 +249,7 @@ static void compare_json(FILE *out, const struct clr_options *options, const str
     tool_json_bool(&json, "server_gc", options->server_gc);
     tool_json_bool(&json, "concurrent_gc", options->concurrent_gc);
     tool_json_bool(&json, "same_output", true);
-    for (int memory = 0; memory < CLR_MEMORIES; memory++) {
+    for (int memory = 0; memory < compare_memories(options); memory++) {
         tool_json_object(&json, clr_memory_names[memory]);
         report_json_figures(&json, &medians[memory]);
         tool_json_close(&json);
@@ -234,15 +263,19 @@ static union compare_figures compare_runs[CLR_MEMORIES][COMPARE_RUNS];
 
 /* All the runs, in turn; first receives the first one's output. False, with a message, as soon as one fails or differs. */
 static bool compare_all(const struct clr_options *options, int argc, char **argv, int first) {
-    static const int turns[CLR_MEMORIES] = {CLR_RAW, CLR_ENGINE};
+    static const int turns[CLR_MEMORIES] = {CLR_RAW, CLR_ENGINE, CLR_LIMITED};
+    size_t memories = (size_t)compare_memories(options);
 
-    for (size_t run = 0; run < options->compare * CLR_MEMORIES; run++) {
+    for (size_t run = 0; run < options->compare * memories; run++) {
         struct clr_options once = *options;
         int output = run == 0 ? first : output_make();
         bool same;
 
-        once.memory = turns[run % CLR_MEMORIES];
-        if (!compare_once(&once, argc, argv, output, &compare_runs[once.memory][run / CLR_MEMORIES].figures)) {
+        once.memory = turns[run % memories];
+        if (once.memory != CLR_LIMITED) {
+            once.limit_mib = once.soft_mib = 0;
+        }
+        if (!compare_once(&once, argc, argv, output, &compare_runs[once.memory][run / memories].figures)) {
             return false;
         }
         same = output_same(first, output);
@@ -267,7 +300,7 @@ static void compare_report(const struct clr_options *options, int first) {
     if (out == NULL) {
         tool_fail(&clr_command, TOOL_EXIT_USAGE, "--report: '%s': %s", options->report, strerror(errno));
     }
-    for (int memory = 0; memory < CLR_MEMORIES; memory++) {
+    for (int memory = 0; memory < compare_memories(options); memory++) {
         union compare_figures median;
 
         compare_medians(compare_runs[memory], options->compare, &median);
@@ -281,6 +314,9 @@ static void compare_report(const struct clr_options *options, int first) {
         }
         printf("\n");
         compare_table(out, options->compare, &medians[CLR_RAW], &medians[CLR_ENGINE]);
+        if (compare_memories(options) == CLR_MEMORIES) {
+            compare_limited_table(out, options, &medians[CLR_ENGINE], &medians[CLR_LIMITED]);
+        }
     }
     report_close(options, out);
 }

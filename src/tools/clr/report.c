@@ -7,6 +7,7 @@
 #include "tools/clr/clr.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 FILE *report_open(const struct clr_options *options, FILE *standard) {
@@ -56,7 +57,10 @@ void report_json_figures(struct tool_json *json, const struct clr_figures *figur
     tool_json_count(json, "page_faults", figures->usage.faults);
     tool_json_count(json, "page_faults_major", (uint64_t)figures->usage.faults_major);
     tool_json_count(json, "peak_rss_bytes", figures->usage.peak_rss_bytes);
+    tool_json_count(json, "peak_committed_bytes", figures->committed_peak);
     tool_json_count(json, "notifications", figures->notifications);
+    tool_json_count(json, "collections_for_them", figures->collections);
+    tool_json_count(json, "refused_by_limits", figures->refused);
 }
 
 static void table_call_row(struct tool_table *table, const char *name, const struct clr_count *count) {
@@ -73,6 +77,31 @@ static void table_figure_row(struct tool_table *table, const char *name, uint64_
     tool_table_row(table);
     tool_table_cell(table, "%s", name);
     tool_table_count(table, value);
+}
+
+void report_limits_rows(struct tool_table *table, const struct clr_figures *const *figures, size_t count) {
+    static const struct {
+        const char *name;
+        size_t offset;
+        uint64_t unit;
+    } rows[] = {
+        {"committed at most, KiB", offsetof(struct clr_figures, committed_peak), 1024},
+        {"told that memory is low", offsetof(struct clr_figures, notifications), 1},
+        {"collected because of it", offsetof(struct clr_figures, collections), 1},
+        {"refused by a limit", offsetof(struct clr_figures, refused), 1},
+    };
+
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        tool_table_row(table);
+        tool_table_cell(table, "%s", rows[row].name);
+        for (size_t column = 0; column < count; column++) {
+            const char *bytes = (const char *)figures[column] + rows[row].offset;
+            uint64_t value;
+
+            memcpy(&value, bytes, sizeof value);
+            tool_table_count(table, value / rows[row].unit);
+        }
+    }
 }
 
 static void report_table(FILE *out, const struct clr_options *options, const struct clr_figures *figures) {
@@ -99,6 +128,9 @@ static void report_table(FILE *out, const struct clr_options *options, const str
     table_figure_row(&table, "page faults", figures->usage.faults);
     table_figure_row(&table, "  that read from disk", (uint64_t)figures->usage.faults_major);
     table_figure_row(&table, "peak RSS, KiB", figures->usage.peak_rss_bytes / 1024);
+    if (options->memory != CLR_RAW) {
+        report_limits_rows(&table, &figures, 1);
+    }
     tool_table_print(&table, out);
 }
 

@@ -8,36 +8,56 @@
 
 #include <stdlib.h>
 
-const char *const clr_memory_names[CLR_MEMORIES] = {[CLR_ENGINE] = "engine", [CLR_RAW] = "raw"};
+const char *const clr_memory_names[CLR_MEMORIES] = {[CLR_ENGINE] = "engine", [CLR_RAW] = "raw", [CLR_LIMITED] = "limited"};
 
 static struct {
     const struct clr_options *options;
     void (*done)(const struct clr_options *options, const struct clr_figures *figures);
     uint64_t started_ns;
+    IHostMemoryManager *manager; /* NULL on raw memory */
     bool running; /* the program was started: there is something to report */
 } run_state;
 
 static void run_finish(void) {
     struct clr_figures figures;
+    HM_USAGE usage = {.cbSize = sizeof usage};
 
     if (!run_state.running) {
         return;
     }
+    if (run_state.manager != NULL) {
+        HmGetLimits(run_state.manager, NULL, &usage);
+    }
     figures.wall_ns = tool_clock_ns() - run_state.started_ns;
     figures.notifications = bodies_notifications();
+    figures.collections = collect_count();
+    figures.committed_peak = usage.cbPeakCommitted;
+    figures.refused = usage.cRefused[0] + usage.cRefused[1] + usage.cRefused[2];
     counts_read(&figures.counts);
     tool_usage_read(&figures.usage);
     run_state.done(run_state.options, &figures);
 }
 
-static IHostControl *run_engine_control(void) {
-    IHostMemoryManager *manager = NULL;
+/* What one notification brings about takes effect soon: there is no CLR here that forgets one. */
+enum { RUN_LOW_SPACING_MS = 50 };
+
+static HM_LIMITS run_limits(const struct clr_options *options) {
+    HM_LIMITS limits = {.cbSize = sizeof limits};
+
+    limits.cbHardCommit = (SIZE_T)options->limit_mib << 20;
+    limits.cbSoftCommit = (SIZE_T)options->soft_mib << 20;
+    return limits;
+}
+
+static IHostControl *run_engine_control(const struct clr_options *options) {
+    HM_LIMITS limits = run_limits(options);
+    HM_OPTIONS made = {.cbSize = sizeof made, .pLimits = &limits, .msLowSpacing = RUN_LOW_SPACING_MS};
     IHostControl *control = NULL;
-    HRESULT result = HmCreateMemoryManager(NULL, &manager);
+    HRESULT result = HmCreateMemoryManager(&made, &run_state.manager);
 
     if (result == S_OK) {
-        result = HmCreateHostControl(manager, NULL, &control);
-        manager->lpVtbl->Release(manager); /* the control holds it */
+        result = HmCreateHostControl(run_state.manager, NULL, &control);
+        run_state.manager->lpVtbl->Release(run_state.manager); /* the control holds it */
     }
     if (result != S_OK) {
         tool_fail(&clr_command, CLR_EXIT_MEMORY, "the engine makes no memory manager (0x%08X)", (unsigned)result);
@@ -48,7 +68,7 @@ static IHostControl *run_engine_control(void) {
 int run_program(const struct clr_options *options, int argc, char **argv,
                 void (*done)(const struct clr_options *options, const struct clr_figures *figures)) {
     static struct clr_runtime runtime;
-    bool engine = options->memory == CLR_ENGINE;
+    bool engine = options->memory != CLR_RAW;
 
     run_state.options = options;
     run_state.done = done;
@@ -59,8 +79,8 @@ int run_program(const struct clr_options *options, int argc, char **argv,
         record_open(options->record);
     }
     runtime_load(&runtime);
-    bodies_attach(engine ? run_engine_control() : raw_control(), engine ? HmGetLastError : raw_last_error, runtime.image_start,
-                  runtime.image_end);
+    bodies_attach(engine ? run_engine_control(options) : raw_control(), engine ? HmGetLastError : raw_last_error,
+                  runtime.image_start, runtime.image_end);
     runtime_hook(&runtime);
     run_state.running = true;
     return runtime_run(&runtime, options, argc, argv);

@@ -25,6 +25,8 @@ typedef int (*initialize_function)(const char *exe_path, const char *domain_name
                                    const char **values, void **host, unsigned *domain);
 typedef int (*execute_function)(void *host, unsigned domain, int argc, const char **argv, const char *path, unsigned *exit_code);
 typedef int (*shutdown_function)(void *host, unsigned domain);
+typedef int (*delegate_function)(void *host, unsigned domain, const char *assembly, const char *type, const char *method,
+                                 void **delegate);
 
 /* ---- Finding ---------------------------------------------------------------------------------------------------- */
 
@@ -184,6 +186,17 @@ static void *runtime_export(const struct clr_runtime *runtime, const char *name)
     return symbol;
 }
 
+/* From here on a notification of little memory makes the CLR collect. */
+static void runtime_collects(const struct clr_runtime *runtime, void *host, unsigned domain) {
+    delegate_function make = (delegate_function)runtime_export(runtime, "coreclr_create_delegate");
+    void *collect = NULL;
+    int result = make(host, domain, "System.Private.CoreLib", "System.GC", "_Collect", &collect);
+
+    if (result < 0 || collect == NULL || !collect_start((void (*)(int, int))collect)) {
+        tool_fail(&clr_command, CLR_EXIT_PROGRAM, "the runtime gives no way to System.GC.Collect (0x%08X)", (unsigned)result);
+    }
+}
+
 static const char *truth(bool value) {
     return value ? "true" : "false";
 }
@@ -212,6 +225,9 @@ int runtime_run(const struct clr_runtime *runtime, const struct clr_options *opt
         tool_fail(&clr_command, CLR_EXIT_PROGRAM, "the runtime does not start (0x%08X)", (unsigned)result);
     }
     bodies_started();
+    if (options->limit_mib != 0 || options->soft_mib != 0) {
+        runtime_collects(runtime, host, domain);
+    }
     result = execute(host, domain, argc - 1, (const char **)(uintptr_t)(argv + 1), runtime->program, &exit_code);
     if (result < 0) {
         tool_fail(&clr_command, CLR_EXIT_PROGRAM, "program '%s' does not run (0x%08X)", argv[0], (unsigned)result);

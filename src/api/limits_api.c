@@ -1,0 +1,31 @@
+/*
+ * limits_api.c - the exported HmSetLimits, HmGetLimits and HmSetFaults.
+ */
+#include "com/com.h"
+#include "heap/heap.h"
+#include "policy/limits.h"
+#include "policy/pressure.h"
+
+/* Whose budget a caller means; NULL if it is nobody's. */
+static struct budget *budget_meant(void *of) {
+    if (of == NULL) return &budget_process;
+    struct heap *heap = heap_of_handle(of);
+    if (heap != NULL) return heap_budget(heap);
+    struct budget *budget = manager_budget(of);
+    return budget != NULL ? budget : malloc_budget(of);
+}
+
+HRESULT WINAPI HmSetLimits(void *of, const HM_LIMITS *limits) {
+    if (limits == NULL) return com_answer(ST_NOT_WRITABLE);
+    struct budget *budget = budget_meant(of);
+    enum status status = budget == NULL ? ST_BAD_ARGUMENT : limits_set(budget, limits);
+    if (status == ST_OK) pressure_update(); /* limits hold without the thread that watches them, too */
+    return com_answer(status);
+}
+
+HRESULT WINAPI HmGetLimits(void *of, HM_LIMITS *limits, HM_USAGE *usage) {
+    struct budget *budget = budget_meant(of);
+    return com_answer(budget == NULL ? ST_BAD_ARGUMENT : limits_get(budget, limits, usage));
+}
+
+HRESULT WINAPI HmSetFaults(const HM_FAULTS *faults) { return com_answer(inject_set(faults)); }
