@@ -1,5 +1,5 @@
 /*
- * linux_back.c - memory behind pages that nobody may touch yet.
+ * linux_back.c - memory behind pages: bringing it before they may be touched, and looking whether there is any.
  *
  * A growing heap costs a page fault for every 4 KiB. One fault that brings 2 MiB costs less than half as much in all, but
  * only a mapping that may be accessed takes faults, and for pages that are not committed that would be a moment in which a
@@ -45,4 +45,14 @@ enum status OS_FUNCTION(back)(uintptr_t address) {
     enum status status = block_bring(address);
     errno = kept;
     return status;
+}
+
+bool OS_FUNCTION(touched)(uintptr_t address, size_t size) {
+    unsigned char there[512];
+    size_t looked = size / PAGE_BYTES < sizeof there ? size / PAGE_BYTES : sizeof there, count = 0;
+    int kept = errno;
+    bool failed = mincore((void *)address, looked * PAGE_BYTES, there) != 0;
+    errno = kept;
+    for (size_t i = 0; i < looked && !failed; i++) count += there[i] & 1;
+    return failed || count * 2 >= looked;
 }

@@ -71,6 +71,12 @@ enum status os_hold(uintptr_t address, size_t size, bool often);
 #define OS_BLOCK_BYTES ((size_t)2 << 20)
 enum status os_back(uintptr_t address);
 
+/*
+ * Whether about half of these committed pages or more have memory behind them, as far as a quick look tells; true where looking
+ * is not quick.
+ */
+bool os_touched(uintptr_t address, size_t size);
+
 /* Gives committed pages another state. Fails as os_commit does. */
 enum status os_protect(uintptr_t address, size_t size, uint8_t state);
 

@@ -141,6 +141,11 @@ enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
     return status;
 }
 
+bool OS_FUNCTION(touched)(uintptr_t address, size_t size) {
+    (void)address, (void)size;
+    return true;
+}
+
 enum status OS_FUNCTION(back)(uintptr_t address) {
     (void)address; /* pages that are not committed have no memory here, and committing them is the expensive part */
     return ST_NOT_SUPPORTED;

@@ -96,6 +96,8 @@ bool keep_prepare(const struct range *r, const struct tally *t) {
     uint64_t bytes = t->committed << PAGE_SHIFT;
     if (r->owner.span.flags || r->count <= LEAST_PAGES || r->count % PAGES_PER_GRANULE) return false;
     if (t->committed + t->held == 0 || bytes > held_bound() || !held_welcome(false)) return false;
+    /* What was hardly used is had from the system sooner than its pages are looked through. */
+    if (t->committed == r->count && !os_touched(range_address(r), range_bytes(r))) return false;
     while (!held_charge(bytes)) {
         if (!give_back_oldest()) return false;
     }
