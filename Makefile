@@ -97,10 +97,8 @@ layers := base core heap vm policy com api
 fault_file := $(if $(findstring HM_FAULT,$(variant_$(VARIANT))),src/os/fault.c)
 engine_sources := $(sort $(foreach layer,$(layers),$(wildcard src/$(layer)/*.c)) $(wildcard src/os/$(OS)*.c $(fault_file)))
 tools := $(patsubst src/tools/%/main.c,%,$(sort $(wildcard src/tools/*/main.c)))
-ifeq ($(OS),windows)
-# The CLR host changes the code of a Linux library, the recorder is preloaded: both are Linux programs.
-tools := $(filter-out clr record,$(tools))
-endif
+# The CLR host changes the code of a Linux library, the launcher starts Windows programs.
+tools := $(filter-out $(if $(filter windows,$(OS)),clr record,run),$(tools))
 tool_common_sources := $(sort $(wildcard src/tools/common/*.c))
 test_common_sources := $(sort $(wildcard tests/common/*.c))
 
@@ -332,6 +330,23 @@ $(malloc_test_programs): $(B)/%: $(B)/obj/%.o
 .PHONY: preload
 preload: $(malloc_test_programs)
 tests: preload
+endif
+
+# ---- The redirect drop-in ------------------------------------------------------------------------------------------
+
+# hostmem-redirect.dll is the engine once more, without its exports: hostmem-run puts it in front of a program.
+ifeq ($(OS),windows)
+redirect_library := $(B)/hostmem-redirect.dll
+redirect_objects := $(call objects_of,$(sort $(wildcard src/dropin/redirect/*.c)))
+$(redirect_objects): extra_flags = -DHM_BUILDING_REDIRECT
+
+$(B)/obj/redirect-engine.o: $(engine_objects) $(mimalloc_object)
+	$(call quiet,LD,$@)$(ld) -r -o $@ $^ && $(objcopy) -R .drectve $@
+
+$(redirect_library): $(redirect_objects) $(B)/obj/redirect-engine.o
+	$(call quiet,LINK,$@)$(compile) -shared $(link_flags) -o $@ $^ $(link_libs)
+
+libs: $(redirect_library)
 endif
 
 # ---- Benchmarks ---------------------------------------------------------------------------------------------------
