@@ -159,7 +159,7 @@ help:
 	@echo 'make test            sets up, builds everything, runs all tests; ONLY=regex picks suites by name'
 	@echo 'make soak            the stress tests and fuzzers, for a long time'
 	@echo 'make libs, tools     parts of make'
-	@echo 'make unit, stress, fuzz, model, conform, preload, view, tests    builds test programs without running them'
+	@echo 'make unit, stress, fuzz, model, conform, preload, redirect, view, tests   builds test programs without running them'
 	@echo 'make bench           measures both systems against their peers: a table, and perf/out/latest/report.html, in 5 minutes'
 	@echo 'make bench-full      the same with everything that is measured, in some hours'
 	@echo 'make bench-counts    counts instructions, system calls, faults and locked instructions, and checks them'
@@ -347,6 +347,22 @@ $(redirect_library): $(redirect_objects) $(B)/obj/redirect-engine.o
 	$(call quiet,LINK,$@)$(compile) -shared $(link_flags) -o $@ $^ $(link_libs)
 
 libs: $(redirect_library)
+
+# Programs that know nothing of the engine; tests/scripts/run.sh runs them with it and without.
+redirect_sources := $(sort $(wildcard tests/redirect/*.c))
+redirect_programs := $(call programs_of,$(redirect_sources)) $(B)/tests/redirect/part.dll
+$(redirect_programs): extra_flags = -Itests/common
+$(B)/tests/redirect/none.exe: link_flags += -nostdlib -Wl,-e,start -Wl,--disable-auto-import
+$(B)/tests/redirect/none.exe: link_libs =
+$(call programs_of,$(redirect_sources)): $(B)/%.exe: $(B)/obj/%.o
+	$(run_link)
+$(B)/tests/redirect/part.dll: $(B)/obj/tests/redirect/part/part.o
+	@mkdir -p $(@D)
+	$(call quiet,LINK,$@)$(compile) -shared $(link_flags) -o $@ $^
+
+.PHONY: redirect
+redirect: $(redirect_programs)
+tests: redirect
 endif
 
 # ---- Benchmarks ---------------------------------------------------------------------------------------------------

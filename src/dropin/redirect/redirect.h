@@ -5,9 +5,9 @@
  * place.c and view_hooks.c answer calls; counts.c counts and records them; prepare.c puts the DLL in front of another
  * process, child_hooks.c does so for the program's own children.
  *
- * A hook runs on any thread, under any lock of the program's or the loader's, during process exit too. So no hook takes a lock, waits
- * for another thread, allocates from a heap or loads anything. The engine and the hooks call the system through this DLL's own
- * import table, or through `real`, both filled before anything is patched: they never meet a hook.
+ * A hook runs on any thread, under any lock of the program's or the loader's, during process exit too. So no hook takes a lock,
+ * waits for another thread, allocates from a heap or loads anything. The engine and the hooks call the system through this DLL's
+ * own import table, or through `real`, both filled before anything is patched: they never meet a hook.
  */
 #ifndef HM_REDIRECT_H
 #define HM_REDIRECT_H

@@ -1,6 +1,6 @@
 /*
- * view_hooks.c - mapped views are the system's: these hooks only see them pass, for the report and the trace. They are in place only
- * while somebody counts.
+ * view_hooks.c - mapped views are the system's: these hooks only see them pass, for the report and the trace. They are in place
+ * only while somebody counts.
  */
 #include "dropin/redirect/redirect.h"
 

@@ -1,8 +1,8 @@
 /*
  * vm_hooks.c - what answers VirtualAlloc and its kin in place of the system.
  *
- * New memory is the engine's wherever it can give it: any size up to HUGE_BYTES, any place or a wanted one that is free. A call about
- * memory that is there already goes to whoever gave it out: the engine knows its own. So the system's answers stay the
+ * New memory is the engine's wherever it can give it: any size up to HUGE_BYTES, any place or a wanted one that is free. A call
+ * about memory that is there already goes to whoever gave it out: the engine knows its own. So the system's answers stay the
  * system's, error codes included, and nothing is ever asked of the wrong one.
  *
  * The Ex forms on the own process, the FromApp and the NUMA forms are the same calls in other words. (A preferred node is a wish;
@@ -265,7 +265,8 @@ BOOL WINAPI hook_VirtualProtectFromApp(LPVOID address, SIZE_T size, ULONG protec
 
 /* ---- VirtualQuery -------------------------------------------------------------------------------------------------- */
 
-static void query_stop(struct watch watch, unsigned reason, LPCVOID address, const MEMORY_BASIC_INFORMATION *info, SIZE_T result) {
+static void query_stop(struct watch watch, unsigned reason, LPCVOID address, const MEMORY_BASIC_INFORMATION *info,
+                       SIZE_T result) {
     struct seen seen = {.op = HM_OP_VQ, .address = (uintptr_t)address, .result = result};
     if (result) {
         seen.size = info->RegionSize;

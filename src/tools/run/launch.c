@@ -35,7 +35,7 @@ static void library_load(void) {
         module = LoadLibraryW(path);
     }
     if (module == NULL) {
-        tool_fail(&run_command, RUN_EXIT_LIBRARY, "there is no hostmem-redirect.dll beside hostmem-run.exe, or it cannot be loaded");
+        tool_fail(&run_command, RUN_EXIT_LIBRARY, "there is no hostmem-redirect.dll beside hostmem-run.exe, or it does not load");
     }
     library.version = (DWORD(WINAPI *)(void))(void (*)(void))GetProcAddress(module, "HmRedirectVersion");
     library.prepare = (DWORD(WINAPI *)(HANDLE, DWORD, HANDLE))(void (*)(void))GetProcAddress(module, "HmRedirectPrepare");

@@ -25,16 +25,17 @@ static const struct tool_option main_table[] = {
 const struct tool_command run_command = {
     .name = "hostmem-run",
     .operands = "PROGRAM [ARGUMENTS]",
-    .summary = "Runs a 64-bit Windows program with VirtualAlloc, VirtualFree, VirtualProtect, VirtualQuery and their kin answered\n"
-               "by hostmem. hostmem-redirect.dll must lie beside hostmem-run.exe. Standard streams, working directory, environment\n"
-               "and Ctrl-C are the program's own.",
+    .summary = "Runs a 64-bit Windows program with VirtualAlloc, VirtualFree, VirtualProtect, VirtualQuery and their kin\n"
+               "answered by hostmem. hostmem-redirect.dll must lie beside hostmem-run.exe. Standard streams, working directory,\n"
+               "environment and Ctrl-C are the program's own.",
     .options = main_table,
-    .notes = "environment: HOSTMEM_HEAP=1 serves heap calls too; HOSTMEM_THREAD_CACHE, HOSTMEM_MAX_ADDRESS_SPACE as for the library.\n"
+    .notes = "environment: HOSTMEM_HEAP=1 serves heap calls too; HOSTMEM_THREAD_CACHE and HOSTMEM_MAX_ADDRESS_SPACE as for the\n"
+             "library.\n"
              "\n"
              "exit status: the program's own; of hostmem-run itself 2 for bad arguments or a file that cannot be written,\n"
-             "120 for a program that is missing or does not start, 121 for one that is not for 64-bit x86 (32-bit programs), 122 for one\n"
-             "that imports nothing, 123 for a hostmem-redirect.dll that is missing or of another version, 124 for a program\n"
-             "in which the DLL could not begin its work.",
+             "120 for a program that is missing or does not start, 121 for one that is not for 64-bit x86 (a 32-bit\n"
+             "program), 122 for one that imports nothing, 123 for a hostmem-redirect.dll that is missing or of another\n"
+             "version, 124 for a program in which the DLL could not begin its work.",
 };
 
 /* Behind `count` words of a command line, by the rules that Windows programs take theirs apart with. */

@@ -49,8 +49,8 @@ struct run_usage {
 };
 
 /*
- * launch.c: runs `command` (the whole command line of the program at `path`) and returns its exit status. Ends the tool with a message
- * if the program cannot be started with the DLL in front of it.
+ * launch.c: runs `command` (the whole command line of the program at `path`) and returns its exit status. Ends the tool with a
+ * message if the program cannot be started with the DLL in front of it.
  */
 DWORD launch_run(const struct run_options *options, const wchar_t *path, wchar_t *command, HM_REDIRECT_SHARED **shared,
                  struct run_usage *usage);

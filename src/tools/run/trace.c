@@ -25,8 +25,10 @@ void trace_write(FILE *out, const HM_REDIRECT_SHARED *shared, const struct run_u
                 record->size, record->type, record->protect, record->result);
     }
     if (shared->cRecorded > count) {
-        fprintf(out, "# %" PRIu64 " calls more were not recorded: --trace-calls makes room\n", (uint64_t)shared->cRecorded - count);
+        uint64_t lost = shared->cRecorded - count;
+
+        fprintf(out, "# %" PRIu64 " calls more were not recorded: --trace-calls makes room\n", lost);
         fprintf(stderr, "%s: --trace: no room for %" PRIu64 " of %" PRIu64 " calls; --trace-calls makes room\n", run_command.name,
-                (uint64_t)shared->cRecorded - count, (uint64_t)shared->cRecorded);
+                lost, (uint64_t)shared->cRecorded);
     }
 }
