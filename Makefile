@@ -97,8 +97,8 @@ layers := base core heap vm policy com api
 fault_file := $(if $(findstring HM_FAULT,$(variant_$(VARIANT))),src/os/fault.c)
 engine_sources := $(sort $(foreach layer,$(layers),$(wildcard src/$(layer)/*.c)) $(wildcard src/os/$(OS)*.c $(fault_file)))
 tools := $(patsubst src/tools/%/main.c,%,$(sort $(wildcard src/tools/*/main.c)))
-# The CLR host changes the code of a Linux library, the launcher starts Windows programs.
-tools := $(filter-out $(if $(filter windows,$(OS)),clr record,run),$(tools))
+# Linux programs: the host that changes the code of a Linux library, and what asks the kernel. A Windows one: the launcher.
+tools := $(filter-out $(if $(filter windows,$(OS)),clr record measure,run),$(tools))
 tool_common_sources := $(sort $(wildcard src/tools/common/*.c))
 test_common_sources := $(sort $(wildcard tests/common/*.c))
 
@@ -156,6 +156,7 @@ help:
 	@echo 'make                 the libraries and tools for Linux, in build/linux'
 	@echo 'make OS=windows      the same for 64-bit Windows, in build/windows'
 	@echo 'make run             sets up, builds, and runs a .NET program on raw memory and on the engine'
+	@echo 'make run OS=windows  the same with three Windows programs under Wine and hostmem-run'
 	@echo 'make test            sets up, builds everything, runs all tests; ONLY=regex picks suites by name'
 	@echo 'make soak            the stress tests and fuzzers, for a long time'
 	@echo 'make libs, tools     parts of make'
@@ -170,22 +171,23 @@ help:
 	@echo 'OS=linux|windows VARIANT=release|debug|asan|tsan|cov CC=gcc|clang V=1 CFLAGS=... with any of them'
 
 # Fast and silent when everything is there, so that every build can ask for it. HM_SETUP_DONE: the caller has.
-setup_parts := build $(filter windows,$(OS)) $(if $(clang),test) $(if $(filter run,$(MAKECMDGOALS)),clr)
+setup_parts := build $(filter windows,$(OS)) $(if $(clang),test) $(if $(filter run,$(MAKECMDGOALS)),$(if $(filter windows,$(OS)),hosts,clr))
 setup:
 ifeq ($(HM_SETUP_DONE),)
 	@bash src/setup/setup.sh $(setup_parts)
 endif
 
 ifeq ($(OS),windows)
-run:
-	@echo 'make run is for Linux: hostmem-clr hosts the CLR of Linux' >&2; exit 2
+run: $(B)/hostmem-run.exe $(B)/hostmem-redirect.dll
+	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=linux VARIANT=release build/linux/hostmem-measure
+	@bash src/tools/run/run.sh $(B) build/linux $(cache)
 else
 run: $(B)/hostmem-clr
 	@sh src/tools/clr/run.sh $(B) $(cache)
 endif
 
 test:
-	@bash src/setup/setup.sh build windows clr test
+	@bash src/setup/setup.sh build windows clr hosts test
 	@bash src/setup/bench.sh
 	@bash tests/run.sh
 
@@ -334,7 +336,8 @@ endif
 
 # ---- The redirect drop-in ------------------------------------------------------------------------------------------
 
-# hostmem-redirect.dll is the engine once more, without its exports: hostmem-run puts it in front of a program.
+# hostmem-redirect.dll is the engine once more, without its exports: hostmem-run puts it in front of a program. Neither is of
+# any use without the other.
 ifeq ($(OS),windows)
 redirect_library := $(B)/hostmem-redirect.dll
 redirect_objects := $(call objects_of,$(sort $(wildcard src/dropin/redirect/*.c)))
@@ -347,6 +350,7 @@ $(redirect_library): $(redirect_objects) $(B)/obj/redirect-engine.o
 	$(call quiet,LINK,$@)$(compile) -shared $(link_flags) -o $@ $^ $(link_libs)
 
 libs: $(redirect_library)
+$(B)/hostmem-run.exe: | $(redirect_library)
 
 # Programs that know nothing of the engine; tests/scripts/run.sh runs them with it and without.
 redirect_sources := $(sort $(wildcard tests/redirect/*.c))
