@@ -171,7 +171,8 @@ help:
 	@echo 'OS=linux|windows VARIANT=release|debug|asan|tsan|cov CC=gcc|clang V=1 CFLAGS=... with any of them'
 
 # Fast and silent when everything is there, so that every build can ask for it. HM_SETUP_DONE: the caller has.
-setup_parts := build $(filter windows,$(OS)) $(if $(clang),test) $(if $(filter run,$(MAKECMDGOALS)),$(if $(filter windows,$(OS)),hosts,clr))
+run_parts := $(if $(filter windows,$(OS)),hosts,clr)
+setup_parts := build $(filter windows,$(OS)) $(if $(clang),test) $(if $(filter run,$(MAKECMDGOALS)),$(run_parts))
 setup:
 ifeq ($(HM_SETUP_DONE),)
 	@bash src/setup/setup.sh $(setup_parts)

@@ -3,7 +3,7 @@
  *
  * Two places are changed. The import tables of the modules that are loaded: each entry that holds the address of a function of
  * the table gets the hook's. And the export tables of kernelbase, kernel32 and ntdll, where modules loaded later and
- * GetProcAddress find their functions. An export is a 32-bit offset from its module, so it leads to a jump within 4 GiB behind it.
+ * GetProcAddress find their functions. An export is a 32-bit offset from its module: it leads to a jump within 4 GiB behind it.
  *
  * Left alone are the import tables of those three and of this DLL: on Wine kernel32 leads to kernelbase by its own, which would
  * go round in circles, and the engine must reach the system.

@@ -89,7 +89,9 @@ static pid_t bury(struct figures *figures, bool without_waiting, int *status) {
         figures->user_us += time_us(&used.ru_utime);
         figures->system_us += time_us(&used.ru_stime);
         figures->faults += (uint64_t)used.ru_minflt + (uint64_t)used.ru_majflt;
-        figures->peak_rss_kib = (uint64_t)used.ru_maxrss > figures->peak_rss_kib ? (uint64_t)used.ru_maxrss : figures->peak_rss_kib;
+        if ((uint64_t)used.ru_maxrss > figures->peak_rss_kib) {
+            figures->peak_rss_kib = (uint64_t)used.ru_maxrss;
+        }
     }
     return ended.si_pid;
 }
