@@ -97,8 +97,14 @@ layers := base core heap vm policy com api
 fault_file := $(if $(findstring HM_FAULT,$(variant_$(VARIANT))),src/os/fault.c)
 engine_sources := $(sort $(foreach layer,$(layers),$(wildcard src/$(layer)/*.c)) $(wildcard src/os/$(OS)*.c $(fault_file)))
 tools := $(patsubst src/tools/%/main.c,%,$(sort $(wildcard src/tools/*/main.c)))
-# Linux programs: the host that changes the code of a Linux library, and what asks the kernel. A Windows one: the launcher.
-tools := $(filter-out $(if $(filter windows,$(OS)),clr record measure,run),$(tools))
+# One asks Linux' kernel, one starts Windows programs.
+tools := $(filter-out $(if $(filter windows,$(OS)),measure record,run),$(tools))
+# The CLR's host gets at the two systems' CLRs in different ways.
+tool_sources = $(sort $(wildcard src/tools/$(1)/*.c))
+ifeq ($(OS),windows)
+tool_sources = $(if $(filter clr,$(1)),$(patsubst %,src/tools/clr/%.c,assembly counts host raw record report run),$\
+	$(wildcard src/tools/$(1)/*.c)) $(sort $(wildcard src/tools/$(1)/windows/*.c))
+endif
 tool_common_sources := $(sort $(wildcard src/tools/common/*.c))
 test_common_sources := $(sort $(wildcard tests/common/*.c))
 
@@ -246,8 +252,8 @@ $(B)/libhostmem.dll.a: $(B)/hostmem.dll ;
 # ---- Tools --------------------------------------------------------------------------------------------------------
 
 define tool_rule
-$(B)/hostmem-$(1)$(exe): $(call objects_of,$(sort $(wildcard src/tools/$(1)/*.c))) $(tool_common_objects) $(B)/libhostmem.a
-	$$(call quiet,LINK,$$@)$$(compile) $$(link_flags) -o $$@ $$^ $$(link_libs) $(if $(filter clr,$(1)),-ldl)
+$(B)/hostmem-$(1)$(exe): $(call objects_of,$(call tool_sources,$(1))) $(tool_common_objects) $(B)/libhostmem.a
+	$$(call quiet,LINK,$$@)$$(compile) $$(link_flags) -o $$@ $$^ $$(link_libs) $(if $(filter clr,$(1)),$(if $(filter windows,$(OS)),-luuid,-ldl))
 endef
 $(foreach tool,$(tools),$(eval $(call tool_rule,$(tool))))
 
