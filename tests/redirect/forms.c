@@ -56,6 +56,11 @@ static void test_alloc2(void) {
         CHECK_EQ((uintptr_t)block % align, 0);
         check_block(block, 3 << 16, "alignment");
     }
+    struct requirements wide = {.alignment = 1 << 19};
+    struct parameter only = {1, &wide};
+    char *committed = alloc2(NULL, NULL, 1 << 17, MEM_COMMIT, PAGE_READWRITE, &only, 1);
+    CHECK_EQ((uintptr_t)committed % (1 << 19), 0);
+    check_block(committed, 1 << 17, "commit alone");
     struct requirements low = {.lowest = (void *)0x20000000, .highest = (void *)0x5fffffff, .alignment = 1 << 20};
     struct parameter parameter = {1, &low};
     char *block = alloc2(NULL, NULL, 1 << 20, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, &parameter, 1);

@@ -140,7 +140,7 @@ static bool wish_read(uintptr_t address, const struct extended_parameter *parame
 /* One new allocation that has wishes; tells why not in *reason. */
 static bool wish_alloc(const struct wish *wish, SIZE_T size, ULONG type, ULONG protect, unsigned *reason, LPVOID *result) {
     uintptr_t start = 0;
-    enum status status = place_alloc(wish->low, wish->high, wish->align, size, type, protect, &start);
+    enum status status = place_alloc(wish->low, wish->high, wish->align, size, type | MEM_RESERVE, protect, &start);
     if (status == ST_NO_ADDRESS_SPACE) {
         *reason = HM_PASSED_BOUNDS;
         return false;
@@ -168,7 +168,7 @@ static bool alloc2_serve(LPVOID address, SIZE_T size, ULONG type, ULONG protect,
         *result = engine_alloc(address, size, type, protect);
         return true;
     }
-    if (!(type & MEM_RESERVE) || type & (MEM_WRITE_WATCH | MEM_TOP_DOWN)) {
+    if (type & ~(ULONG)(MEM_RESERVE | MEM_COMMIT)) {
         *reason = HM_PASSED_KIND;
         return false;
     }
