@@ -2,7 +2,7 @@
  * redirect.h - the parts of hostmem-redirect.dll and what they owe each other.
  *
  * dll.c starts the work; hooks.c is the table of the functions that are taken over, patch.c takes them over; vm_hooks.c,
- * place.c and view_hooks.c answer calls; counts.c counts and records them; prepare.c puts the DLL in front of another
+ * place.c, heap_hooks.c and view_hooks.c answer calls; counts.c counts and records them; prepare.c puts the DLL in front of another
  * process, child_hooks.c does so for the program's own children.
  *
  * A hook runs on any thread, under any lock of the program's or the loader's, during process exit too. So no hook takes a lock,
@@ -62,6 +62,23 @@ struct real {
     BOOL(WINAPI *UnmapViewOfFile)(LPCVOID);
     BOOL(WINAPI *UnmapViewOfFile2)(HANDLE, LPVOID, ULONG);
     BOOL(WINAPI *UnmapViewOfFileEx)(LPVOID, ULONG);
+    LPVOID(WINAPI *HeapAlloc)(HANDLE, DWORD, SIZE_T);
+    BOOL(WINAPI *HeapFree)(HANDLE, DWORD, LPVOID);
+    LPVOID(WINAPI *HeapReAlloc)(HANDLE, DWORD, LPVOID, SIZE_T);
+    SIZE_T(WINAPI *HeapSize)(HANDLE, DWORD, LPCVOID);
+    BOOL(WINAPI *HeapValidate)(HANDLE, DWORD, LPCVOID);
+    HANDLE(WINAPI *HeapCreate)(DWORD, SIZE_T, SIZE_T);
+    BOOL(WINAPI *HeapDestroy)(HANDLE);
+    BOOL(WINAPI *HeapLock)(HANDLE);
+    BOOL(WINAPI *HeapUnlock)(HANDLE);
+    SIZE_T(WINAPI *HeapCompact)(HANDLE, DWORD);
+    BOOL(WINAPI *HeapWalk)(HANDLE, LPPROCESS_HEAP_ENTRY);
+    BOOL(WINAPI *HeapSetInformation)(HANDLE, HEAP_INFORMATION_CLASS, PVOID, SIZE_T);
+    BOOL(WINAPI *HeapQueryInformation)(HANDLE, HEAP_INFORMATION_CLASS, PVOID, SIZE_T, PSIZE_T);
+    HLOCAL(WINAPI *LocalFree)(HLOCAL);
+    HGLOBAL(WINAPI *GlobalFree)(HGLOBAL);
+    SIZE_T(WINAPI *LocalSize)(HLOCAL);
+    SIZE_T(WINAPI *GlobalSize)(HGLOBAL);
     BOOL(WINAPI *CreateProcessA)(LPCSTR, LPSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD, LPVOID, LPCSTR,
                                  LPSTARTUPINFOA, LPPROCESS_INFORMATION);
     BOOL(WINAPI *CreateProcessW)(LPCWSTR, LPWSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD, LPVOID, LPCWSTR,
@@ -127,6 +144,9 @@ bool engine_has(uintptr_t address);
  */
 enum status place_alloc(uintptr_t low, uintptr_t high, size_t align, size_t size, DWORD type, DWORD protect, uintptr_t *result);
 
+/* heap_hooks.c: finds the heaps that are there already; before the patching. */
+void heap_hooks_start(void);
+
 /* The hooks, by the names of what they take over. */
 LPVOID WINAPI hook_VirtualAlloc(LPVOID, SIZE_T, DWORD, DWORD);
 LPVOID WINAPI hook_VirtualAllocEx(HANDLE, LPVOID, SIZE_T, DWORD, DWORD);
@@ -147,6 +167,23 @@ LPVOID WINAPI hook_MapViewOfFile3(HANDLE, HANDLE, LPVOID, ULONG64, SIZE_T, ULONG
 BOOL WINAPI hook_UnmapViewOfFile(LPCVOID);
 BOOL WINAPI hook_UnmapViewOfFile2(HANDLE, LPVOID, ULONG);
 BOOL WINAPI hook_UnmapViewOfFileEx(LPVOID, ULONG);
+LPVOID WINAPI hook_HeapAlloc(HANDLE, DWORD, SIZE_T);
+BOOL WINAPI hook_HeapFree(HANDLE, DWORD, LPVOID);
+LPVOID WINAPI hook_HeapReAlloc(HANDLE, DWORD, LPVOID, SIZE_T);
+SIZE_T WINAPI hook_HeapSize(HANDLE, DWORD, LPCVOID);
+BOOL WINAPI hook_HeapValidate(HANDLE, DWORD, LPCVOID);
+HANDLE WINAPI hook_HeapCreate(DWORD, SIZE_T, SIZE_T);
+BOOL WINAPI hook_HeapDestroy(HANDLE);
+BOOL WINAPI hook_HeapLock(HANDLE);
+BOOL WINAPI hook_HeapUnlock(HANDLE);
+SIZE_T WINAPI hook_HeapCompact(HANDLE, DWORD);
+BOOL WINAPI hook_HeapWalk(HANDLE, LPPROCESS_HEAP_ENTRY);
+BOOL WINAPI hook_HeapSetInformation(HANDLE, HEAP_INFORMATION_CLASS, PVOID, SIZE_T);
+BOOL WINAPI hook_HeapQueryInformation(HANDLE, HEAP_INFORMATION_CLASS, PVOID, SIZE_T, PSIZE_T);
+HLOCAL WINAPI hook_LocalFree(HLOCAL);
+HGLOBAL WINAPI hook_GlobalFree(HGLOBAL);
+SIZE_T WINAPI hook_LocalSize(HLOCAL);
+SIZE_T WINAPI hook_GlobalSize(HGLOBAL);
 BOOL WINAPI hook_CreateProcessA(LPCSTR, LPSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD, LPVOID, LPCSTR,
                                 LPSTARTUPINFOA, LPPROCESS_INFORMATION);
 BOOL WINAPI hook_CreateProcessW(LPCWSTR, LPWSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD, LPVOID, LPCWSTR,
