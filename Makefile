@@ -253,7 +253,8 @@ $(B)/libhostmem.dll.a: $(B)/hostmem.dll ;
 
 define tool_rule
 $(B)/hostmem-$(1)$(exe): $(call objects_of,$(call tool_sources,$(1))) $(tool_common_objects) $(B)/libhostmem.a
-	$$(call quiet,LINK,$$@)$$(compile) $$(link_flags) -o $$@ $$^ $$(link_libs) $(if $(filter clr,$(1)),$(if $(filter windows,$(OS)),-luuid,-ldl))
+	$$(call quiet,LINK,$$@)$$(compile) $$(link_flags) -o $$@ $$^ $$(link_libs) \
+		$(if $(filter clr,$(1)),$(if $(filter windows,$(OS)),-luuid,-ldl))
 endef
 $(foreach tool,$(tools),$(eval $(call tool_rule,$(tool))))
 

@@ -86,6 +86,16 @@ served forms 60
 own load $programs/part.dll
 served load 600
 
+own heap
+expect "heap, served" 0 '^[0-9]+ passed, 0 failed' $run --heap --json "$work/heap.json" $programs/heap.exe
+served heap 40000
+export HOSTMEM_HEAP=1
+for program in early threads walk forms; do
+    expect "$program, with heaps" 0 '^[0-9]+ passed, 0 failed' $run $programs/$program.exe
+done
+expect "load, with heaps" 0 '^[0-9]+ passed, 0 failed' $run $programs/load.exe $programs/part.dll
+unset HOSTMEM_HEAP
+
 # Starting and ending.
 export ECHO_THIS='not ASCII: ä'
 same "what a program is started with" $programs/echo.exe 'two words' 'a"quote' '' '\\back\' 'ä' --report

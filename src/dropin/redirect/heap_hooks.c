@@ -6,8 +6,9 @@
  * beside it, from which it is served from now on. So a block may be the engine's or the system's whatever its heap, and the
  * block is asked: the engine knows its own. Heaps with a bound or with unusual options are left to the system.
  *
- * Sizes. A block is as large as its class, and HeapSize says so. What lies between the size asked for and that is kept zero, so that a
- * caller who grows a block and wants zeros behind its old size has them, whether it goes by its own size or by HeapSize's.
+ * Sizes. HeapSize has to say what was asked for, and a caller may grow a block and want zeros behind its old size; the engine
+ * knows only the block's class. So where eight bytes or more are left behind what was asked for, the last eight say how many,
+ * mixed with a number that user data will not hit upon; up to seven are left zero, and counted as asked for.
  *
  * Any thread, any time; see redirect.h. The aliases are written once, before any hook is in place.
  */
@@ -68,18 +69,48 @@ static void *no_memory(DWORD flags) {
     return NULL;
 }
 
+#define NOTE_BYTES ((size_t)8)
+
+static uint64_t *note_of(const void *block, size_t usable) {
+    return (uint64_t *)(void *)((char *)(uintptr_t)block + usable - NOTE_BYTES);
+}
+
+/* The number that the note of this block is mixed with. */
+static uint64_t note_key(const void *block) {
+    return ((uint64_t)(uintptr_t)block + 0x9e3779b97f4a7c15u) * 0xd6e8feb86659fd93u;
+}
+
+/*
+ * `kept` bytes hold the caller's data. Where there is no room for a note, one of the block's earlier life may still stand in
+ * bytes that the caller has not written yet, and must go.
+ */
+static inline void note_write(void *block, size_t kept, size_t size, size_t usable) {
+    size_t left = usable - size;
+    if (left >= NOTE_BYTES) {
+        *note_of(block, usable) = note_key(block) ^ left;
+    } else if (kept + NOTE_BYTES <= usable) {
+        *note_of(block, usable) = 0;
+    } else {
+        for (char *p = (char *)block + size; left; left--) *p++ = 0;
+    }
+}
+
+/* What was asked for, or up to seven bytes more. */
+static size_t note_read(const void *block, size_t usable) {
+    uint64_t left = *note_of(block, usable) ^ note_key(block);
+    return left >= NOTE_BYTES && left <= usable ? usable - left : usable;
+}
+
 static void *block_make(struct heap *heap, DWORD flags, SIZE_T size) {
     void *block = NULL;
     size_t usable = size;
-    bool zero = flags & HEAP_ZERO_MEMORY;
-    if (front_alloc(heap, size, zero, &block) != ST_OK) return no_memory(flags);
-    if (zero) return block;
+    if (front_alloc(heap, size, flags & HEAP_ZERO_MEMORY, &block) != ST_OK) return no_memory(flags);
     if (size <= CLASS_LARGEST) {
         usable = class_size(class_of(size));
     } else {
         heap_size(heap, block, &usable);
     }
-    memset((char *)block + size, 0, usable - size);
+    note_write(block, 0, size, usable);
     return block;
 }
 
@@ -124,20 +155,23 @@ BOOL WINAPI hook_HeapFree(HANDLE handle, DWORD flags, LPVOID block) {
 /* Where it is, if that does not keep twice what is wanted. True: done. */
 static bool resize_in_place(struct heap *heap, DWORD flags, char *block, SIZE_T size, size_t usable) {
     bool must = flags & HEAP_REALLOC_IN_PLACE_ONLY;
+    size_t was = note_read(block, usable);
     if (size > usable || (usable > CLASS_LARGEST && usable - size >= PAGE_BYTES)) {
         if (heap_resize(heap, block, size) == ST_OK) heap_size(heap, block, &usable);
     }
     if (size > usable || (!must && usable > 64 && size < usable / 2)) return false;
-    memset(block + size, 0, usable - size);
+    if (flags & HEAP_ZERO_MEMORY && size > was) memset(block + was, 0, size - was);
+    note_write(block, was < size ? was : size, size, usable);
     return true;
 }
 
 static void *block_resize(struct heap *heap, DWORD flags, void *block, SIZE_T size, size_t usable) {
     if (resize_in_place(heap, flags, block, size, usable)) return block;
     if (flags & HEAP_REALLOC_IN_PLACE_ONLY) return no_memory(flags);
+    size_t was = note_read(block, usable);
     void *moved = block_make(heap, flags, size);
     if (!moved) return NULL;
-    memcpy(moved, block, size < usable ? size : usable);
+    memcpy(moved, block, size < was ? size : was);
     front_free(heap, block);
     return moved;
 }
@@ -164,7 +198,7 @@ LPVOID WINAPI hook_HeapReAlloc(HANDLE handle, DWORD flags, LPVOID block, SIZE_T 
 SIZE_T WINAPI hook_HeapSize(HANDLE handle, DWORD flags, LPCVOID block) {
     struct heap *heap = heap_behind(handle);
     size_t usable;
-    if (heap && heap_size(heap, block, &usable) == ST_OK) return usable;
+    if (heap && heap_size(heap, block, &usable) == ST_OK) return note_read(block, usable);
     if (!heap_of_handle(handle) && !engine_has((uintptr_t)block)) return real.HeapSize(handle, flags, block);
     SetLastError(ERROR_INVALID_PARAMETER);
     return (SIZE_T)-1;
@@ -267,10 +301,10 @@ HGLOBAL WINAPI hook_GlobalFree(HGLOBAL block) {
 
 SIZE_T WINAPI hook_LocalSize(HLOCAL block) {
     size_t usable;
-    return is_ours(block, &usable) ? usable : real.LocalSize(block);
+    return is_ours(block, &usable) ? note_read(block, usable) : real.LocalSize(block);
 }
 
 SIZE_T WINAPI hook_GlobalSize(HGLOBAL block) {
     size_t usable;
-    return is_ours(block, &usable) ? usable : real.GlobalSize(block);
+    return is_ours(block, &usable) ? note_read(block, usable) : real.GlobalSize(block);
 }

@@ -66,7 +66,10 @@ extern const char *const clr_memory_names[CLR_MEMORIES];
 IHostControl *raw_control(void);
 DWORD raw_last_error(void); /* the calling thread's, as Win32 numbers it */
 
-/* raw_vm.c: the four calls on mmap, mprotect and munmap, or on Windows the system's own. Each returns 0 or a Win32 error; the outputs are written on 0 only. */
+/*
+ * raw_vm.c: the four calls on mmap, mprotect and munmap, or on Windows the system's own. Each returns 0 or a Win32 error; the
+ * outputs are written on 0 only.
+ */
 DWORD raw_vm_alloc(uintptr_t address, SIZE_T size, DWORD type, DWORD protect, void **memory);
 DWORD raw_vm_free(uintptr_t address, SIZE_T size, DWORD type);
 DWORD raw_vm_protect(uintptr_t address, SIZE_T size, DWORD protect, DWORD *old);

@@ -8,8 +8,8 @@
  *   - a refusal is process-critical until the CLR has started, then critical to one task.
  * A failure leaves the manager's error as the thread's last one, and a success leaves that alone, because the CLR reads it late.
  *
- * Any thread of the CLR calls, some of them while all the others are suspended. So nothing here takes a lock or memory of its own.
- * bodies_attach runs once, before any of that.
+ * Any thread of the CLR calls, some of them while all the others are suspended. So nothing here takes a lock or memory of its
+ * own. bodies_attach runs once, before any of that.
  */
 #include "tools/clr/clr.h"
 

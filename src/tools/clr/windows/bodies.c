@@ -2,8 +2,8 @@
  * bodies.c - what takes the place of the system's functions in the CLR and its JIT compiler on Windows.
  *
  * Both call the system through their import tables, in the words of Win32; these bodies say the same to the host, as host.c
- * tells. What a CLR with hosting asks of the system itself stays with the system: blocks of heaps other than the process's (code goes
- * there), and whatever the manager says is not its memory, since CLR and JIT free some that others gave them.
+ * tells. What a CLR with hosting asks of the system itself stays with the system: blocks of heaps other than the process's (code
+ * goes there), and whatever the manager says is not its memory, since CLR and JIT free some that others gave them.
  *
  * A body runs on any thread of the CLR, some of them while all the others are suspended: no locks, no memory of its own.
  */
@@ -64,8 +64,8 @@ static BOOL WINAPI body_heap_validate(HANDLE heap, DWORD flags, LPCVOID block) {
 }
 
 /*
- * Hosts know no reallocation and tell no sizes. As many bytes are copied as may be read: what lies behind the old block comes along
- * and means nothing.
+ * Hosts know no reallocation and tell no sizes. As many bytes are copied as may be read: what lies behind the old block comes
+ * along and means nothing.
  */
 static LPVOID WINAPI body_heap_realloc(HANDLE heap, DWORD flags, LPVOID block, SIZE_T size) {
     MEMORY_BASIC_INFORMATION info;

@@ -1,8 +1,8 @@
 /*
  * runtime.c - the CLR as a host sees it: a folder with coreclr.dll, clrjit.dll and the assemblies of the framework.
  *
- * The order is that of any host: find (nothing is loaded before all the arguments are known to be good), load, hook, run. coreclr.dll
- * loads clrjit.dll itself when it starts; here it is loaded before, so that its imports are led to the host too.
+ * The order is that of any host: find (nothing is loaded before all the arguments are known to be good), load, hook, run.
+ * coreclr.dll loads clrjit.dll itself when it starts; here it is loaded before, so that its imports are led to the host too.
  */
 #include "tools/clr/windows/imports.h"
 
@@ -91,7 +91,7 @@ static void library_hook(HMODULE module, const char *name) {
 
     if (led < 6) {
         tool_fail(&clr_command, CLR_EXIT_RUNTIME, "%s: %s", name,
-                  led < 0 ? "its imports cannot be changed" : "it does not call the system for memory: not a CLR that can be hosted");
+                  led < 0 ? "its imports cannot be changed" : "it does not ask the system for memory: not a CLR to be hosted");
     }
 }
 
