@@ -36,6 +36,16 @@ static int end_busy(void) {
     ExitProcess(7);
 }
 
+/* After enough calls that whoever serves them has made itself at home. */
+static void end_by_last_thread(void) {
+    for (int i = 0; i < 2000; i++) {
+        char *block = VirtualAlloc(NULL, (SIZE_T)(i % 30 + 1) << 14, MEM_COMMIT, PAGE_READWRITE);
+        block[0] = 1;
+        VirtualFree(block, 0, MEM_RELEASE);
+    }
+    ExitThread(6);
+}
+
 static int end_in_child(const char *self) {
     char command[1024];
     STARTUPINFOA startup = {.cb = sizeof startup};
@@ -68,7 +78,7 @@ int main(int argc, char **argv) {
     if (strcmp(how, "kill") == 0) TerminateProcess(GetCurrentProcess(), 0x12345);
     if (strcmp(how, "return") == 0) return 5;
     if (strcmp(how, "busy") == 0) return end_busy();
-    if (strcmp(how, "thread") == 0) ExitThread(6);
+    if (strcmp(how, "thread") == 0) end_by_last_thread();
     if (strcmp(how, "self") == 0) return end_in_child(argv[0]);
     fprintf(stderr, "ends: one of crash, exit, kill, return, busy, thread, self\n");
     return 2;
