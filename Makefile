@@ -161,7 +161,7 @@ tests: unit stress fuzz model conform view
 help:
 	@echo 'make                 the libraries and tools for Linux, in build/linux'
 	@echo 'make OS=windows      the same for 64-bit Windows, in build/windows'
-	@echo 'make run             sets up, builds, and runs a .NET program on raw memory and on the engine'
+	@echo 'make run             sets up, builds, and runs a .NET program on raw memory and on the engine; then make run OS=windows'
 	@echo 'make run OS=windows  the same with three Windows programs under Wine and hostmem-run'
 	@echo 'make test            sets up, builds everything, runs all tests; ONLY=regex picks suites by name'
 	@echo 'make soak            the stress tests and fuzzers, for a long time'
@@ -191,6 +191,7 @@ run: $(B)/hostmem-run.exe $(B)/hostmem-redirect.dll
 else
 run: $(B)/hostmem-clr
 	@sh src/tools/clr/run.sh $(B) $(cache)
+	@$(MAKE) --no-print-directory OS=windows run
 endif
 
 test:
