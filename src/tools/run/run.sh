@@ -119,7 +119,8 @@ median() {
     sort -n | awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] : 0 }'
 }
 
-# calls FILE: of region-able calls (memory of the process itself, not views): all, served, microseconds.
+# calls FILE: of region-able calls (memory of the process itself, not views): all, served, microseconds, and how many in a
+# thousand of those that could be the engine's are.
 calls() {
     tr '{' '\n' <"$1" | awk '/"kind": /{
             n = $0; sub(/.*"calls": /, "", n); us = $0; sub(/.*"us": /, "", us)
@@ -128,7 +129,7 @@ calls() {
             if ($0 ~ /"by": "engine"/) served += n
             # Queries and protections of stacks, images and other memory of the system are not for the engine to answer.
             else if ($0 ~ /"reason": "foreign memory"/ && $0 ~ /"kind": "(query|protect)"/) foreign += n
-        } END { print all + 0, served + 0, foreign + 0, time + 0 }'
+        } END { print all + 0, served + 0, time + 0, (all > foreign ? int(1000 * served / (all - foreign)) : 0) }'
 }
 
 # over PROGRAM HOW FIELD: the median of a field of `calls` over the rounds.
@@ -149,13 +150,10 @@ row() {
 }
 
 print_program() {
-    local all served foreign
-    all=$(over "$1" served 1) served=$(over "$1" served 2) foreign=$(over "$1" served 3)
-    row "$1" 'memory calls' "$(over "$1" off 1)" "$all"
-    awk -v served="$served" -v all="$all" -v foreign="$foreign" 'BEGIN {
-        printf "%-9s %-24s %12s %12d %6.1f %%\n", "", "by the engine", "-", served,
-            (all > foreign ? 100 * served / (all - foreign) : 0) }'
-    row '' 'us in memory calls' "$(over "$1" off 4)" "$(over "$1" served 4)"
+    row "$1" 'memory calls' "$(over "$1" off 1)" "$(over "$1" served 1)"
+    awk -v served="$(over "$1" served 2)" -v share="$(over "$1" served 4)" 'BEGIN {
+        printf "%-9s %-24s %12s %12d %6.1f %%\n", "", "by the engine", "-", served, share / 10 }'
+    row '' 'us in memory calls' "$(over "$1" off 3)" "$(over "$1" served 3)"
     row '' 'wall time, ms' $(($(cost "$1" raw wall_us) / 1000)) $(($(cost "$1" served wall_us) / 1000))
     row '' 'CPU time, user, ms' $(($(cost "$1" raw user_us) / 1000)) $(($(cost "$1" served user_us) / 1000))
     row '' 'CPU time, system, ms' $(($(cost "$1" raw system_us) / 1000)) $(($(cost "$1" served system_us) / 1000))
