@@ -97,6 +97,8 @@ done
 expect "load, with heaps" 0 '^[0-9]+ passed, 0 failed' $run $programs/load.exe $programs/part.dll
 unset HOSTMEM_HEAP
 
+expect "a program that loads the DLL itself" 0 '^[0-9]+ passed, 0 failed' $programs/own.exe $build/hostmem-redirect.dll
+
 # Starting and ending.
 export ECHO_THIS='not ASCII: ä'
 same "what a program is started with" $programs/echo.exe 'two words' 'a"quote' '' '\\back\' 'ä' --report
