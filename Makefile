@@ -97,9 +97,13 @@ layers := base core heap vm policy com api
 fault_file := $(if $(findstring HM_FAULT,$(variant_$(VARIANT))),src/os/fault.c)
 engine_sources := $(sort $(foreach layer,$(layers),$(wildcard src/$(layer)/*.c)) $(wildcard src/os/$(OS)*.c $(fault_file)))
 tools := $(patsubst src/tools/%/main.c,%,$(sort $(wildcard src/tools/*/main.c)))
+# One asks Linux' kernel, one starts Windows programs.
+tools := $(filter-out $(if $(filter windows,$(OS)),measure record,run),$(tools))
+# The CLR's host gets at the two systems' CLRs in different ways.
+tool_sources = $(sort $(wildcard src/tools/$(1)/*.c))
 ifeq ($(OS),windows)
-# The CLR host changes the code of a Linux library, the recorder is preloaded: both are Linux programs.
-tools := $(filter-out clr record,$(tools))
+tool_sources = $(if $(filter clr,$(1)),$(patsubst %,src/tools/clr/%.c,assembly collect counts host raw record report run),$\
+	$(wildcard src/tools/$(1)/*.c)) $(sort $(wildcard src/tools/$(1)/windows/*.c))
 endif
 tool_common_sources := $(sort $(wildcard src/tools/common/*.c))
 test_common_sources := $(sort $(wildcard tests/common/*.c))
@@ -157,11 +161,12 @@ tests: unit stress fuzz model conform view
 help:
 	@echo 'make                 the libraries and tools for Linux, in build/linux'
 	@echo 'make OS=windows      the same for 64-bit Windows, in build/windows'
-	@echo 'make run             sets up, builds, and runs a .NET program on raw memory and on the engine'
+	@echo 'make run             sets up, builds, and runs a .NET program on raw memory and on the engine; then make run OS=windows'
+	@echo 'make run OS=windows  the same with three Windows programs under Wine and hostmem-run'
 	@echo 'make test            sets up, builds everything, runs all tests; ONLY=regex picks suites by name'
 	@echo 'make soak            the stress tests and fuzzers, for a long time'
 	@echo 'make libs, tools     parts of make'
-	@echo 'make unit, stress, fuzz, model, conform, preload, view, tests    builds test programs without running them'
+	@echo 'make unit, stress, fuzz, model, conform, preload, redirect, view, tests   builds test programs without running them'
 	@echo 'make bench           measures both systems against their peers: a table, and perf/out/latest/report.html, in 5 minutes'
 	@echo 'make bench-full      the same with everything that is measured, in some hours'
 	@echo 'make bench-counts    counts instructions, system calls, faults and locked instructions, and checks them'
@@ -172,22 +177,25 @@ help:
 	@echo 'OS=linux|windows VARIANT=release|debug|asan|tsan|cov CC=gcc|clang V=1 CFLAGS=... with any of them'
 
 # Fast and silent when everything is there, so that every build can ask for it. HM_SETUP_DONE: the caller has.
-setup_parts := build $(filter windows,$(OS)) $(if $(clang),test) $(if $(filter run,$(MAKECMDGOALS)),clr)
+run_parts := $(if $(filter windows,$(OS)),hosts,clr)
+setup_parts := build $(filter windows,$(OS)) $(if $(clang),test) $(if $(filter run,$(MAKECMDGOALS)),$(run_parts))
 setup:
 ifeq ($(HM_SETUP_DONE),)
 	@bash src/setup/setup.sh $(setup_parts)
 endif
 
 ifeq ($(OS),windows)
-run:
-	@echo 'make run is for Linux: hostmem-clr hosts the CLR of Linux' >&2; exit 2
+run: $(B)/hostmem-run.exe $(B)/hostmem-redirect.dll
+	@$(MAKE) --no-print-directory HM_SETUP_DONE=1 OS=linux VARIANT=release build/linux/hostmem-measure
+	@bash src/tools/run/run.sh $(B) build/linux $(cache)
 else
 run: $(B)/hostmem-clr
 	@sh src/tools/clr/run.sh $(B) $(cache)
+	@$(MAKE) --no-print-directory OS=windows run
 endif
 
 test:
-	@bash src/setup/setup.sh build windows clr test
+	@bash src/setup/setup.sh build windows clr hosts test
 	@bash src/setup/bench.sh
 	@bash tests/run.sh
 
@@ -245,8 +253,9 @@ $(B)/libhostmem.dll.a: $(B)/hostmem.dll ;
 # ---- Tools --------------------------------------------------------------------------------------------------------
 
 define tool_rule
-$(B)/hostmem-$(1)$(exe): $(call objects_of,$(sort $(wildcard src/tools/$(1)/*.c))) $(tool_common_objects) $(B)/libhostmem.a
-	$$(call quiet,LINK,$$@)$$(compile) $$(link_flags) -o $$@ $$^ $$(link_libs) $(if $(filter clr,$(1)),-ldl)
+$(B)/hostmem-$(1)$(exe): $(call objects_of,$(call tool_sources,$(1))) $(tool_common_objects) $(B)/libhostmem.a
+	$$(call quiet,LINK,$$@)$$(compile) $$(link_flags) -o $$@ $$^ $$(link_libs) \
+		$(if $(filter clr,$(1)),$(if $(filter windows,$(OS)),-luuid,-ldl))
 endef
 $(foreach tool,$(tools),$(eval $(call tool_rule,$(tool))))
 
@@ -332,6 +341,41 @@ $(malloc_test_programs): $(B)/%: $(B)/obj/%.o
 .PHONY: preload
 preload: $(malloc_test_programs)
 tests: preload
+endif
+
+# ---- The redirect drop-in ------------------------------------------------------------------------------------------
+
+# hostmem-redirect.dll is the engine once more, without its exports: hostmem-run puts it in front of a program. Neither is of
+# any use without the other.
+ifeq ($(OS),windows)
+redirect_library := $(B)/hostmem-redirect.dll
+redirect_objects := $(call objects_of,$(sort $(wildcard src/dropin/redirect/*.c)))
+$(redirect_objects): extra_flags = -DHM_BUILDING_REDIRECT
+
+$(B)/obj/redirect-engine.o: $(engine_objects) $(mimalloc_object)
+	$(call quiet,LD,$@)$(ld) -r -o $@ $^ && $(objcopy) -R .drectve $@
+
+$(redirect_library): $(redirect_objects) $(B)/obj/redirect-engine.o
+	$(call quiet,LINK,$@)$(compile) -shared $(link_flags) -o $@ $^ $(link_libs)
+
+libs: $(redirect_library)
+$(B)/hostmem-run.exe: | $(redirect_library)
+
+# Programs that know nothing of the engine; tests/scripts/run.sh runs them with it and without.
+redirect_sources := $(sort $(wildcard tests/redirect/*.c))
+redirect_programs := $(call programs_of,$(redirect_sources)) $(B)/tests/redirect/part.dll
+$(redirect_programs): extra_flags = -Itests/common
+$(B)/tests/redirect/none.exe: link_flags += -nostdlib -Wl,-e,start -Wl,--disable-auto-import
+$(B)/tests/redirect/none.exe: link_libs =
+$(call programs_of,$(redirect_sources)): $(B)/%.exe: $(B)/obj/%.o
+	$(run_link)
+$(B)/tests/redirect/part.dll: $(B)/obj/tests/redirect/part/part.o
+	@mkdir -p $(@D)
+	$(call quiet,LINK,$@)$(compile) -shared $(link_flags) -o $@ $^
+
+.PHONY: redirect
+redirect: $(redirect_programs)
+tests: redirect
 endif
 
 # ---- Benchmarks ---------------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ tsan_prefix() {
 plan_builds() {
     group=build
     add_build build/linux libs tools stress fuzz conform preload view bench-programs
-    add_build build/windows OS=windows libs tools stress fuzz conform view bench-programs
+    add_build build/windows OS=windows libs tools stress fuzz conform redirect view bench-programs
     [ -z "$soak" ] || return 0
     add_build build/linux-debug VARIANT=debug libs unit model
     add_build build/windows-debug OS=windows VARIANT=debug libs unit

@@ -22,9 +22,6 @@ static uint64_t nap_event; /* HANDLE, made before the thread */
 
 bool os_thread_start(void (*run)(void)) {
     DWORD before = GetLastError();
-    HMODULE self;
-    /* What the thread runs must stay: the DLL is not unloaded any more. */
-    GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN, (LPCSTR)(uintptr_t)run, &self);
     HANDLE event = CreateEventA(NULL, FALSE, FALSE, NULL), thread = NULL;
     if (event) {
         atom_store_rel_u64(&nap_event, (uint64_t)(uintptr_t)event); /* rel: pairs with the loads below */

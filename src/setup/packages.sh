@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the named groups need, and only those that are missing.
-# usage: packages.sh build|windows|clr|bench|peers|report|test ...
+# usage: packages.sh build|windows|clr|hosts|bench|peers|report|test ...
 set -eu
 . "${0%/*}/lib.sh"
 
@@ -11,6 +11,7 @@ packages_of() {
     build) echo gcc libc6-dev binutils make libck-dev dpkg-dev xz-utils ca-certificates ;;
     windows) echo gcc-mingw-w64-x86-64 g++-mingw-w64-x86-64 wine64 wine ;;
     clr) echo mono-mcs libunwind8 libuuid1 libstdc++6 command:npm ca-certificates ;;
+    hosts) echo mono-mcs command:npm ca-certificates ;;
     bench) echo g++ libbenchmark-dev ;;
     report) echo chromium fonts-dejavu-core ;;
     peers) echo libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 valgrind strace ;;
@@ -19,7 +20,7 @@ packages_of() {
         # Programs that run on the malloc drop-in. (redis-tools has the server's program, too.)
         echo libstdc++6 git perl python3.11 libpython3.11-testsuite redis-tools sqlite3 stress-ng
         ;;
-    *) die "packages.sh: unknown group '$1' (build, windows, clr, bench, peers, report, test)" ;;
+    *) die "packages.sh: unknown group '$1' (build, windows, clr, hosts, bench, peers, report, test)" ;;
     esac
 }
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# All set-up in one call. usage: setup.sh build|windows|clr|test ...   (run from the top level; quiet when nothing is to do)
+# All set-up in one call. usage: setup.sh build|windows|clr|hosts|test ...   (run from the top level; quiet when nothing is to do)
 #
 #   build    compilers, Concurrency Kit, mimalloc's source
 #   windows  the cross compiler, Concurrency Kit's headers for it, Wine and its prefix
 #   clr      npm, the C# compiler, the CLR
+#   hosts    Windows programs to run under hostmem-run, and their jobs
 #   test     clang, checkers
 set -eu
 here=${0%/*}
@@ -16,5 +17,6 @@ for part in "$@"; do
         bash "$here/wine-prefix.sh"
         ;;
     clr) bash "$here/clr.sh" ;;
+    hosts) bash "$here/hosts.sh" ;;
     esac
 done

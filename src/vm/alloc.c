@@ -51,7 +51,9 @@ static enum status run_commit(const struct run *run, uint8_t state) {
 }
 
 /* Gets the granules: where and from whom depends on what the caller asked for. */
-static enum status run_claim(uintptr_t address, uint64_t count_pages, DWORD type, uint8_t state, struct run *run) {
+static enum status run_claim(uintptr_t address, uint64_t count_pages, size_t align, DWORD type, uint8_t state,
+                             struct run *run) {
+    if (align > GRANULE_BYTES) return region_claim_aligned(count_pages, align, run);
     if (type & (MEM_LARGE_PAGES | MEM_PHYSICAL)) {
         unsigned needs = (type & MEM_LARGE_PAGES ? OS_LARGE : 0u) | (type & MEM_PHYSICAL ? OS_PHYSICAL : 0u);
         return region_claim_system(address, count_pages, needs | (type & MEM_TOP_DOWN ? OS_TOP_DOWN : 0u), state, run);
@@ -65,9 +67,9 @@ static enum status run_claim(uintptr_t address, uint64_t count_pages, DWORD type
 }
 
 /* A new allocation of what the caller asked for, all or nothing. */
-static enum status alloc_make(uintptr_t base, uint64_t count_pages, DWORD type, uint8_t state, uintptr_t *result) {
+static enum status alloc_make(uintptr_t base, uint64_t count_pages, size_t align, DWORD type, uint8_t state, uintptr_t *result) {
     struct run run;
-    enum status status = run_claim(base, count_pages, type, state, &run);
+    enum status status = run_claim(base, count_pages, align, type, state, &run);
     if (status != ST_OK) return status;
     status = space_prepare(run.first, count_pages);
     if (status == ST_OK && type & MEM_LARGE_PAGES) {
@@ -90,13 +92,21 @@ static enum status alloc_make(uintptr_t base, uint64_t count_pages, DWORD type, 
 }
 
 /* The same, charged to whoever asks. */
-static enum status alloc_charged(uintptr_t base, uint64_t count_pages, DWORD type, uint8_t state, uintptr_t *result) {
+static enum status alloc_charged(uintptr_t base, uint64_t count_pages, size_t align, DWORD type, uint8_t state, uintptr_t *result) {
     struct budget *budget = budget_numbered(budget_asked_number());
     uint64_t committed = type & MEM_COMMIT ? count_pages : 0;
     if (!budget_charge(budget, count_pages, committed)) return ST_NO_QUOTA;
-    enum status status = alloc_make(base, count_pages, type, state, result);
+    enum status status = alloc_make(base, count_pages, align, type, state, result);
     if (status != ST_OK) budget_refund(budget, count_pages, committed);
     return status;
+}
+
+/* What this thread keeps at hand, or the process holds, may lie where the caller wants to be, or be what is missing. */
+static enum status alloc_or_flush(uintptr_t base, uint64_t count_pages, size_t align, DWORD type, uint8_t state,
+                                  uintptr_t *result) {
+    enum status status = alloc_charged(base, count_pages, align, type, state, result);
+    if (status == ST_OK || spans_flush() + held_give_back(0) == 0) return status;
+    return alloc_charged(base, count_pages, align, type, state, result);
 }
 
 /* One of that size that was released lately. */
@@ -120,10 +130,7 @@ static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t
     bool plain = !base && !(type & ~(DWORD)(MEM_COMMIT | MEM_RESERVE)) && type & MEM_COMMIT && state == PG_READWRITE;
     if (plain && spans_take(count_pages, result)) return ST_OK;
     if (!base && (plain || type == MEM_RESERVE) && alloc_kept(count_pages, plain, state, result)) return ST_OK;
-    enum status status = alloc_charged(base, count_pages, type, state, result);
-    /* What this thread keeps at hand, or the process holds, may lie where the caller wants to be, or be what is missing. */
-    if (status != ST_OK && spans_flush() + held_give_back(0) != 0) status = alloc_charged(base, count_pages, type, state, result);
-    return status;
+    return alloc_or_flush(base, count_pages, GRANULE_BYTES, type, state, result);
 }
 
 /* With the range locked: commits it, and puts it back if that fails. */
@@ -224,4 +231,14 @@ enum status vm_alloc(uintptr_t address, size_t size, DWORD type, DWORD protect, 
     if (status != ST_OK) return status;
     if (type & MEM_RESERVE || (!address && type & MEM_COMMIT)) return alloc_new(address, size, type, state, result);
     return alloc_inside(address, size, type, state, result);
+}
+
+enum status vm_alloc_aligned(size_t align, size_t size, DWORD type, DWORD protect, uintptr_t *result) {
+    *result = 0;
+    if (size == 0 || !range_sane(0, size) || align & (align - 1) || align >= ADDRESS_END) return ST_BAD_ARGUMENT;
+    if (!(type & MEM_RESERVE) || type & ~(DWORD)(MEM_RESERVE | MEM_COMMIT)) return ST_BAD_ARGUMENT;
+    uint8_t state;
+    enum status status = prot_from_win32(protect, &state);
+    if (status != ST_OK) return status;
+    return alloc_or_flush(0, align_up(size, PAGE_BYTES) >> PAGE_SHIFT, align, type, state, result);
 }

@@ -13,6 +13,9 @@
 /* VirtualAlloc. address 0: any place. *result is the rounded start, or 0 after a failure. */
 enum status vm_alloc(uintptr_t address, size_t size, DWORD type, DWORD protect, uintptr_t *result);
 
+/* A new allocation, MEM_RESERVE with or without MEM_COMMIT, anywhere at a multiple of align, a power of two. */
+enum status vm_alloc_aligned(size_t align, size_t size, DWORD type, DWORD protect, uintptr_t *result);
+
 /* VirtualFree. ST_NOT_OURS where the engine has no allocation at all at the address. */
 enum status vm_free(uintptr_t address, size_t size, DWORD type);
 

@@ -19,7 +19,7 @@ check() {
 }
 
 declared() {
-    cat include/*.h | tr '\n' ' ' | grep -oE 'HM_API [^;{]*;' | grep -oE 'Hm[A-Za-z0-9]+ *\(' | tr -d ' (' | sort -u
+    cat include/hostmem.h | tr '\n' ' ' | grep -oE 'HM_API [^;{]*;' | grep -oE 'Hm[A-Za-z0-9]+ *\(' | tr -d ' (' | sort -u
 }
 
 # The names in a DLL's export table.
@@ -35,7 +35,8 @@ globals() {
 }
 
 missing=
-for library in build/linux/{libhostmem.so,libhostmem.a,libhostmem-malloc.so} build/windows/{hostmem.dll,libhostmem.a}; do
+for library in build/linux/{libhostmem.so,libhostmem.a,libhostmem-malloc.so} \
+    build/windows/{hostmem.dll,libhostmem.a,hostmem-redirect.dll}; do
     if [ ! -e $library ]; then
         echo "$library was not built"
         missing="$missing $library"
@@ -56,6 +57,10 @@ check "dynamic symbols of libhostmem.so" "$found" "$names"
 check "global symbols of libhostmem.a" "$(globals nm build/linux/libhostmem.a)" "$names"
 check "exports of hostmem.dll" "$(exports build/windows/hostmem.dll)" "$names"
 check "global symbols of the Windows libhostmem.a" "$(globals x86_64-w64-mingw32-nm build/windows/libhostmem.a)" "$names"
+
+names=$(tr '\n' ' ' <include/hostmem_redirect.h | grep -oE 'HM_REDIRECT_API [^;{]*;' | grep -oE 'Hm[A-Za-z0-9]+ *\(' |
+    tr -d ' (' | sort -u)
+check "exports of hostmem-redirect.dll" "$(exports build/windows/hostmem-redirect.dll)" "$names"
 
 needed=$(objdump -p build/linux/libhostmem.so | awk '$1 == "NEEDED" { print $2 }' |
     grep -vE '^(libc|libpthread|ld-linux-x86-64)\.so')

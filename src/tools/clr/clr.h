@@ -2,9 +2,10 @@
  * clr.h - the parts of hostmem-clr and what they owe each other.
  *
  * hostmem-clr is a host: it loads a CLR, hands it an IHostMemoryManager, and runs a program on it. main.c reads the command
- * line; run.c goes through one run; runtime.c, elf.c and hook.c get at the CLR; bodies.c is the CLR's side of the interfaces,
- * near.c its search for executable memory; raw.c is the manager to compare with; counts.c, report.c and compare.c are
- * about figures, record.c writes traces; collect.c answers notifications.
+ * line; run.c goes through one run; runtime.c, elf.c and hook.c get at the CLR; host.c is the CLR's side of the interfaces,
+ * bodies.c what leads there, near.c its search for executable memory; raw.c is the manager to compare with; counts.c, report.c
+ * and compare.c are about figures, record.c writes traces; collect.c answers notifications. The folder windows has what is
+ * otherwise there.
  */
 #ifndef HOSTMEM_CLR_TOOL_H
 #define HOSTMEM_CLR_TOOL_H
@@ -66,11 +67,15 @@ extern const char *const clr_memory_names[CLR_MEMORIES];
 IHostControl *raw_control(void);
 DWORD raw_last_error(void); /* the calling thread's, as Win32 numbers it */
 
-/* raw_vm.c: the four calls on mmap, mprotect and munmap. Each returns 0 or a Win32 error; the outputs are written on 0 only. */
+/*
+ * raw_vm.c: the four calls on mmap, mprotect and munmap, or on Windows the system's own. Each returns 0 or a Win32 error; the
+ * outputs are written on 0 only.
+ */
 DWORD raw_vm_alloc(uintptr_t address, SIZE_T size, DWORD type, DWORD protect, void **memory);
 DWORD raw_vm_free(uintptr_t address, SIZE_T size, DWORD type);
 DWORD raw_vm_protect(uintptr_t address, SIZE_T size, DWORD protect, DWORD *old);
 DWORD raw_vm_query(uintptr_t address, MEMORY_BASIC_INFORMATION *info);
+DWORD raw_vm_load(DWORD *load, SIZE_T *available);
 
 /* maps.c: the mapping around or after an address, as the kernel lists it. */
 struct maps_entry {
@@ -85,9 +90,9 @@ struct maps_entry {
  */
 bool maps_find(uintptr_t address, struct maps_entry *entry, uintptr_t *previous_end);
 
-/* ---- bodies.c, near.c: what stands in for the CLR's own hosting layer ----------------------------------------- */
+/* ---- host.c, bodies.c, near.c: what stands in for the CLR's own hosting layer --------------------------------- */
 
-/* One function of the CLR and what takes its place. */
+/* One function of the CLR, or that it imports, and what takes its place. */
 struct clr_body {
     const char *symbol;
     void (*body)(void);
@@ -98,10 +103,10 @@ extern const size_t bodies_count;
 
 /*
  * Does what ICLRRuntimeHost::SetHostControl does: takes the memory manager, makes its one IHostMalloc and registers the
- * notification callback. image is where the CLR lies, [start, end). last_error reads the manager's last error. Ends the tool
- * with CLR_EXIT_MEMORY when the control does not offer what is needed.
+ * notification callback. last_error reads the manager's last error. Ends the tool with CLR_EXIT_MEMORY when the control does
+ * not offer what is needed.
  */
-void bodies_attach(IHostControl *control, DWORD (*last_error)(void), uintptr_t image_start, uintptr_t image_end);
+void bodies_attach(IHostControl *control, DWORD (*last_error)(void));
 void bodies_started(void); /* the CLR runs: failures no longer end the process */
 uint64_t bodies_notifications(void);
 
@@ -113,15 +118,25 @@ bool collect_start(void (*entry)(int generation, int mode));
 void collect_poke(void);
 uint64_t collect_count(void);
 
-/* The manager's methods with counting; near.c and bodies.c call it through these alone. */
+/* The manager's methods with counting, called through these alone. foreign: the manager says that it is not its memory. */
 void *manager_alloc(void *address, SIZE_T size, DWORD type, DWORD protect);
+BOOL manager_free(void *address, SIZE_T size, DWORD type, bool *foreign);
+BOOL manager_protect(void *address, SIZE_T size, DWORD protect, DWORD *old);
 SIZE_T manager_query(const void *address, MEMORY_BASIC_INFORMATION *info);
+void *manager_heap_alloc(SIZE_T size);
+BOOL manager_heap_free(void *block);
+void manager_view_acquired(void *view, SIZE_T size);
+void manager_view_released(void *view);
+bool manager_view_needed(void *address, SIZE_T size); /* true: there may be room now */
 
 /* A reservation within reach of the CLR's image; NULL if no free range took it. */
 void near_init(uintptr_t image_start, uintptr_t image_end);
 void *near_reserve(SIZE_T size, DWORD type, DWORD protect);
 
-/* ---- elf.c, hook.c, runtime.c, run.c -------------------------------------------------------------------------- */
+/* ---- assembly.c, elf.c, hook.c, runtime.c, run.c --------------------------------------------------------------- */
+
+/* Whether the file starts as a .NET program does. */
+bool assembly_is_dotnet(FILE *file);
 
 struct elf_symbol {
     const char *name;
@@ -132,6 +147,9 @@ const char *elf_lookup(const char *path, struct elf_symbol *symbols, size_t coun
 
 /* Writes a jump to body over function. Returns NULL, or why it could not. No thread may be in function. */
 const char *hook_install(void *function, void (*body)(void));
+
+/* What becomes of a CLR's wish to have the system watch its writes. */
+enum clr_watch { CLR_WATCH_REFUSE, CLR_WATCH_FORWARD };
 
 struct clr_options {
     int memory; /* enum clr_memory */
@@ -144,6 +162,7 @@ struct clr_options {
     uint64_t compare;    /* runs on each memory, or 0 for one plain run */
     uint64_t limit_mib;  /* that the engine may have committed, or 0 for no limit */
     uint64_t soft_mib;   /* the same for requests that are critical to one task only; from 7/8 of the lower on the CLR collects */
+    int write_watch;     /* Windows: enum clr_watch */
 };
 
 /* A CLR's folder and a program for it, and the CLR once it is loaded. */

@@ -134,32 +134,9 @@ static HRESULT STDMETHODCALLTYPE manager_virtual_protect(IHostMemoryManager *sel
     return raw_result(old != NULL ? raw_vm_protect((uintptr_t)address, size, protect, old) : ERROR_NOACCESS);
 }
 
-/* In /proc/meminfo's KiB, the value of one line. */
-static uint64_t meminfo(const char *text, const char *name) {
-    const char *line = strstr(text, name);
-
-    return line != NULL ? strtoull(line + strlen(name), NULL, 10) : 0;
-}
-
 static HRESULT STDMETHODCALLTYPE manager_memory_load(IHostMemoryManager *self, DWORD *load, SIZE_T *available) {
-    char text[4096];
-    FILE *file = fopen("/proc/meminfo", "re");
-    size_t length = file != NULL ? fread(text, 1, sizeof text - 1, file) : 0;
-    uint64_t total_kib, free_kib;
-
     (void)self;
-    text[length] = '\0';
-    if (file != NULL) {
-        fclose(file);
-    }
-    total_kib = meminfo(text, "MemTotal:");
-    free_kib = meminfo(text, "MemAvailable:");
-    if (total_kib == 0 || free_kib > total_kib) {
-        return raw_result(ERROR_NOT_SUPPORTED);
-    }
-    *load = (DWORD)((total_kib - free_kib) * 100 / total_kib);
-    *available = free_kib * 1024;
-    return S_OK;
+    return raw_result(raw_vm_load(load, available));
 }
 
 /* Plain memory notifies nobody. */

@@ -349,3 +349,32 @@ DWORD raw_vm_query(uintptr_t address, MEMORY_BASIC_INFORMATION *info) {
     pthread_mutex_unlock(&raw_mutex);
     return 0;
 }
+
+/* ---- The machine's memory --------------------------------------------------------------------------------------- */
+
+/* In /proc/meminfo's KiB, the value of one line. */
+static uint64_t meminfo(const char *text, const char *name) {
+    const char *line = strstr(text, name);
+
+    return line != NULL ? strtoull(line + strlen(name), NULL, 10) : 0;
+}
+
+DWORD raw_vm_load(DWORD *load, SIZE_T *available) {
+    char text[4096];
+    FILE *file = fopen("/proc/meminfo", "re");
+    size_t length = file != NULL ? fread(text, 1, sizeof text - 1, file) : 0;
+    uint64_t total_kib, free_kib;
+
+    text[length] = '\0';
+    if (file != NULL) {
+        fclose(file);
+    }
+    total_kib = meminfo(text, "MemTotal:");
+    free_kib = meminfo(text, "MemAvailable:");
+    if (total_kib == 0 || free_kib > total_kib) {
+        return ERROR_NOT_SUPPORTED;
+    }
+    *load = (DWORD)((total_kib - free_kib) * 100 / total_kib);
+    *available = free_kib * 1024;
+    return 0;
+}

@@ -15,6 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifdef _WIN32
+#define O_CLOEXEC (O_NOINHERIT | O_BINARY)
+#endif
+
 enum { RECORD_HEAP = 0x1000 };
 
 static int record_file = -1;

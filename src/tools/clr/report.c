@@ -10,8 +10,15 @@
 #include <stddef.h>
 #include <string.h>
 
+/* Not for the processes of a comparison. */
+#ifdef _WIN32
+#define REPORT_MODE "w"
+#else
+#define REPORT_MODE "we"
+#endif
+
 FILE *report_open(const struct clr_options *options, FILE *standard) {
-    return options->report != NULL ? fopen(options->report, "we") : standard;
+    return options->report != NULL ? fopen(options->report, REPORT_MODE) : standard;
 }
 
 void report_close(const struct clr_options *options, FILE *out) {
@@ -55,7 +62,9 @@ void report_json_figures(struct tool_json *json, const struct clr_figures *figur
     tool_json_number(json, "cpu_user_ms", (double)figures->usage.user_ns / 1e6);
     tool_json_number(json, "cpu_system_ms", (double)figures->usage.system_ns / 1e6);
     tool_json_count(json, "page_faults", figures->usage.faults);
-    tool_json_count(json, "page_faults_major", (uint64_t)figures->usage.faults_major);
+    if (figures->usage.faults_major >= 0) {
+        tool_json_count(json, "page_faults_major", (uint64_t)figures->usage.faults_major);
+    }
     tool_json_count(json, "peak_rss_bytes", figures->usage.peak_rss_bytes);
     tool_json_count(json, "peak_committed_bytes", figures->committed_peak);
     tool_json_count(json, "notifications", figures->notifications);
@@ -126,7 +135,9 @@ static void report_table(FILE *out, const struct clr_options *options, const str
     table_figure_row(&table, "CPU time, user, ms", figures->usage.user_ns / 1000000);
     table_figure_row(&table, "CPU time, system, ms", figures->usage.system_ns / 1000000);
     table_figure_row(&table, "page faults", figures->usage.faults);
-    table_figure_row(&table, "  that read from disk", (uint64_t)figures->usage.faults_major);
+    if (figures->usage.faults_major >= 0) {
+        table_figure_row(&table, "  that read from disk", (uint64_t)figures->usage.faults_major);
+    }
     table_figure_row(&table, "peak RSS, KiB", figures->usage.peak_rss_bytes / 1024);
     if (options->memory != CLR_RAW) {
         report_limits_rows(&table, &figures, 1);

@@ -65,6 +65,11 @@ static IHostControl *run_engine_control(const struct clr_options *options) {
     return control;
 }
 
+/* The calling convention of the flat calls is Windows' own. */
+static DWORD run_engine_error(void) {
+    return HmGetLastError();
+}
+
 int run_program(const struct clr_options *options, int argc, char **argv,
                 void (*done)(const struct clr_options *options, const struct clr_figures *figures)) {
     static struct clr_runtime runtime;
@@ -79,8 +84,7 @@ int run_program(const struct clr_options *options, int argc, char **argv,
         record_open(options->record);
     }
     runtime_load(&runtime);
-    bodies_attach(engine ? run_engine_control(options) : raw_control(), engine ? HmGetLastError : raw_last_error,
-                  runtime.image_start, runtime.image_end);
+    bodies_attach(engine ? run_engine_control(options) : raw_control(), engine ? run_engine_error : raw_last_error);
     runtime_hook(&runtime);
     run_state.running = true;
     return runtime_run(&runtime, options, argc, argv);

@@ -30,29 +30,6 @@ typedef int (*delegate_function)(void *host, unsigned domain, const char *assemb
 
 /* ---- Finding ---------------------------------------------------------------------------------------------------- */
 
-static uint32_t little32(const unsigned char *at) {
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-/* Whether the file starts as a Windows executable with a CLI header, which is what makes it a .NET program. */
-static bool program_is_dotnet(FILE *file) {
-    unsigned char head[4096] = {0};
-    size_t length = fread(head, 1, sizeof head, file);
-    uint32_t pe;
-    uint32_t directory;
-
-    if (length < 64 || head[0] != 'M' || head[1] != 'Z') {
-        return false;
-    }
-    pe = little32(head + 60);
-    if (pe > sizeof head - 264 || memcmp(head + pe, "PE\0\0", 4) != 0) {
-        return false;
-    }
-    /* The optional header's data directories start at 96 in a PE32 and at 112 in a PE32+; the 15th is the CLI header. */
-    directory = pe + 24 + (head[pe + 24] == 0x0B && head[pe + 25] == 0x02 ? 112 : 96) + 14 * 8;
-    return little32(head + directory) != 0;
-}
-
 static void program_find(struct clr_runtime *runtime, const char *program) {
     FILE *file;
     bool dotnet;
@@ -60,7 +37,7 @@ static void program_find(struct clr_runtime *runtime, const char *program) {
     if (realpath(program, runtime->program) == NULL || (file = fopen(runtime->program, "re")) == NULL) {
         tool_fail(&clr_command, TOOL_EXIT_USAGE, "program '%s': %s", program, strerror(errno));
     }
-    dotnet = program_is_dotnet(file);
+    dotnet = assembly_is_dotnet(file);
     fclose(file);
     if (!dotnet) {
         tool_fail(&clr_command, TOOL_EXIT_USAGE, "program '%s' is not a .NET assembly", program);
@@ -135,6 +112,7 @@ void runtime_load(struct clr_runtime *runtime) {
 }
 
 void runtime_hook(const struct clr_runtime *runtime) {
+    near_init(runtime->image_start, runtime->image_end);
     for (size_t at = 0; at < bodies_count; at++) {
         const char *problem;
 

@@ -1,0 +1,179 @@
+/*
+ * patch.c - leads a process's callers of system functions to the hooks.
+ *
+ * Two places are changed. The import tables of the modules that are loaded: each entry that holds the address of a function of
+ * the table gets the hook's. And the export tables of kernelbase, kernel32 and ntdll, where modules loaded later and
+ * GetProcAddress find their functions. An export is a 32-bit offset from its module: it leads to a jump within 4 GiB behind it.
+ *
+ * Left alone are the import tables of those three and of this DLL: on Wine kernel32 leads to kernelbase by its own, which would
+ * go round in circles, and the engine must reach the system.
+ *
+ * Entries are found by their value, not their name, so that functions imported by number, through an API set or delayed are found
+ * too. Each write is one aligned store: a thread that calls meanwhile meets the old function or the new one.
+ *
+ * Called once, from DllMain or HmRedirectInstall.
+ */
+#include "dropin/redirect/redirect.h"
+
+#include <string.h>
+
+#define PSAPI_VERSION 2
+#include <psapi.h>
+
+enum { SYSTEM_MODULES = 3, JUMP_BYTES = 16, MODULES_AT_MOST = 2048 };
+
+static const char *const system_names[SYSTEM_MODULES] = {"kernelbase.dll", "kernel32.dll", "ntdll.dll"};
+static HMODULE system_module[SYSTEM_MODULES];
+
+static bool wanted(const struct hook *hook) { return (hook->needs & redirect_flags) == hook->needs; }
+
+bool patch_find(void) {
+    for (int m = 0; m < SYSTEM_MODULES; m++) system_module[m] = GetModuleHandleA(system_names[m]);
+    for (struct hook *hook = hooks; hook < hooks + hooks_count; hook++) {
+        for (int m = 0; m < SYSTEM_MODULES; m++) {
+            if (!system_module[m]) continue;
+            hook->from[m] = (any_function)(void (*)(void))GetProcAddress(system_module[m], hook->name);
+            if (!*hook->real) *hook->real = hook->from[m];
+        }
+    }
+    return real.VirtualAlloc && real.VirtualFree && real.VirtualProtect && real.VirtualQuery;
+}
+
+/* ---- Writing into tables that are read-only ------------------------------------------------------------------------ */
+
+static bool write_word(void *place, const void *word, size_t size) {
+    DWORD old, ignored;
+    if (!real.VirtualProtect(place, size, PAGE_READWRITE, &old)) return false;
+    if (size == 8) *(volatile uint64_t *)place = *(const uint64_t *)word;
+    else *(volatile uint32_t *)place = *(const uint32_t *)word;
+    real.VirtualProtect(place, size, old, &ignored);
+    return true;
+}
+
+/* ---- A module's directories ---------------------------------------------------------------------------------------- */
+
+static const IMAGE_DATA_DIRECTORY *directory(HMODULE module, int index) {
+    const char *base = (const char *)module;
+    const IMAGE_DOS_HEADER *dos = (const IMAGE_DOS_HEADER *)base;
+    const IMAGE_NT_HEADERS64 *nt = (const IMAGE_NT_HEADERS64 *)(base + dos->e_lfanew);
+    if (dos->e_magic != IMAGE_DOS_SIGNATURE || nt->Signature != IMAGE_NT_SIGNATURE) return NULL;
+    if (nt->OptionalHeader.Magic != IMAGE_NT_OPTIONAL_HDR64_MAGIC) return NULL;
+    if ((DWORD)index >= nt->OptionalHeader.NumberOfRvaAndSizes) return NULL;
+    const IMAGE_DATA_DIRECTORY *found = &nt->OptionalHeader.DataDirectory[index];
+    return found->VirtualAddress && found->Size ? found : NULL;
+}
+
+/* ---- Imports ------------------------------------------------------------------------------------------------------- */
+
+static const struct hook *hook_of(any_function function) {
+    for (const struct hook *hook = hooks; hook < hooks + hooks_count; hook++) {
+        if (!wanted(hook)) continue;
+        for (int m = 0; m < SYSTEM_MODULES; m++) {
+            if (hook->from[m] == function) return hook;
+        }
+    }
+    return NULL;
+}
+
+static void patch_slots(any_function *slot) {
+    for (; *slot; slot++) {
+        const struct hook *hook = hook_of(*slot);
+        if (hook) write_word(slot, &hook->body, sizeof hook->body);
+    }
+}
+
+/* The delayed imports' table; the SDK's name for it is not in every header. */
+struct delayed {
+    DWORD attributes; /* bit 0: the fields are offsets */
+    DWORD name, module, addresses, names, bound, unload, time;
+};
+
+static void patch_imports(HMODULE module) {
+    char *base = (char *)module;
+    const IMAGE_DATA_DIRECTORY *imports = directory(module, IMAGE_DIRECTORY_ENTRY_IMPORT);
+    if (imports) {
+        const IMAGE_IMPORT_DESCRIPTOR *from = (const IMAGE_IMPORT_DESCRIPTOR *)(base + imports->VirtualAddress);
+        for (; from->Name && from->FirstThunk; from++) patch_slots((any_function *)(base + from->FirstThunk));
+    }
+    imports = directory(module, IMAGE_DIRECTORY_ENTRY_DELAY_IMPORT);
+    if (imports) {
+        const struct delayed *from = (const struct delayed *)(base + imports->VirtualAddress);
+        for (; from->name; from++) {
+            if (from->attributes & 1) patch_slots((any_function *)(base + from->addresses));
+        }
+    }
+}
+
+static bool is_left_alone(HMODULE module) {
+    bool alone = module == redirect_module;
+    for (int m = 0; m < SYSTEM_MODULES; m++) alone = alone || module == system_module[m];
+    return alone;
+}
+
+static void patch_all_imports(void) {
+    static HMODULE module[MODULES_AT_MOST];
+    DWORD bytes = 0;
+    if (!K32EnumProcessModules(GetCurrentProcess(), module, sizeof module, &bytes)) return;
+    DWORD count = bytes / sizeof module[0];
+    for (DWORD i = 0; i < count && i < MODULES_AT_MOST; i++) {
+        if (!is_left_alone(module[i])) patch_imports(module[i]);
+    }
+}
+
+/* ---- Exports ------------------------------------------------------------------------------------------------------- */
+
+/* A page for jumps, at most 4 GiB after the module. */
+static unsigned char *jumps_make(HMODULE module, size_t size) {
+    uintptr_t base = (uintptr_t)module, last = base + (((uintptr_t)1 << 32) - GRANULE_BYTES);
+    MEMORY_BASIC_INFORMATION info;
+    for (uintptr_t at = base; at < last && real.VirtualQuery((void *)at, &info, sizeof info);) {
+        uintptr_t start = align_up((uintptr_t)info.BaseAddress, GRANULE_BYTES);
+        at = (uintptr_t)info.BaseAddress + info.RegionSize;
+        if (info.State != MEM_FREE || start >= last || at < start + size) continue;
+        void *made = real.VirtualAlloc((void *)start, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+        if (made) return made;
+    }
+    return NULL;
+}
+
+/* mov rax, body; jmp rax */
+static void jump_write(unsigned char *jump, any_function body) {
+    memcpy(jump, "\x48\xB8", 2);
+    memcpy(jump + 2, &body, 8);
+    memcpy(jump + 10, "\xFF\xE0", 2);
+}
+
+static void patch_exports(HMODULE module, unsigned char *jumps) {
+    char *base = (char *)module;
+    const IMAGE_DATA_DIRECTORY *found = directory(module, IMAGE_DIRECTORY_ENTRY_EXPORT);
+    if (!found) return;
+    const IMAGE_EXPORT_DIRECTORY *exports = (const IMAGE_EXPORT_DIRECTORY *)(base + found->VirtualAddress);
+    const DWORD *names = (const DWORD *)(base + exports->AddressOfNames);
+    const WORD *numbers = (const WORD *)(base + exports->AddressOfNameOrdinals);
+    DWORD *functions = (DWORD *)(base + exports->AddressOfFunctions);
+    for (DWORD i = 0; i < exports->NumberOfNames; i++) {
+        for (size_t h = 0; h < hooks_count; h++) {
+            if (!wanted(&hooks[h]) || strcmp(base + names[i], hooks[h].name) != 0) continue;
+            DWORD offset = (DWORD)((uintptr_t)(jumps + h * JUMP_BYTES) - (uintptr_t)base);
+            write_word(&functions[numbers[i]], &offset, sizeof offset);
+        }
+    }
+}
+
+bool patch_install(void) {
+    unsigned char *jumps[SYSTEM_MODULES] = {NULL};
+    size_t size = align_up(hooks_count * JUMP_BYTES, PAGE_BYTES);
+    DWORD old;
+    for (int m = 0; m < SYSTEM_MODULES; m++) {
+        if (!system_module[m]) continue;
+        jumps[m] = jumps_make(system_module[m], size);
+        if (!jumps[m]) return false;
+        for (size_t h = 0; h < hooks_count; h++) jump_write(jumps[m] + h * JUMP_BYTES, hooks[h].body);
+        if (!real.VirtualProtect(jumps[m], size, PAGE_EXECUTE_READ, &old)) return false;
+    }
+    for (int m = 0; m < SYSTEM_MODULES; m++) {
+        if (system_module[m]) patch_exports(system_module[m], jumps[m]);
+    }
+    patch_all_imports();
+    return true;
+}

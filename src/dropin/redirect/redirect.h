@@ -1,0 +1,215 @@
+/*
+ * redirect.h - the parts of hostmem-redirect.dll and what they owe each other.
+ *
+ * dll.c starts the work; hooks.c is the table of the functions that are taken over, patch.c takes them over; vm_hooks.c,
+ * place.c, heap_hooks.c and view_hooks.c answer calls; counts.c counts and records them; prepare.c puts the DLL in front of
+ * another process, child_hooks.c does so for the program's own children.
+ *
+ * A hook runs on any thread, under any lock of the program's or the loader's, during process exit too. So no hook takes a lock,
+ * waits for another thread, allocates from a heap or loads anything. The engine and the hooks call the system through this DLL's
+ * own import table, or through `real`, both filled before anything is patched: they never meet a hook.
+ */
+#ifndef HM_REDIRECT_H
+#define HM_REDIRECT_H
+
+#include <windows.h>
+
+#include "base/base.h"
+#include "hostmem_redirect.h"
+
+#ifndef MEM_RESERVE_PLACEHOLDER
+#define MEM_RESERVE_PLACEHOLDER 0x00040000
+#define MEM_REPLACE_PLACEHOLDER 0x00004000
+#endif
+
+/* ---- dll.c ---------------------------------------------------------------------------------------------------------- */
+
+extern DWORD redirect_flags;
+extern HM_REDIRECT_SHARED *redirect_shared; /* NULL: nobody wants to know */
+extern HMODULE redirect_module;
+HANDLE redirect_section_handle(void); /* of the shared section, for children; NULL if there is none */
+
+/* ---- hooks.c: what is taken over ---------------------------------------------------------------------------------- */
+
+/* VirtualAlloc2's and MapViewOfFile3's last parameter; older headers lack it. */
+struct extended_parameter {
+    ULONGLONG type; /* in the low 8 bits */
+    union {
+        ULONGLONG number;
+        void *pointer;
+        HANDLE handle;
+    } u;
+};
+
+/* The system's functions, as they were before the patching; NULL where this system has none. */
+struct real {
+    LPVOID(WINAPI *VirtualAlloc)(LPVOID, SIZE_T, DWORD, DWORD);
+    LPVOID(WINAPI *VirtualAllocEx)(HANDLE, LPVOID, SIZE_T, DWORD, DWORD);
+    LPVOID(WINAPI *VirtualAllocExNuma)(HANDLE, LPVOID, SIZE_T, DWORD, DWORD, DWORD);
+    LPVOID(WINAPI *VirtualAllocFromApp)(LPVOID, SIZE_T, ULONG, ULONG);
+    LPVOID(WINAPI *VirtualAlloc2)(HANDLE, LPVOID, SIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);
+    LPVOID(WINAPI *VirtualAlloc2FromApp)(HANDLE, LPVOID, SIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);
+    BOOL(WINAPI *VirtualFree)(LPVOID, SIZE_T, DWORD);
+    BOOL(WINAPI *VirtualFreeEx)(HANDLE, LPVOID, SIZE_T, DWORD);
+    BOOL(WINAPI *VirtualProtect)(LPVOID, SIZE_T, DWORD, PDWORD);
+    BOOL(WINAPI *VirtualProtectEx)(HANDLE, LPVOID, SIZE_T, DWORD, PDWORD);
+    BOOL(WINAPI *VirtualProtectFromApp)(LPVOID, SIZE_T, ULONG, PULONG);
+    SIZE_T(WINAPI *VirtualQuery)(LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_T);
+    SIZE_T(WINAPI *VirtualQueryEx)(HANDLE, LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_T);
+    LPVOID(WINAPI *MapViewOfFile)(HANDLE, DWORD, DWORD, DWORD, SIZE_T);
+    LPVOID(WINAPI *MapViewOfFileEx)(HANDLE, DWORD, DWORD, DWORD, SIZE_T, LPVOID);
+    LPVOID(WINAPI *MapViewOfFile3)(HANDLE, HANDLE, LPVOID, ULONG64, SIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);
+    BOOL(WINAPI *UnmapViewOfFile)(LPCVOID);
+    BOOL(WINAPI *UnmapViewOfFile2)(HANDLE, LPVOID, ULONG);
+    BOOL(WINAPI *UnmapViewOfFileEx)(LPVOID, ULONG);
+    LPVOID(WINAPI *HeapAlloc)(HANDLE, DWORD, SIZE_T);
+    BOOL(WINAPI *HeapFree)(HANDLE, DWORD, LPVOID);
+    LPVOID(WINAPI *HeapReAlloc)(HANDLE, DWORD, LPVOID, SIZE_T);
+    SIZE_T(WINAPI *HeapSize)(HANDLE, DWORD, LPCVOID);
+    BOOL(WINAPI *HeapValidate)(HANDLE, DWORD, LPCVOID);
+    HANDLE(WINAPI *HeapCreate)(DWORD, SIZE_T, SIZE_T);
+    BOOL(WINAPI *HeapDestroy)(HANDLE);
+    BOOL(WINAPI *HeapLock)(HANDLE);
+    BOOL(WINAPI *HeapUnlock)(HANDLE);
+    SIZE_T(WINAPI *HeapCompact)(HANDLE, DWORD);
+    BOOL(WINAPI *HeapWalk)(HANDLE, LPPROCESS_HEAP_ENTRY);
+    BOOL(WINAPI *HeapSetInformation)(HANDLE, HEAP_INFORMATION_CLASS, PVOID, SIZE_T);
+    BOOL(WINAPI *HeapQueryInformation)(HANDLE, HEAP_INFORMATION_CLASS, PVOID, SIZE_T, PSIZE_T);
+    HLOCAL(WINAPI *LocalFree)(HLOCAL);
+    HGLOBAL(WINAPI *GlobalFree)(HGLOBAL);
+    SIZE_T(WINAPI *LocalSize)(HLOCAL);
+    SIZE_T(WINAPI *GlobalSize)(HGLOBAL);
+    BOOL(WINAPI *CreateProcessA)(LPCSTR, LPSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD, LPVOID, LPCSTR,
+                                 LPSTARTUPINFOA, LPPROCESS_INFORMATION);
+    BOOL(WINAPI *CreateProcessW)(LPCWSTR, LPWSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD, LPVOID, LPCWSTR,
+                                 LPSTARTUPINFOW, LPPROCESS_INFORMATION);
+};
+extern struct real real;
+
+typedef void (*any_function)(void);
+
+/* One function that is taken over: in every module's imports where it stands, and in the exports of whoever exports it. */
+struct hook {
+    const char *name;
+    any_function body;
+    any_function *real; /* where its own address goes; stays NULL if the system has no such function */
+    DWORD needs;        /* HM_REDIRECT_* flags without which it is left alone; 0: always taken */
+    any_function from[3]; /* its addresses in kernelbase, kernel32 and ntdll; NULL where there is none */
+};
+extern struct hook hooks[];
+extern const size_t hooks_count;
+
+/* ---- patch.c ------------------------------------------------------------------------------------------------------- */
+
+/* Finds the real functions. False if one of the four that every system has is missing. */
+bool patch_find(void);
+
+/* Leads all callers to the hooks. False with the last error if the system refuses; then nothing has changed. */
+bool patch_install(void);
+
+/* ---- counts.c ------------------------------------------------------------------------------------------------------ */
+
+/* Around a call. ticks 0: nobody counts. */
+struct watch {
+    uint64_t ticks;
+};
+static inline struct watch watch_start(void) {
+    return (struct watch){redirect_shared ? __builtin_ia32_rdtsc() : 0};
+}
+/* One call for the record: op and the arguments as the trace has them. */
+struct seen {
+    unsigned op; /* HM_OP_* */
+    uintptr_t address;
+    size_t size;
+    DWORD type;
+    DWORD protect;
+    uint64_t result; /* 0: it failed */
+};
+void counts_add_slow(struct watch watch, unsigned kind, unsigned reason, const struct seen *seen);
+static inline void watch_stop(struct watch watch, unsigned kind, unsigned reason, const struct seen *seen) {
+    if (watch.ticks) counts_add_slow(watch, kind, reason, seen);
+}
+void counts_start(void);  /* before the first call; begins the trace with the modules that are loaded */
+void counts_finish(void); /* the process ends in order */
+
+/* ---- vm_hooks.c, place.c ------------------------------------------------------------------------------------------- */
+
+bool process_is_own(HANDLE process);
+
+/* Does the engine know what lies at this address? */
+bool engine_has(uintptr_t address);
+
+/*
+ * An allocation whose start is a multiple of align and which lies in [low, high). ST_NO_ADDRESS_SPACE: the engine found no place.
+ */
+enum status place_alloc(uintptr_t low, uintptr_t high, size_t align, size_t size, DWORD type, DWORD protect, uintptr_t *result);
+
+/* heap_hooks.c: finds the heaps that are there already; before the patching. */
+void heap_hooks_start(void);
+
+/* The hooks, by the names of what they take over. */
+LPVOID WINAPI hook_VirtualAlloc(LPVOID, SIZE_T, DWORD, DWORD);
+LPVOID WINAPI hook_VirtualAllocEx(HANDLE, LPVOID, SIZE_T, DWORD, DWORD);
+LPVOID WINAPI hook_VirtualAllocExNuma(HANDLE, LPVOID, SIZE_T, DWORD, DWORD, DWORD);
+LPVOID WINAPI hook_VirtualAllocFromApp(LPVOID, SIZE_T, ULONG, ULONG);
+LPVOID WINAPI hook_VirtualAlloc2(HANDLE, LPVOID, SIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);
+LPVOID WINAPI hook_VirtualAlloc2FromApp(HANDLE, LPVOID, SIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);
+BOOL WINAPI hook_VirtualFree(LPVOID, SIZE_T, DWORD);
+BOOL WINAPI hook_VirtualFreeEx(HANDLE, LPVOID, SIZE_T, DWORD);
+BOOL WINAPI hook_VirtualProtect(LPVOID, SIZE_T, DWORD, PDWORD);
+BOOL WINAPI hook_VirtualProtectEx(HANDLE, LPVOID, SIZE_T, DWORD, PDWORD);
+BOOL WINAPI hook_VirtualProtectFromApp(LPVOID, SIZE_T, ULONG, PULONG);
+SIZE_T WINAPI hook_VirtualQuery(LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_T);
+SIZE_T WINAPI hook_VirtualQueryEx(HANDLE, LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_T);
+LPVOID WINAPI hook_MapViewOfFile(HANDLE, DWORD, DWORD, DWORD, SIZE_T);
+LPVOID WINAPI hook_MapViewOfFileEx(HANDLE, DWORD, DWORD, DWORD, SIZE_T, LPVOID);
+LPVOID WINAPI hook_MapViewOfFile3(HANDLE, HANDLE, LPVOID, ULONG64, SIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);
+BOOL WINAPI hook_UnmapViewOfFile(LPCVOID);
+BOOL WINAPI hook_UnmapViewOfFile2(HANDLE, LPVOID, ULONG);
+BOOL WINAPI hook_UnmapViewOfFileEx(LPVOID, ULONG);
+LPVOID WINAPI hook_HeapAlloc(HANDLE, DWORD, SIZE_T);
+BOOL WINAPI hook_HeapFree(HANDLE, DWORD, LPVOID);
+LPVOID WINAPI hook_HeapReAlloc(HANDLE, DWORD, LPVOID, SIZE_T);
+SIZE_T WINAPI hook_HeapSize(HANDLE, DWORD, LPCVOID);
+BOOL WINAPI hook_HeapValidate(HANDLE, DWORD, LPCVOID);
+HANDLE WINAPI hook_HeapCreate(DWORD, SIZE_T, SIZE_T);
+BOOL WINAPI hook_HeapDestroy(HANDLE);
+BOOL WINAPI hook_HeapLock(HANDLE);
+BOOL WINAPI hook_HeapUnlock(HANDLE);
+SIZE_T WINAPI hook_HeapCompact(HANDLE, DWORD);
+BOOL WINAPI hook_HeapWalk(HANDLE, LPPROCESS_HEAP_ENTRY);
+BOOL WINAPI hook_HeapSetInformation(HANDLE, HEAP_INFORMATION_CLASS, PVOID, SIZE_T);
+BOOL WINAPI hook_HeapQueryInformation(HANDLE, HEAP_INFORMATION_CLASS, PVOID, SIZE_T, PSIZE_T);
+HLOCAL WINAPI hook_LocalFree(HLOCAL);
+HGLOBAL WINAPI hook_GlobalFree(HGLOBAL);
+SIZE_T WINAPI hook_LocalSize(HLOCAL);
+SIZE_T WINAPI hook_GlobalSize(HGLOBAL);
+BOOL WINAPI hook_CreateProcessA(LPCSTR, LPSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD, LPVOID, LPCSTR,
+                                LPSTARTUPINFOA, LPPROCESS_INFORMATION);
+BOOL WINAPI hook_CreateProcessW(LPCWSTR, LPWSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD, LPVOID, LPCWSTR,
+                                LPSTARTUPINFOW, LPPROCESS_INFORMATION);
+
+/* ---- prepare.c ----------------------------------------------------------------------------------------------------- */
+
+/*
+ * What HmRedirectPrepare leaves in the process, after its image: the new import directory begins with `import`. The DLL finds it
+ * again through the image's header, and puts the header back.
+ */
+#define PREPARED_MAGIC 0x4472696465726d48ull
+struct prepared {
+    uint64_t magic;
+    DWORD flags;
+    DWORD directory_rva; /* the image's own import directory */
+    DWORD directory_size;
+    DWORD bound_rva; /* and its directory of bound imports */
+    DWORD bound_size;
+    DWORD padding;
+    uint64_t section; /* a handle of the shared section in that process, or 0 */
+    IMAGE_THUNK_DATA64 lookup[2];
+    IMAGE_THUNK_DATA64 address[2];
+    char by_name[2 + 32];
+    char path[MAX_PATH];
+    IMAGE_IMPORT_DESCRIPTOR import[];
+};
+
+#endif

@@ -1,0 +1,299 @@
+/*
+ * vm_hooks.c - what answers VirtualAlloc and its kin in place of the system.
+ *
+ * New memory is the engine's wherever it can give it: any size up to HUGE_BYTES, any place or a wanted one that is free. A call
+ * about memory that is there already goes to whoever gave it out: the engine knows its own. So the system's answers stay the
+ * system's, error codes included, and nothing is ever asked of the wrong one.
+ *
+ * The Ex forms on the own process, the FromApp and the NUMA forms are the same calls in other words. (A preferred node is a wish;
+ * the engine's memory lies where it is first touched.)
+ *
+ * Any thread, any time; see redirect.h.
+ */
+#include "dropin/redirect/redirect.h"
+
+#include "core/space.h"
+#include "vm/error.h"
+#include "vm/query.h"
+#include "vm/vm.h"
+
+/* A reservation's tables take a 2,000th of it. */
+#define HUGE_BYTES ((size_t)512 << 30)
+
+bool process_is_own(HANDLE process) {
+    return process == GetCurrentProcess() || (process && GetProcessId(process) == GetCurrentProcessId());
+}
+
+bool engine_has(uintptr_t address) {
+    struct found found;
+    return space_in_region(address) || space_find(address, &found);
+}
+
+/* ---- VirtualAlloc -------------------------------------------------------------------------------------------------- */
+
+#define TYPE_ORDINARY (MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RESET_UNDO | MEM_TOP_DOWN | MEM_WRITE_WATCH)
+
+static unsigned alloc_reason(uintptr_t address, size_t size, DWORD type) {
+    if (redirect_flags & HM_REDIRECT_OFF) return HM_PASSED_OFF;
+    if (type & ~(DWORD)TYPE_ORDINARY) return HM_PASSED_KIND;
+    if (address && !(type & MEM_RESERVE)) return engine_has(address) ? HM_BY_ENGINE : HM_PASSED_FOREIGN;
+    if (size > HUGE_BYTES) return HM_PASSED_HUGE;
+    return type & MEM_WRITE_WATCH ? HM_PASSED_WATCH : HM_BY_ENGINE;
+}
+
+static unsigned alloc_kind(uintptr_t address, DWORD type) {
+    if (type & (MEM_RESET | MEM_RESET_UNDO)) return HM_CALL_RESET;
+    if (type & MEM_RESERVE) return type & MEM_COMMIT ? HM_CALL_RESERVE_COMMIT : HM_CALL_RESERVE;
+    return address ? HM_CALL_COMMIT : HM_CALL_RESERVE_COMMIT;
+}
+
+static bool engine_answers(unsigned reason) { return reason == HM_BY_ENGINE || reason == HM_PASSED_WATCH; }
+
+static LPVOID engine_alloc(LPVOID address, SIZE_T size, DWORD type, DWORD protect) {
+    uintptr_t result;
+    error_report(vm_alloc((uintptr_t)address, size, type, protect, &result));
+    return (LPVOID)result;
+}
+
+static void alloc_stop(struct watch watch, unsigned reason, unsigned op, LPVOID address, SIZE_T size, DWORD type, DWORD protect,
+                       LPVOID result) {
+    struct seen seen = {op, (uintptr_t)address, size, type, protect, (uintptr_t)result};
+    watch_stop(watch, alloc_kind((uintptr_t)address, type), reason, &seen);
+}
+
+LPVOID WINAPI hook_VirtualAlloc(LPVOID address, SIZE_T size, DWORD type, DWORD protect) {
+    struct watch watch = watch_start();
+    unsigned reason = alloc_reason((uintptr_t)address, size, type);
+    LPVOID result = engine_answers(reason) ? engine_alloc(address, size, type, protect)
+                                           : real.VirtualAlloc(address, size, type, protect);
+    alloc_stop(watch, reason, HM_OP_VA, address, size, type, protect, result);
+    return result;
+}
+
+LPVOID WINAPI hook_VirtualAllocEx(HANDLE process, LPVOID address, SIZE_T size, DWORD type, DWORD protect) {
+    if (process_is_own(process)) return hook_VirtualAlloc(address, size, type, protect);
+    struct watch watch = watch_start();
+    LPVOID result = real.VirtualAllocEx(process, address, size, type, protect);
+    alloc_stop(watch, HM_PASSED_PROCESS, HM_OP_VA, address, size, type, protect, result);
+    return result;
+}
+
+static bool node_exists(DWORD node) {
+    ULONG highest;
+    return node == NUMA_NO_PREFERRED_NODE || !GetNumaHighestNodeNumber(&highest) || node <= highest;
+}
+
+LPVOID WINAPI hook_VirtualAllocExNuma(HANDLE process, LPVOID address, SIZE_T size, DWORD type, DWORD protect, DWORD node) {
+    struct watch watch = watch_start();
+    unsigned reason = !process_is_own(process) ? (unsigned)HM_PASSED_PROCESS
+                      : !node_exists(node)     ? (unsigned)HM_PASSED_KIND
+                                               : alloc_reason((uintptr_t)address, size, type);
+    LPVOID result = engine_answers(reason) ? engine_alloc(address, size, type, protect)
+                                           : real.VirtualAllocExNuma(process, address, size, type, protect, node);
+    alloc_stop(watch, reason, HM_OP_VAN, address, size, type, protect, result);
+    return result;
+}
+
+LPVOID WINAPI hook_VirtualAllocFromApp(LPVOID address, SIZE_T size, ULONG type, ULONG protect) {
+    struct watch watch = watch_start();
+    unsigned reason = alloc_reason((uintptr_t)address, size, type);
+    LPVOID result = engine_answers(reason) ? engine_alloc(address, size, type, protect)
+                                           : real.VirtualAllocFromApp(address, size, type, protect);
+    alloc_stop(watch, reason, HM_OP_VA, address, size, type, protect, result);
+    return result;
+}
+
+/* ---- VirtualAlloc2 ------------------------------------------------------------------------------------------------- */
+
+/* What a call's extended parameters ask of a place; the defaults ask nothing. */
+struct wish {
+    uintptr_t low, high; /* high is past the last byte; 0: no bound */
+    size_t align;
+};
+
+enum { PARAMETER_ADDRESS = 1, PARAMETER_NODE = 2 };
+
+struct address_requirements {
+    void *lowest;
+    void *highest; /* the last byte */
+    size_t alignment;
+};
+
+/* Reads parameters that the engine can heed. False: others, or ones that make no sense; the system knows what to say. */
+static bool wish_read(uintptr_t address, const struct extended_parameter *parameters, ULONG count, struct wish *wish) {
+    *wish = (struct wish){.align = GRANULE_BYTES};
+    for (ULONG i = 0; i < count; i++) {
+        unsigned type = (unsigned)(parameters[i].type & 0xff);
+        if (type == PARAMETER_NODE && node_exists((DWORD)parameters[i].u.number)) continue;
+        if (type != PARAMETER_ADDRESS || !parameters[i].u.pointer) return false;
+        const struct address_requirements *asked = parameters[i].u.pointer;
+        uintptr_t low = (uintptr_t)asked->lowest, high = (uintptr_t)asked->highest;
+        size_t align = asked->alignment ? asked->alignment : GRANULE_BYTES;
+        if (align < GRANULE_BYTES || (align & (align - 1))) return false;
+        if (low % GRANULE_BYTES || (high && ((high + 1) % GRANULE_BYTES || high <= low || high >= ADDRESS_END))) return false;
+        if (address && (low || high || asked->alignment)) return false;
+        *wish = (struct wish){low, high ? high + 1 : 0, align};
+    }
+    return true;
+}
+
+/* One new allocation that has wishes; tells why not in *reason. */
+static bool wish_alloc(const struct wish *wish, SIZE_T size, ULONG type, ULONG protect, unsigned *reason, LPVOID *result) {
+    uintptr_t start = 0;
+    enum status status = place_alloc(wish->low, wish->high, wish->align, size, type | MEM_RESERVE, protect, &start);
+    if (status == ST_NO_ADDRESS_SPACE) {
+        *reason = HM_PASSED_BOUNDS;
+        return false;
+    }
+    error_report(status);
+    *result = (LPVOID)start;
+    return true;
+}
+
+/* True: *result is the answer. */
+static bool alloc2_serve(LPVOID address, SIZE_T size, ULONG type, ULONG protect, const struct extended_parameter *parameters,
+                         ULONG count, unsigned *reason, LPVOID *result) {
+    struct wish wish;
+    if (!engine_answers(*reason)) return false;
+    if (!wish_read((uintptr_t)address, parameters, count, &wish)) {
+        *reason = HM_PASSED_KIND;
+        return false;
+    }
+    /* Unlike VirtualAlloc's, its sizes and addresses are not rounded for the caller. */
+    if (size % PAGE_BYTES || (uintptr_t)address % (type & MEM_RESERVE ? GRANULE_BYTES : PAGE_BYTES)) {
+        *reason = HM_PASSED_KIND;
+        return false;
+    }
+    if (!wish.low && !wish.high && wish.align == GRANULE_BYTES) {
+        *result = engine_alloc(address, size, type, protect);
+        return true;
+    }
+    if (type & ~(ULONG)(MEM_RESERVE | MEM_COMMIT)) {
+        *reason = HM_PASSED_KIND;
+        return false;
+    }
+    return wish_alloc(&wish, size, type, protect, reason, result);
+}
+
+LPVOID WINAPI hook_VirtualAlloc2(HANDLE process, LPVOID address, SIZE_T size, ULONG type, ULONG protect,
+                                 struct extended_parameter *parameters, ULONG count) {
+    struct watch watch = watch_start();
+    bool own = process == NULL || process_is_own(process);
+    unsigned reason = own ? alloc_reason((uintptr_t)address, size, type) : (unsigned)HM_PASSED_PROCESS;
+    LPVOID result = NULL;
+    if (!alloc2_serve(address, size, type, protect, parameters, count, &reason, &result)) {
+        result = real.VirtualAlloc2(process, address, size, type, protect, parameters, count);
+    }
+    alloc_stop(watch, reason, HM_OP_VA2, address, size, type, protect, result);
+    return result;
+}
+
+LPVOID WINAPI hook_VirtualAlloc2FromApp(HANDLE process, LPVOID address, SIZE_T size, ULONG type, ULONG protect,
+                                        struct extended_parameter *parameters, ULONG count) {
+    struct watch watch = watch_start();
+    bool own = process == NULL || process_is_own(process);
+    unsigned reason = own ? alloc_reason((uintptr_t)address, size, type) : (unsigned)HM_PASSED_PROCESS;
+    LPVOID result = NULL;
+    if (!alloc2_serve(address, size, type, protect, parameters, count, &reason, &result)) {
+        result = real.VirtualAlloc2FromApp(process, address, size, type, protect, parameters, count);
+    }
+    alloc_stop(watch, reason, HM_OP_VA2, address, size, type, protect, result);
+    return result;
+}
+
+/* ---- VirtualFree --------------------------------------------------------------------------------------------------- */
+
+static unsigned there_reason(LPCVOID address) {
+    if (redirect_flags & HM_REDIRECT_OFF) return HM_PASSED_OFF;
+    return engine_has((uintptr_t)address) ? HM_BY_ENGINE : HM_PASSED_FOREIGN;
+}
+
+static void free_stop(struct watch watch, unsigned reason, LPVOID address, SIZE_T size, DWORD type, BOOL result) {
+    struct seen seen = {HM_OP_VF, (uintptr_t)address, size, type, 0, (uint64_t)result};
+    watch_stop(watch, type & MEM_RELEASE ? HM_CALL_RELEASE : HM_CALL_DECOMMIT, reason, &seen);
+}
+
+BOOL WINAPI hook_VirtualFree(LPVOID address, SIZE_T size, DWORD type) {
+    struct watch watch = watch_start();
+    unsigned reason = there_reason(address);
+    BOOL result = reason == HM_BY_ENGINE ? error_report(vm_free((uintptr_t)address, size, type))
+                                         : real.VirtualFree(address, size, type);
+    free_stop(watch, reason, address, size, type, result);
+    return result;
+}
+
+BOOL WINAPI hook_VirtualFreeEx(HANDLE process, LPVOID address, SIZE_T size, DWORD type) {
+    if (process_is_own(process)) return hook_VirtualFree(address, size, type);
+    struct watch watch = watch_start();
+    BOOL result = real.VirtualFreeEx(process, address, size, type);
+    free_stop(watch, HM_PASSED_PROCESS, address, size, type, result);
+    return result;
+}
+
+/* ---- VirtualProtect ------------------------------------------------------------------------------------------------ */
+
+static void protect_stop(struct watch watch, unsigned reason, LPVOID address, SIZE_T size, DWORD protect, BOOL result) {
+    struct seen seen = {HM_OP_VP, (uintptr_t)address, size, 0, protect, (uint64_t)result};
+    watch_stop(watch, HM_CALL_PROTECT, reason, &seen);
+}
+
+BOOL WINAPI hook_VirtualProtect(LPVOID address, SIZE_T size, DWORD protect, PDWORD old) {
+    struct watch watch = watch_start();
+    unsigned reason = there_reason(address);
+    BOOL result = reason == HM_BY_ENGINE ? error_report(vm_protect((uintptr_t)address, size, protect, old))
+                                         : real.VirtualProtect(address, size, protect, old);
+    protect_stop(watch, reason, address, size, protect, result);
+    return result;
+}
+
+BOOL WINAPI hook_VirtualProtectEx(HANDLE process, LPVOID address, SIZE_T size, DWORD protect, PDWORD old) {
+    if (process_is_own(process)) return hook_VirtualProtect(address, size, protect, old);
+    struct watch watch = watch_start();
+    BOOL result = real.VirtualProtectEx(process, address, size, protect, old);
+    protect_stop(watch, HM_PASSED_PROCESS, address, size, protect, result);
+    return result;
+}
+
+BOOL WINAPI hook_VirtualProtectFromApp(LPVOID address, SIZE_T size, ULONG protect, PULONG old) {
+    struct watch watch = watch_start();
+    unsigned reason = there_reason(address);
+    BOOL result = reason == HM_BY_ENGINE ? error_report(vm_protect((uintptr_t)address, size, protect, old))
+                                         : real.VirtualProtectFromApp(address, size, protect, old);
+    protect_stop(watch, reason, address, size, protect, result);
+    return result;
+}
+
+/* ---- VirtualQuery -------------------------------------------------------------------------------------------------- */
+
+static void query_stop(struct watch watch, unsigned reason, LPCVOID address, const MEMORY_BASIC_INFORMATION *info,
+                       SIZE_T result) {
+    struct seen seen = {.op = HM_OP_VQ, .address = (uintptr_t)address, .result = result};
+    if (result) {
+        seen.size = info->RegionSize;
+        seen.type = info->State;
+        seen.protect = info->Protect;
+    }
+    watch_stop(watch, HM_CALL_QUERY, reason, &seen);
+}
+
+/* Foreign memory passes through the engine too: what the system sees may run into one of the engine's regions. */
+SIZE_T WINAPI hook_VirtualQuery(LPCVOID address, PMEMORY_BASIC_INFORMATION info, SIZE_T length) {
+    struct watch watch = watch_start();
+    unsigned reason = there_reason(address);
+    size_t result;
+    if (redirect_flags & HM_REDIRECT_OFF) {
+        result = real.VirtualQuery(address, info, length);
+    } else {
+        error_report(vm_query((uintptr_t)address, info, length, &result));
+    }
+    query_stop(watch, reason, address, info, result);
+    return result;
+}
+
+SIZE_T WINAPI hook_VirtualQueryEx(HANDLE process, LPCVOID address, PMEMORY_BASIC_INFORMATION info, SIZE_T length) {
+    if (process_is_own(process)) return hook_VirtualQuery(address, info, length);
+    struct watch watch = watch_start();
+    SIZE_T result = real.VirtualQueryEx(process, address, info, length);
+    query_stop(watch, HM_PASSED_PROCESS, address, info, result);
+    return result;
+}

@@ -1,0 +1,151 @@
+/*
+ * main.c - hostmem-measure: what the processes of one name cost that a command starts, as the kernel counted it.
+ *
+ * Programs under Wine are not the children of whoever started them, and Wine tells no page faults. So this process has all that
+ * the command starts handed over to it when their parents end (a subreaper), and takes each one's figures as it buries it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/common/tool.h"
+
+enum { EXIT_NOT_STARTED = 127, NAME_BYTES = 16, PATIENCE_MS = 500 };
+
+struct figures {
+    uint64_t processes;
+    uint64_t user_us;
+    uint64_t system_us;
+    uint64_t faults;
+    uint64_t peak_rss_kib; /* the largest */
+};
+
+static const char *measure_name;
+static const char *measure_out;
+
+static const struct tool_option measure_table[] = {
+    {"name", TOOL_TEXT, &measure_name, "NAME", "the processes to measure, by name; else all"},
+    {"out", TOOL_TEXT, &measure_out, "FILE", "the figures go to FILE; else to stderr"},
+    {NULL, TOOL_FLAG, NULL, NULL, NULL},
+};
+
+static const struct tool_command measure_command = {
+    .name = "hostmem-measure",
+    .operands = "COMMAND [ARGUMENTS]",
+    .summary = "Runs a command and prints, as one line of JSON, what the processes of one name that it started have used.",
+    .options = measure_table,
+    .notes = "exit status: the command's own, 128 + the signal that ended it; 2 for bad arguments, 127 for a command that does\n"
+             "not start.",
+};
+
+static uint64_t time_us(const struct timeval *time) {
+    return (uint64_t)time->tv_sec * 1000000u + (uint64_t)time->tv_usec;
+}
+
+/* Whether an ended process, not yet buried, bears the name; the kernel keeps 15 letters of it. */
+static bool is_wanted(pid_t process) {
+    char path[64], name[NAME_BYTES + 1] = "";
+    FILE *file;
+
+    if (measure_name == NULL) {
+        return true;
+    }
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)process);
+    file = fopen(path, "re");
+    if (file != NULL) {
+        if (fgets(name, sizeof name, file) == NULL) {
+            name[0] = '\0';
+        }
+        fclose(file);
+    }
+    name[strcspn(name, "\n")] = '\0';
+    return strncmp(name, measure_name, NAME_BYTES - 1) == 0;
+}
+
+/* Buries one process. Returns its number, 0 if none has ended (without_waiting), -1 if there is none. */
+static pid_t bury(struct figures *figures, bool without_waiting, int *status) {
+    siginfo_t ended = {0};
+    struct rusage used;
+    bool wanted;
+
+    while (waitid(P_ALL, 0, &ended, WEXITED | WNOWAIT | (without_waiting ? WNOHANG : 0)) != 0) {
+        if (errno != EINTR) {
+            return -1;
+        }
+    }
+    if (ended.si_pid == 0) {
+        return 0;
+    }
+    wanted = is_wanted(ended.si_pid);
+    if (wait4(ended.si_pid, status, 0, &used) == ended.si_pid && wanted) {
+        figures->processes++;
+        figures->user_us += time_us(&used.ru_utime);
+        figures->system_us += time_us(&used.ru_stime);
+        figures->faults += (uint64_t)used.ru_minflt + (uint64_t)used.ru_majflt;
+        if ((uint64_t)used.ru_maxrss > figures->peak_rss_kib) {
+            figures->peak_rss_kib = (uint64_t)used.ru_maxrss;
+        }
+    }
+    return ended.si_pid;
+}
+
+static pid_t start(char **command) {
+    pid_t process;
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    process = fork();
+    if (process == 0) {
+        execvp(command[0], command);
+        fprintf(stderr, "%s: '%s': %s\n", measure_command.name, command[0], strerror(errno));
+        _exit(EXIT_NOT_STARTED);
+    }
+    if (process < 0) {
+        tool_fail(&measure_command, EXIT_NOT_STARTED, "%s", strerror(errno));
+    }
+    return process;
+}
+
+int main(int argc, char **argv) {
+    int first = tool_options_parse(&measure_command, argc, argv);
+    struct figures figures = {0};
+    int status = 0, ignored;
+    uint64_t started = tool_clock_ns(), wall_ns;
+    pid_t process, ended;
+    struct tool_json json;
+    FILE *out;
+
+    if (first >= argc) {
+        tool_fail(&measure_command, TOOL_EXIT_USAGE, "COMMAND is missing; --help says more");
+    }
+    out = measure_out != NULL ? fopen(measure_out, "we") : stderr;
+    if (out == NULL) {
+        tool_fail(&measure_command, TOOL_EXIT_USAGE, "--out: '%s': %s", measure_out, strerror(errno));
+    }
+    process = start(argv + first);
+    do {
+        ended = bury(&figures, false, &status);
+    } while (ended > 0 && ended != process);
+    wall_ns = tool_clock_ns() - started;
+    /* The one that is wanted may be a grandchild, which is ours a moment after the command has seen its end. */
+    for (int waited = 0; figures.processes == 0 && waited < PATIENCE_MS; waited++) {
+        while (bury(&figures, true, &ignored) > 0) {
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    tool_json_begin(&json, out);
+    tool_json_count(&json, "processes", figures.processes);
+    tool_json_count(&json, "wall_us", wall_ns / 1000);
+    tool_json_count(&json, "user_us", figures.user_us);
+    tool_json_count(&json, "system_us", figures.system_us);
+    tool_json_count(&json, "faults", figures.faults);
+    tool_json_count(&json, "peak_rss_kib", figures.peak_rss_kib);
+    tool_json_end(&json);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}

@@ -1,0 +1,167 @@
+/*
+ * heap.c - Win32 heaps and the C library's, as programs use them: sizes, growing and shrinking with zeros where they were
+ * promised, heaps that come and go with their blocks, blocks that other threads free, and what came from one call and goes to
+ * another.
+ */
+#include <windows.h>
+
+#include <malloc.h>
+#include <string.h>
+
+#include "check.h"
+
+enum { THREADS = 8, BLOCKS = 2000 };
+
+static bool all_are(const char *block, SIZE_T from, SIZE_T to, char value) {
+    for (SIZE_T i = from; i < to; i++) {
+        if (block[i] != value) return false;
+    }
+    return true;
+}
+
+static void test_sizes(HANDLE heap) {
+    for (SIZE_T size = 0; size < 300000; size = size * 5 / 4 + 3) {
+        char *block = HeapAlloc(heap, 0, size);
+        if (!CHECK(block != NULL)) return;
+        CHECK_EQ((uintptr_t)block % 16, 0);
+        CHECK(HeapSize(heap, 0, block) >= size && HeapSize(heap, 0, block) < size + 8);
+        memset(block, 1, size);
+        CHECK(HeapValidate(heap, 0, block));
+        SIZE_T more = size * 3 / 2 + 11, less = size / 3;
+        block = HeapReAlloc(heap, HEAP_ZERO_MEMORY, block, more);
+        if (!CHECK(block != NULL)) return;
+        CHECK(all_are(block, 0, size, 1));
+        CHECK(all_are(block, size, more, 0));
+        memset(block, 2, more);
+        block = HeapReAlloc(heap, 0, block, less);
+        CHECK(block != NULL && all_are(block, 0, less, 2));
+        SIZE_T told = HeapSize(heap, 0, block);
+        block = HeapReAlloc(heap, HEAP_ZERO_MEMORY, block, less + 40);
+        CHECK(block != NULL && all_are(block, 0, less, 2) && all_are(block, told, less + 40, 0));
+        CHECK(HeapFree(heap, 0, block));
+        char *zero = HeapAlloc(heap, HEAP_ZERO_MEMORY, size);
+        CHECK(zero != NULL && all_are(zero, 0, size, 0));
+        CHECK(HeapFree(heap, 0, zero));
+    }
+    CHECK(HeapFree(heap, 0, NULL));
+    CHECK(HeapAlloc(heap, 0, (SIZE_T)1 << 60) == NULL);
+}
+
+/* A block that had a size of its own before, in the same place, has none of it left. */
+static void test_again(HANDLE heap) {
+    for (SIZE_T size = 16; size < 2000; size += 16) {
+        for (SIZE_T less = 1; less < 16; less++) {
+            char *block = HeapAlloc(heap, 0, size - less);
+            CHECK(block != NULL && HeapFree(heap, 0, block));
+            block = HeapAlloc(heap, 0, size);
+            CHECK(block != NULL && HeapSize(heap, 0, block) >= size);
+            CHECK(HeapFree(heap, 0, block));
+        }
+    }
+}
+
+static void test_in_place(HANDLE heap) {
+    char *block = HeapAlloc(heap, 0, 100);
+    CHECK(HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, block, 60) == block);
+    char *grown = HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, block, 50000);
+    CHECK(grown == NULL || grown == block);
+    CHECK(HeapFree(heap, 0, block));
+}
+
+/* Many heaps, whose blocks are gone when they are. */
+static void test_heaps(void) {
+    for (int i = 0; i < 200; i++) {
+        HANDLE heap = HeapCreate(i % 2 ? HEAP_NO_SERIALIZE : 0, 0, i % 10 == 9 ? 1 << 20 : 0);
+        if (!CHECK(heap != NULL)) return;
+        char *last = NULL;
+        for (int n = 1; n < 100; n++) {
+            char *block = HeapAlloc(heap, 0, (SIZE_T)n * 13);
+            CHECK(block != NULL && block != last);
+            memset(block, n, (SIZE_T)n * 13);
+            last = n % 3 ? block : NULL;
+            if (n % 3 == 0) CHECK(HeapFree(heap, 0, block));
+        }
+        ULONG front_end = 0;
+        CHECK(HeapLock(heap) && HeapUnlock(heap));
+        HeapQueryInformation(heap, HeapCompatibilityInformation, &front_end, sizeof front_end, NULL);
+        CHECK(HeapDestroy(heap));
+    }
+}
+
+static char *volatile shared_blocks[THREADS][BLOCKS];
+
+static DWORD WINAPI hand_over(LPVOID number) {
+    int mine = (int)(uintptr_t)number, next = (mine + 1) % THREADS;
+    for (int i = 0; i < BLOCKS; i++) {
+        char *block = HeapAlloc(GetProcessHeap(), 0, (SIZE_T)(i % 50) * 40 + 1);
+        if (!CHECK(block != NULL)) return 1;
+        block[0] = (char)i;
+        char *before = InterlockedExchangePointer((PVOID volatile *)&shared_blocks[next][i], block);
+        char *given = InterlockedExchangePointer((PVOID volatile *)&shared_blocks[mine][i], NULL);
+        if (before) CHECK(before[0] == (char)i && HeapFree(GetProcessHeap(), 0, before));
+        if (given) CHECK(given[0] == (char)i && HeapFree(GetProcessHeap(), 0, given));
+    }
+    return 0;
+}
+
+static void test_threads(void) {
+    HANDLE thread[THREADS];
+    for (int i = 0; i < THREADS; i++) thread[i] = CreateThread(NULL, 0, hand_over, (LPVOID)(uintptr_t)i, 0, NULL);
+    for (int i = 0; i < THREADS; i++) CHECK_EQ(WaitForSingleObject(thread[i], 60000), WAIT_OBJECT_0);
+}
+
+static void test_c_library(void) {
+    for (size_t size = 1; size < 100000; size = size * 3 / 2 + 1) {
+        char *block = malloc(size), *zero = calloc(size, 2);
+        if (!CHECK(block != NULL && zero != NULL)) return;
+        CHECK(all_are(zero, 0, 2 * size, 0));
+        CHECK(_msize(block) >= size);
+        memset(block, 3, size);
+        block = realloc(block, size * 2);
+        CHECK(block != NULL && all_are(block, 0, size, 3));
+        free(block);
+        free(zero);
+        char *aligned = _aligned_malloc(size, 256);
+        CHECK(aligned != NULL && (uintptr_t)aligned % 256 == 0);
+        _aligned_free(aligned);
+    }
+    char *copy = _strdup("a copy");
+    CHECK(strcmp(copy, "a copy") == 0);
+    free(copy);
+}
+
+/* Blocks that the system's own code allocated, or frees. */
+static void test_mixed(void) {
+    char *text = NULL;
+    DWORD how = FORMAT_MESSAGE_ALLOCATE_BUFFER | FORMAT_MESSAGE_FROM_STRING;
+    CHECK(FormatMessageA(how, "a message", 0, 0, (LPSTR)&text, 0, NULL) > 0);
+    CHECK(text != NULL && strcmp(text, "a message") == 0);
+    CHECK(LocalFree(text) == NULL);
+    char *local = LocalAlloc(LMEM_FIXED, 100);
+    CHECK(local != NULL && LocalSize(local) >= 100);
+    memset(local, 5, 100);
+    CHECK(LocalFree(local) == NULL);
+    HGLOBAL movable = GlobalAlloc(GMEM_MOVEABLE, 500);
+    char *there = GlobalLock(movable);
+    CHECK(there != NULL);
+    if (there) memset(there, 6, 500);
+    GlobalUnlock(movable);
+    CHECK(GlobalFree(movable) == NULL);
+    LPWCH environment = GetEnvironmentStringsW();
+    CHECK(environment != NULL && FreeEnvironmentStringsW(environment));
+}
+
+int main(void) {
+    HANDLE heap = HeapCreate(0, 0, 0);
+    test_sizes(GetProcessHeap());
+    test_sizes(heap);
+    test_again(heap);
+    test_again(GetProcessHeap());
+    test_in_place(heap);
+    CHECK(HeapDestroy(heap));
+    test_heaps();
+    test_threads();
+    test_c_library();
+    test_mixed();
+    return check_done();
+}

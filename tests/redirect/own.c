@@ -1,0 +1,46 @@
+/*
+ * own.c - a program that loads hostmem-redirect.dll itself and has it serve the process. usage: own hostmem-redirect.dll
+ */
+#include <windows.h>
+
+#include "check.h"
+#include "hostmem_redirect.h"
+
+static uint64_t count_served(const HM_REDIRECT_SHARED *shared, int kind) {
+    uint64_t calls = 0;
+    for (int slot = 0; slot < HM_REDIRECT_SLOTS; slot++) calls += shared->slot[slot].cell[kind][HM_BY_ENGINE].calls;
+    return calls;
+}
+
+/* On its own: the compiler takes the addresses of imports for constant within a function. */
+static __attribute__((noinline)) void use(void) {
+    for (int i = 0; i < 100; i++) {
+        char *block = VirtualAlloc(NULL, 65536, MEM_COMMIT, PAGE_READWRITE);
+        char *small = HeapAlloc(GetProcessHeap(), 0, 100);
+        CHECK(block != NULL && small != NULL);
+        block[0] = small[0] = 1;
+        CHECK(VirtualFree(block, 0, MEM_RELEASE));
+        CHECK(HeapFree(GetProcessHeap(), 0, small));
+    }
+}
+
+int main(int argc, char **argv) {
+    static HM_REDIRECT_SHARED shared;
+    HMODULE library = argc == 2 ? LoadLibraryA(argv[1]) : NULL;
+    if (!CHECK(library != NULL)) return check_done();
+    DWORD(WINAPI *version)(void) = (DWORD(WINAPI *)(void))(void (*)(void))GetProcAddress(library, "HmRedirectVersion");
+    BOOL(WINAPI *install)(DWORD, HM_REDIRECT_SHARED *) =
+        (BOOL(WINAPI *)(DWORD, HM_REDIRECT_SHARED *))(void (*)(void))GetProcAddress(library, "HmRedirectInstall");
+    if (!CHECK(version != NULL && install != NULL)) return check_done();
+    CHECK_EQ(version(), HM_REDIRECT_VERSION);
+    char *before = VirtualAlloc(NULL, 65536, MEM_COMMIT, PAGE_READWRITE);
+    CHECK(install(HM_REDIRECT_HEAP | HM_REDIRECT_COUNT, &shared));
+    CHECK(!install(0, NULL));
+    CHECK_EQ(GetLastError(), ERROR_ALREADY_INITIALIZED);
+    use();
+    CHECK(VirtualFree(before, 0, MEM_RELEASE));
+    CHECK_EQ(count_served(&shared, HM_CALL_RESERVE_COMMIT), 100);
+    CHECK_EQ(count_served(&shared, HM_CALL_RELEASE), 100);
+    CHECK(count_served(&shared, HM_CALL_HEAP_ALLOC) >= 100);
+    return check_done();
+}

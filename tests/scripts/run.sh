@@ -1,0 +1,184 @@
+#!/usr/bin/env bash
+# hostmem-run and hostmem-redirect.dll under Wine: programs of the project's own behave under it as they should, end as they
+# would without it, get what they were started with; what cannot be served is refused by name and documented status. The
+# conformance program, which calls Win32 itself, must say in each case what Win32 says or what the engine's own build says.
+#
+# usage: run.sh [BUILD-FOLDER]    (build/windows)
+set -u
+cd "${0%/*}/../.." || exit 1
+export LC_ALL=C
+
+build=${1:-build/windows}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+wine="bash src/setup/wine.sh"
+run=$build/hostmem-run.exe
+programs=$build/tests/redirect
+passed=0
+failed=0
+
+# verdict NAME STATUS FILE: counts; the file's end is shown when the status is not 0.
+verdict() {
+    if [ "$2" = 0 ]; then
+        passed=$((passed + 1))
+        return
+    fi
+    failed=$((failed + 1))
+    echo "$1: failed with status $2"
+    tail -n 15 "$3" | sed 's/^/    | /'
+}
+
+# expect NAME STATUS PATTERN COMMAND...: the exit status, and a pattern that the output must have.
+expect() {
+    local name=$1 status=$2 pattern=$3 got=0 wrong=0
+    shift 3
+    timeout -k 5 60 $wine "$@" >"$work/out" 2>&1 </dev/null || got=$?
+    [ $got = "$status" ] && { [ -z "$pattern" ] || grep -qE -- "$pattern" "$work/out"; } ||
+        wrong="$got, expected $status with /$pattern/"
+    verdict "$name" "$wrong" "$work/out"
+}
+
+# own NAME ARGUMENT...: a program that counts for itself, served, with and without counting.
+own() {
+    local name=$1
+    shift
+    expect "$name" 0 '^[0-9]+ passed, 0 failed' $run "$programs/$name.exe" "$@"
+    expect "$name, counted" 0 '^[0-9]+ passed, 0 failed' $run --json "$work/$name.json" "$programs/$name.exe" "$@"
+}
+
+# served NAME LEAST: in the report that `own` left, the engine answered at least so many calls.
+served() {
+    local count
+    count=$(grep -oE '"by": "engine"[^}]*"calls": [0-9]+' "$work/$1.json" | grep -oE '[0-9]+$' |
+        awk '{ n += $1 } END { print n + 0 }')
+    [ "$count" -ge "$2" ]
+    verdict "$1: $count calls served, $2 expected" $? "$work/$1.json"
+}
+
+# same NAME COMMAND...: the same output, errors and exit status as without hostmem-run. (Wine cuts a status to 8 bits.)
+same() {
+    local name=$1 plain=0 got=0
+    shift
+    timeout -k 5 60 $wine "$@" >"$work/plain" 2>"$work/plain.err" <"$work/input" || plain=$?
+    timeout -k 5 60 $wine $run "$@" >"$work/served" 2>"$work/served.err" <"$work/input" || got=$?
+    [ $plain = $got ]
+    verdict "$name: status $got, without hostmem-run $plain" $? "$work/served.err"
+    # What Wine says of a crash has numbers of its own.
+    sed -i '/^wine: Unhandled/d' "$work/plain.err" "$work/served.err"
+    cmp "$work/plain" "$work/served" >"$work/diff" 2>&1 && cmp "$work/plain.err" "$work/served.err" >>"$work/diff" 2>&1
+    verdict "$name, output" $? "$work/diff"
+}
+
+for needed in $run $build/hostmem-redirect.dll $programs/ends.exe $build/tests/conform/conform.exe \
+    $build/tests/fuzz/fuzz_diff.exe; do
+    [ -e "$needed" ] || { echo "$needed was not built"; echo "0 passed, 1 failed"; exit 1; }
+done
+printf 'a line\nand another' >"$work/input"
+
+# Serving.
+own early
+served early 20
+own threads
+served threads 40000
+own walk
+served walk 100
+own forms
+served forms 60
+own load $programs/part.dll
+served load 600
+
+own heap
+expect "heap, served" 0 '^[0-9]+ passed, 0 failed' $run --heap --json "$work/heap.json" $programs/heap.exe
+served heap 40000
+export HOSTMEM_HEAP=1
+for program in early threads walk forms; do
+    expect "$program, with heaps" 0 '^[0-9]+ passed, 0 failed' $run $programs/$program.exe
+done
+expect "load, with heaps" 0 '^[0-9]+ passed, 0 failed' $run $programs/load.exe $programs/part.dll
+unset HOSTMEM_HEAP
+
+expect "a program that loads the DLL itself" 0 '^[0-9]+ passed, 0 failed' $programs/own.exe $build/hostmem-redirect.dll
+
+# Starting and ending.
+export ECHO_THIS='not ASCII: ä'
+same "what a program is started with" $programs/echo.exe 'two words' 'a"quote' '' '\\back\' 'ä' --report
+same "no arguments" $programs/echo.exe
+for how in crash exit kill return busy thread self; do
+    same "ends by $how" $programs/ends.exe $how
+done
+
+# json NAME PATTERN: the report of the last run has it.
+json() {
+    grep -qE -- "$2" "$work/report"
+    verdict "$1: /$2/" $? "$work/report"
+}
+
+expect "a report" 3 '' $run --json "$work/report" $programs/ends.exe exit
+json "all 32 bits of a status" '"status": 3203334147,'
+expect "a report of a crash" 5 '' $run --json "$work/report" $programs/ends.exe crash
+json "a crash's status and calls" '"status": 3221225477,.*"kind": "reserve.commit", "by": "engine"'
+expect "a report of a killed program" 69 '' $run --json "$work/report" $programs/ends.exe kill
+json "a killed program's calls" '"kind": "reserve.commit", "by": "engine"'
+expect "everything passed on" 5 '' $run --off --json "$work/report" $programs/ends.exe return
+json "nothing is served under --off" '"off": true.*"reason": "off"'
+grep -q '"by": "engine"' "$work/report" && verdict "served under --off" 1 "$work/report"
+expect "children, left alone" 3 '' $run --json "$work/report" $programs/ends.exe self
+json "one process" '"processes": 1,'
+expect "children" 3 '' $run --children --json "$work/report" $programs/ends.exe self
+json "two processes" '"processes": 2,'
+expect "a table" 5 'reserve\+commit +1 +0' $run --report $programs/ends.exe return
+expect "a trace" 0 '0 failed' $run --trace "$work/trace" $programs/forms.exe
+expect "a replay of the trace" 0 '^differences from the recording: 0' $build/hostmem-replay.exe "$work/trace"
+expect "a trace without room" 0 'no room for' $run --trace "$work/trace" --trace-calls 3 $programs/forms.exe
+for i in 1 2 3 4 5 6 7 8 9 10; do
+    expect "ends while threads allocate, $i" 7 '' $run $programs/ends.exe busy
+done
+
+# Refusals.
+expect "help" 0 'exit status' $run --help
+expect "no program" 2 'PROGRAM is missing' $run
+expect "an unknown option" 2 '--reprot' $run --reprot $programs/echo.exe
+expect "a report that cannot be written" 2 'no-such-folder' $run --json no-such-folder/x $programs/echo.exe
+expect "a missing program" 120 "no program 'no-such.exe'" $run no-such.exe
+expect "a folder" 120 "no program" $run $programs/
+expect "not a program" 120 'not a Windows program' $run tests/scripts/run.sh
+expect "a DLL" 120 'not a Windows program' $run $build/hostmem.dll
+expect "a program without imports" 122 'imports nothing' $run $programs/none.exe
+head -c 4096 $programs/echo.exe >"$work/short.exe"
+expect "a program that was cut off" 120 'does not start' $run "$work/short.exe"
+# The machine's number, 4 bytes after the place that the word at 60 tells.
+cp $programs/echo.exe "$work/other.exe"
+at=$(od -An -tu4 -j60 -N4 "$work/other.exe" | tr -d ' ')
+printf '\x4c\x01' | dd of="$work/other.exe" bs=1 seek=$((at + 4)) conv=notrunc 2>/dev/null
+expect "a 32-bit program" 121 'a 32-bit program' $run "$work/other.exe"
+cp $run "$work/hostmem-run.exe"
+expect "no DLL" 123 'no hostmem-redirect.dll' "$work/hostmem-run.exe" $programs/echo.exe
+cp $build/hostmem.dll "$work/hostmem-redirect.dll"
+expect "another DLL" 123 'of version 0' "$work/hostmem-run.exe" $programs/echo.exe
+mkdir "$work/ä"
+cp $run $build/hostmem-redirect.dll "$work/ä"
+expect "a folder beyond ASCII" 5 '' "$work/ä/hostmem-run.exe" $programs/ends.exe return
+
+# Conformance: what differs from Win32 must be what the engine's own build differs in.
+conform() {
+    timeout 60 $wine "$@" </dev/null 2>&1 | tr -d '\r'
+}
+conform $build/tests/conform/conform-raw.exe >"$work/raw"
+conform $build/tests/conform/conform.exe >"$work/engine"
+conform $run $build/tests/conform/conform-raw.exe >"$work/served"
+awk 'FILENAME == ARGV[1] { raw[FNR] = $0; next }
+    FILENAME == ARGV[2] { engine[FNR] = $0; next }
+    $0 != raw[FNR] && $0 != engine[FNR] { print "raw    " raw[FNR] "\nengine " engine[FNR] "\nserved " $0; bad = 1 }
+    $0 != raw[FNR] { ours++ }
+    END { if (ours < 20) print ours + 0 " cases were not as Win32 has them: was the program served?"; exit bad || ours < 20 }' \
+    "$work/raw" "$work/engine" "$work/served" >"$work/cases"
+verdict "conformance" $? "$work/cases"
+[ "$(tail -n 1 "$work/served")" = end ]
+verdict "conformance, to the end" $? "$work/served"
+
+# What the fuzzer takes for Win32 is then the engine in the DLL, below an engine of its own.
+export HOSTMEM_TEST_SECONDS=5
+expect "the differential fuzzer" 0 '^[0-9]{5,} passed, 0 failed' $run $build/tests/fuzz/fuzz_diff.exe
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
