@@ -92,7 +92,8 @@ static enum status alloc_make(uintptr_t base, uint64_t count_pages, size_t align
 }
 
 /* The same, charged to whoever asks. */
-static enum status alloc_charged(uintptr_t base, uint64_t count_pages, size_t align, DWORD type, uint8_t state, uintptr_t *result) {
+static enum status alloc_charged(uintptr_t base, uint64_t count_pages, size_t align, DWORD type, uint8_t state,
+                                 uintptr_t *result) {
     struct budget *budget = budget_numbered(budget_asked_number());
     uint64_t committed = type & MEM_COMMIT ? count_pages : 0;
     if (!budget_charge(budget, count_pages, committed)) return ST_NO_QUOTA;
