@@ -112,10 +112,12 @@ static struct cache *fresh_take(void) {
         return NULL;
     }
     prepare_once();
-    atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)cache->bin); /* own: nobody else sees it yet */
-    cache->number = (uint32_t)number;
-    cache->home = (uint64_t)(number + 1) << CACHE_HOME_SHIFT;
-    if (!bitmap_taken(cache_there, number)) HM_CHECK(bitmap_claim(cache_there, number, 1));
+    if (!bitmap_taken(cache_there, number)) {
+        atom_store_rlx_u32(&cache->number, (uint32_t)number); /* rlx: as in stop_idle */
+        cache->home = (uint64_t)(number + 1) << CACHE_HOME_SHIFT;
+        HM_CHECK(bitmap_claim(cache_there, number, 1)); /* publishes them, for good */
+    }
+    atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)cache->bin); /* own: nobody else uses it yet */
     HM_CHECK(cache_pass(cache, CACHE_FREE, CACHE_THREADS));
     return cache;
 }

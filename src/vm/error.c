@@ -47,11 +47,9 @@ HRESULT error_hresult(enum status status) {
     return HRESULT_FROM_WIN32(win32);
 }
 
-bool error_report(enum status status) {
-    if (status == ST_OK) return true;
+void error_report_failure(enum status status) {
     os_last_error_set(error_win32(status));
     atom_add_acqrel_u64(&error_counts[status], 1);
-    return false;
 }
 
 uint64_t error_count(enum status status) { return atom_load_rlx_u64(&error_counts[status]); /* rlx: a figure for people */ }

@@ -15,7 +15,12 @@ DWORD error_win32(enum status status);
 HRESULT error_hresult(enum status status);
 
 /* Sets the thread's last error for a failure, leaves it alone for ST_OK. Returns whether the status was ST_OK. */
-bool error_report(enum status status);
+void error_report_failure(enum status status);
+static inline bool error_report(enum status status) {
+    if (__builtin_expect(status == ST_OK, 1)) return true;
+    error_report_failure(status);
+    return false;
+}
 
 /* How often error_report was given this one so far; what it is called in figures. */
 uint64_t error_count(enum status status);

@@ -36,7 +36,8 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 #endif
 
 static void count(struct cache *cache, void *context) {
-    *(size_t *)context += cache->holder != CACHE_FREE && cache->holder != CACHE_PARKED;
+    uint64_t holder = atom_load_acq_u64(&cache->holder);
+    *(size_t *)context += holder != CACHE_FREE && holder != CACHE_PARKED;
 }
 
 static size_t caches(void) {

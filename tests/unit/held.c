@@ -31,6 +31,13 @@ static size_t taken(void) {
     return totals.granules_taken;
 }
 
+/* An allocation all of which was written to: one that was hardly used is not kept. */
+static char *used(size_t size) {
+    char *p = HmVirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    if (CHECK(p != NULL)) memset(p, 1, size);
+    return p;
+}
+
 static char *reserve(size_t size) { return HmVirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE); }
 static bool commit(char *p, size_t size) { return HmVirtualAlloc(p, size, MEM_COMMIT, PAGE_READWRITE) == p; }
 static bool decommit(char *p, size_t size) { return HmVirtualFree(p, size, MEM_DECOMMIT); }
@@ -185,8 +192,7 @@ static void kept_allocations(void) {
     CHECK(release(grown));
     CHECK(HmTrim() >= 4 * MIB);
     /* Where a kept one lies can be asked for. */
-    p = HmVirtualAlloc(NULL, 2 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-    p[0] = 1;
+    p = used(2 * MIB);
     CHECK(release(p) && held_bytes() == 2 * MIB);
     CHECK(HmVirtualAlloc(p, 64 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE) == p && p[0] == 0);
     CHECK(release(p));
@@ -212,7 +218,7 @@ static void bound_holds(void) {
     CHECK_EQ(held_bytes(), 0);
     CHECK(release(p)); /* too large to be kept */
     CHECK_EQ(held_bytes(), 0);
-    for (int i = 0; i < 8; i++) q[i] = HmVirtualAlloc(NULL, 2 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    for (int i = 0; i < 8; i++) q[i] = used(2 * MIB);
     for (int i = 0; i < 8; i++) CHECK(release(q[i]) && held_bytes() <= 4 * MIB);
     CHECK_EQ(held_bytes(), 4 * MIB); /* the last two */
     CHECK_EQ(taken(), 0);
@@ -222,7 +228,7 @@ static void bound_holds(void) {
 }
 
 static void time_gives_back(void) {
-    char *p = reserve(64 * KIB), *q = HmVirtualAlloc(NULL, 2 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    char *p = reserve(64 * KIB), *q = used(2 * MIB);
     CHECK(commit(p, 64 * KIB) && decommit(p, 64 * KIB) && release(q) && held_bytes() == 2 * MIB + 64 * KIB);
     for (double end = thread_seconds() + 20; held_bytes() != 0 && thread_seconds() < end;) os_yield(100);
     CHECK_EQ(held_bytes(), 0); /* nobody has called anything meanwhile */

@@ -217,12 +217,12 @@ static void a_cache_is_handed_down(void) {
     CHECK(first == second);
     for (uint64_t end = os_clock_ms() + 10000; os_clock_ms() < end && heap_used(heap) > 0;) os_yield(100);
     CHECK_EQ(heap_used(heap), 0);
-    CHECK_EQ(first->holder, CACHE_FREE);
+    CHECK_EQ(atom_load_acq_u64(&first->holder), CACHE_FREE);
 }
 
 /* ---- After a fork -------------------------------------------------------------------------------------------------- */
 
-#ifndef _WIN32
+#if !defined(_WIN32) && !defined(HM_ATOM_BUILTIN) /* ThreadSanitizer does not follow threads into a fork */
 #include <sys/wait.h>
 #include <unistd.h>
 
