@@ -28,7 +28,14 @@
 #define CACHES_AT_MOST ((size_t)4032) /* six parts of the table */
 #endif
 
-static const struct table_shape cache_shape = {sizeof(struct cache), 64};
+/*
+ * A processor takes a load for dependent on an earlier store whose address is the same in its low 12 bits. Blocks that programs
+ * write to lie at round addresses; so a cache's first line, which every call reads, lies at one that is not.
+ */
+#define CACHE_OFFSET ((size_t)0x9c0)
+#define CACHE_BYTES ((CACHE_OFFSET + sizeof(struct cache) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES)
+
+static const struct table_shape cache_shape = {CACHE_BYTES, 64};
 static struct table cache_table;
 static uint64_t cache_claimed[CACHES_AT_MOST / 64];
 static uint64_t cache_there[CACHES_AT_MOST / 64];  /* has been somebody's: can be read */
@@ -46,6 +53,11 @@ static bool cache_is(const struct cache *cache, enum cache_holder holder) {
 static bool cache_pass(struct cache *cache, enum cache_holder from, enum cache_holder to) {
     uint64_t seen = from;
     return atom_cas_acqrel_u64(&cache->holder, &seen, to); /* acqrel: what is in the cache goes with it */
+}
+
+/* What a number's entry in the table has in it; the entry is there. */
+static struct cache *cache_numbered(size_t number) {
+    return (struct cache *)(void *)((char *)table_entry(&cache_table, cache_shape, number) + CACHE_OFFSET);
 }
 
 /* ---- Coming and going --------------------------------------------------------------------------------------------- */
@@ -85,7 +97,7 @@ static void cache_exit(void *value) {
 /* One that an ended thread has left; NULL: there is none. */
 static struct cache *parked_take(void) {
     for (size_t n = 0; (n = bitmap_next_taken(cache_parked, CACHES_AT_MOST, n)) < CACHES_AT_MOST; n++) {
-        struct cache *cache = table_entry(&cache_table, cache_shape, n);
+        struct cache *cache = cache_numbered(n);
         /* The bit is a hint; it may be of a cache that is not parked any more. */
         bitmap_release(cache_parked, n, 1);
         if (cache_pass(cache, CACHE_PARKED, CACHE_THREADS)) return cache;
@@ -106,11 +118,11 @@ static struct cache *fresh_take(void) {
     size_t word = bitmap_claim_some(cache_claimed, CACHES_AT_MOST, 0, 1, &mask);
     if (word == BITMAP_NONE) return NULL;
     size_t number = word * 64 + (size_t)__builtin_ctzll(mask);
-    struct cache *cache = table_entry_make(&cache_table, cache_shape, number);
-    if (!cache) {
+    if (!table_entry_make(&cache_table, cache_shape, number)) {
         HM_CHECK(bitmap_release(cache_claimed, number, 1));
         return NULL;
     }
+    struct cache *cache = cache_numbered(number);
     prepare_once();
     if (!bitmap_taken(cache_there, number)) {
         atom_store_rlx_u32(&cache->number, (uint32_t)number); /* rlx: as in stop_idle */
@@ -165,7 +177,7 @@ struct cache *cache_enter_or_make(void) {
 
 bool cache_home_active(uint64_t home) {
     if (home == 0) return false;
-    const struct cache *cache = table_entry(&cache_table, cache_shape, (size_t)(home >> CACHE_HOME_SHIFT) - 1);
+    const struct cache *cache = cache_numbered((size_t)(home >> CACHE_HOME_SHIFT) - 1);
     /* rlx: what it was a moment ago is as good. */
     uint64_t holder = atom_load_rlx_u64(&cache->holder);
     return holder != CACHE_FREE && holder != CACHE_PARKED && !atom_load_rlx_u64(&cache->idle);
@@ -193,7 +205,7 @@ void cache_flush_all(void) {
 
 void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context) {
     for (size_t n = 0; (n = bitmap_next_taken(cache_there, CACHES_AT_MOST, n)) < CACHES_AT_MOST; n++) {
-        visit(table_entry(&cache_table, cache_shape, n), context);
+        visit(cache_numbered(n), context);
     }
 }
 

@@ -62,7 +62,7 @@ static void stop_idle(struct cache *cache, void *context) {
     struct stopped *all = context;
     /* rlx: a cache that is swept at this moment is stopped for nothing, or looked at a round later. */
     uint64_t swept_ms = atom_load_rlx_u64(&cache->swept_ms);
-    uint32_t number = atom_load_rlx_u32(&cache->number); /* rlx: written once; who sees it late looks at the cache a round later */
+    uint32_t number = atom_load_rlx_u32(&cache->number); /* rlx: written once; seen late, it is the cache's turn later */
     if (all->count == STOP_MOST || number < all->next) return;
     all->next = number + 1;
     if (all->now_ms < swept_ms + IDLE_MS) {

@@ -54,12 +54,12 @@ FRONT_INLINE bool front_push(struct magazine *m, void *block) {
 
 /* ---- The process's heap, whose set of magazines is nobody else's ----------------------------------------------------- */
 
-/* A block of up to CLASS_QUICK_BYTES from the thread's magazine; NULL: front_fetch may have one. */
+/* A block of up to CLASS_LARGEST from the thread's magazine; NULL: front_fetch may have one. */
 FRONT_INLINE void *front_take_quick(size_t size_bytes) {
     struct cache *cache = cache_mine();
     if (!cache_try(cache)) return NULL;
     char *bins = (char *)(cache_bins(cache) + CACHE_PROCESS * CACHE_BINS);
-    struct magazine *m = (struct magazine *)(void *)(bins + class_quick[(size_bytes + 15) / 16]);
+    struct magazine *m = (struct magazine *)(void *)(bins + class_place(size_bytes));
     void **top = m->top;
     if (__builtin_expect(top == m->base, 0)) {
         cache_leave(cache);

@@ -14,8 +14,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/atom.h"
 #include "os/os.h"
 
 /* Is the block's last page there, although only the first was written? */
@@ -40,11 +42,55 @@ static enum status block_bring(uintptr_t address) {
     return brought ? ST_NOT_SUPPORTED : ST_NO_MEMORY;
 }
 
+/*
+ * A large page is not always cheap: the kernel may have to make room for it first, and the host of a virtual machine may have to
+ * find it. If it took longer than its 512 small ones would, the next few are not asked for; the more so the more often.
+ */
+#define SLOW_NS 800000
+#define SKIP_FIRST 8u
+#define SKIP_MOST 256u
+
+static uint32_t skip_left, skip_next = SKIP_FIRST;
+
+static int64_t clock_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* rlx in both: threads that are here at the same time ask once too often or too rarely. */
+static bool skip_this(void) {
+    uint32_t left = atom_load_rlx_u32(&skip_left);
+    if (left) atom_store_rlx_u32(&skip_left, left - 1);
+    return left != 0;
+}
+
+static void skip_judge(int64_t took_ns) {
+    uint32_t next = atom_load_rlx_u32(&skip_next);
+    bool slow = took_ns > SLOW_NS;
+    if (slow) atom_store_rlx_u32(&skip_left, next);
+    if (slow && next < SKIP_MOST) atom_store_rlx_u32(&skip_next, next * 2);
+    if (!slow && next > SKIP_FIRST) atom_store_rlx_u32(&skip_next, next / 2);
+}
+
 enum status OS_FUNCTION(back)(uintptr_t address) {
+    if (skip_this()) return ST_NOT_SUPPORTED;
     int kept = errno;
+    int64_t start_ns = clock_ns();
     enum status status = block_bring(address);
+    if (status == ST_OK) skip_judge(clock_ns() - start_ns);
     errno = kept;
     return status;
+}
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+void OS_FUNCTION(bring)(uintptr_t address, size_t size) {
+    int kept = errno;
+    madvise((void *)address, size, MADV_POPULATE_WRITE);
+    errno = kept;
 }
 
 bool OS_FUNCTION(touched)(uintptr_t address, size_t size) {

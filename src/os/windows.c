@@ -141,6 +141,8 @@ enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
     return status;
 }
 
+void OS_FUNCTION(bring)(uintptr_t address, size_t size) { (void)address, (void)size; }
+
 bool OS_FUNCTION(touched)(uintptr_t address, size_t size) {
     (void)address, (void)size;
     return true;

@@ -51,14 +51,16 @@ static void block_bring(struct page block) {
     atom_store_rlx_u64(&refused_ms, os_clock_ms() | 1); /* rlx: a hint */
 }
 
-void ahead_of_commit(const struct range *r) {
-    if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES || r->owner.span.flags & ~(unsigned)SPAN_SYSTEM) return;
-    if (!growing(r) || r->count > BLOCK_PAGES) return;
+bool ahead_of_commit(const struct range *r) {
+    if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return false;
+    if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || !growing(r) || r->count > BLOCK_PAGES) return false;
+    if (refused_lately()) return held_welcome(true);
     struct page block = {align_up(r->first.n, BLOCK_PAGES)};
     uint64_t end = r->first.n + r->count, block_end = block.n + BLOCK_PAGES;
-    if (block.n >= end || block_end > span_end_page(&r->owner) || refused_lately() || !held_welcome(true)) return;
+    if (block.n >= end || block_end > span_end_page(&r->owner) || !held_welcome(true)) return false;
     /* The rest of the block lies above what is locked. Somebody is there: then this is not the growth that was thought. */
-    if (block_end > end && !pages_try_lock((struct page){end}, block_end - end)) return;
+    if (block_end > end && !pages_try_lock((struct page){end}, block_end - end)) return false;
     block_bring(block);
     if (block_end > end) pages_unlock((struct page){end}, block_end - end);
+    return false;
 }

@@ -8,8 +8,9 @@
 
 /*
  * With the range locked and about to be committed: if the allocation has been growing this way, and now enters a block of
- * OS_BLOCK_BYTES in which nothing is committed, brings the memory of the whole block, which is held from then on.
+ * OS_BLOCK_BYTES in which nothing is committed, brings the memory of the whole block, which is held from then on. Returns whether
+ * the memory of what is committed is worth bringing at once instead (os_bring), since there are no such blocks to be had.
  */
-void ahead_of_commit(const struct range *r);
+bool ahead_of_commit(const struct range *r);
 
 #endif

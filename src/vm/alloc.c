@@ -154,11 +154,12 @@ static enum status commit_locked(const struct range *r, uint8_t state) {
     struct budget *budget = budget_numbered(r->owner.span.owner);
     uint64_t more = r->count - pages_count_committed(r->first, r->count);
     if (more && !budget_charge(budget, 0, more)) return ST_NO_QUOTA;
-    if (prot_writable(state)) ahead_of_commit(r);
+    bool bring = prot_writable(state) && ahead_of_commit(r);
     enum status status = commit_try(r, state);
     /* What is missing may be what others hold. */
     if (status != ST_OK && held_give_back(0) != 0) status = commit_try(r, state);
     if (status != ST_OK) budget_refund(budget, 0, more);
+    if (status == ST_OK && bring) os_bring(range_address(r), range_bytes(r));
     return status;
 }
 

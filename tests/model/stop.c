@@ -49,7 +49,7 @@ enum status os_tables_reserve(size_t size, void **start) {
     (void)size, (void)start;
     return ST_NO_MEMORY;
 }
-enum status os_tables_commit(void *start, size_t size) { return start == table && size == sizeof table ? ST_OK : ST_NO_MEMORY; }
+enum status os_tables_commit(void *start, size_t size) { return (char *)start == (char *)table - CACHE_OFFSET && size == CACHE_BYTES ? ST_OK : ST_NO_MEMORY; }
 void os_tables_discard(void *start, size_t size) { (void)start, (void)size; }
 uint64_t os_environment_bytes(const char *name) { return name[0] == 0; }
 uint64_t os_clock_ms(void) { return 1; }
@@ -97,7 +97,7 @@ static void begin(bool barrier) {
     memset(cache_parked, 0, sizeof cache_parked);
     cache_there[0] = 1;
     cache_prepared = 1;
-    cache_table.part[0] = (uint64_t)(uintptr_t)table;
+    cache_table.part[0] = (uint64_t)(uintptr_t)table - CACHE_OFFSET;
     cache->bins = (uint64_t)(uintptr_t)cache->bin;
     cache->bin[0][0] = (struct magazine){.top = room, .base = room, .end = room + 2, .floor = room};
     cache->number = 0;

@@ -166,12 +166,14 @@ static __attribute__((noinline)) void free_other(void *block) {
 
 /* What nearly every call needs stands in these two; the rest is called. */
 DROPIN_EXPORT void *malloc(size_t size) {
+    void *block = NULL;
+    /* Twice the same to the eye: in the first the compiler knows that the size is in the short table. */
     if (__builtin_expect(size <= CLASS_QUICK_BYTES, 1)) {
-        void *block = front_take_quick(size);
-        if (__builtin_expect(block != NULL, 1))
-            return block;
+        block = front_take_quick(size);
+    } else if (size <= CLASS_LARGEST) {
+        block = front_take_quick(size);
     }
-    return malloc_other(size);
+    return __builtin_expect(block != NULL, 1) ? block : malloc_other(size);
 }
 
 DROPIN_EXPORT void free(void *block) {
