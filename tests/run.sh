@@ -5,7 +5,8 @@
 #
 # One line a suite, and last the sum, "N passed, N failed". A suite is a program or script that ends with such a line of its
 # own and exits with 0 when nothing failed; a suite that crashes, runs out of time, was not built, checks nothing or prints
-# no such line counts as a failure. Logs are kept in build/test-logs; the end of a failing one is shown.
+# no such line counts as a failure. Logs are kept in build/test-logs; of a failing one the part that says why is shown, at once
+# and again before the sum.
 # --soak runs the stress tests and fuzzers for HOSTMEM_TEST_SECONDS each (600 by default).
 set -u
 cd "${0%/*}/.." || exit 1
@@ -149,13 +150,14 @@ leave_out_builds() {
 
 # ---- Running ------------------------------------------------------------------------------------------------------
 
-# The part of a failing suite's log that says why: of a build the errors, else the end.
+# The part of a failing suite's log that says why: of a build the errors, of a suite the checks that failed, and the end.
 excerpt() {
     local why='(error|warning): |undefined reference|\*\*\* '
     if [ "${kinds[$1]}" = build ] && grep -qE "$why" "$2"; then
         grep -E "$why" "$2" | head -n 25
     else
-        tail -n 25 "$2"
+        head -n -15 "$2" | grep -aE 'failed: |: failed |FAIL' | head -n 10
+        tail -n 15 "$2"
     fi
 }
 
@@ -203,7 +205,11 @@ run_group() {
             wait -n
             running=$((running - 1))
         fi
-        { text=$(run_suite "$i"); printf '%s\n' "$text"; } &
+        {
+            text=$(run_suite "$i")
+            printf '%s\n' "$text"
+            case $(cat "$logs/.result-$i") in *' 0') ;; *) printf '%s\n' "$text" >"$logs/.failed-$i" ;; esac
+        } &
         running=$((running + 1))
     done
     wait
@@ -228,7 +234,7 @@ if [ -n "$list" ]; then
     printf '%s\n' "${names[@]}"
     exit 0
 fi
-rm -f $logs/.result-* $logs/*.log
+rm -f $logs/.result-* $logs/.failed-* $logs/*.log
 
 run_group build 1
 run_group scripts "$jobs"
@@ -245,6 +251,11 @@ for i in "${!names[@]}"; do
     total_passed=$((total_passed + passed))
     total_failed=$((total_failed + failed))
 done
-rm -f $logs/.result-*
+if [ $total_failed != 0 ]; then
+    echo
+    echo "What failed, once more:"
+    cat $logs/.failed-*
+fi
+rm -f $logs/.result-* $logs/.failed-*
 echo "$total_passed passed, $total_failed failed"
 [ $total_failed = 0 ]

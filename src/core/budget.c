@@ -16,6 +16,7 @@
 #include "core/budget.h"
 
 #include "core/bitmap.h"
+#include "core/table.h"
 #include "os/os.h"
 
 struct budget budget_process;
@@ -27,23 +28,13 @@ static uint32_t process_ready; /* 0: the environment has not been read */
 
 /* ---- Accounts ------------------------------------------------------------------------------------------------- */
 
-static struct budget *accounts_make(void) {
-    uint64_t table = atom_load_acq_u64(&account_table); /* acq: pairs with the CAS */
-    void *made;
-    if (table) return (struct budget *)(uintptr_t)table;
-    if (os_tables_reserve(BUDGET_ACCOUNTS * sizeof(struct budget), &made) != ST_OK) return NULL;
-    if (atom_cas_acqrel_u64(&account_table, &table, (uint64_t)(uintptr_t)made)) return made;
-    os_tables_discard(made, BUDGET_ACCOUNTS * sizeof(struct budget));
-    return (struct budget *)(uintptr_t)table;
-}
-
 struct budget *budget_numbered(uint32_t number) {
     if (number == 0) return &budget_process;
-    return (struct budget *)(uintptr_t)atom_load_acq_u64(&account_table) + number; /* acq: as above */
+    return (struct budget *)(uintptr_t)atom_load_acq_u64(&account_table) + number; /* acq: as in table_once */
 }
 
 struct budget *budget_open(void) {
-    struct budget *table = accounts_make();
+    struct budget *table = table_once(&account_table, BUDGET_ACCOUNTS * sizeof(struct budget), 0);
     uint64_t mask;
     if (!table) return NULL;
     size_t word = bitmap_claim_some(account_taken, BUDGET_ACCOUNTS, 0, 1, &mask);

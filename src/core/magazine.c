@@ -39,16 +39,9 @@
 static uint64_t bound_thread, bound_everybody; /* 0: the defaults */
 static uint64_t bound_all;                     /* what the limits of all caches add up to */
 
-static void tighten(uint64_t *bound, uint64_t bytes) {
-    uint64_t seen = atom_load_rlx_u64(bound); /* rlx: the CAS decides */
-    while (bytes && (!seen || bytes < seen)) {
-        if (atom_cas_acqrel_u64(bound, &seen, bytes)) return;
-    }
-}
-
 void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes) {
-    tighten(&bound_thread, thread_bytes);
-    tighten(&bound_everybody, all_bytes);
+    atom_tighten_u64(&bound_thread, thread_bytes);
+    atom_tighten_u64(&bound_everybody, all_bytes);
 }
 
 static uint64_t bound(void) {

@@ -29,12 +29,7 @@ static uint32_t region_failed[REGION_MAX]; /* shortest run in granules that was 
 static uint64_t region_count;
 static uint64_t region_limit_bytes;
 
-void region_limit_set(uint64_t limit_bytes) {
-    uint64_t seen = atom_load_rlx_u64(&region_limit_bytes); /* rlx: the CAS decides */
-    while (limit_bytes && (!seen || limit_bytes < seen)) {
-        if (atom_cas_acqrel_u64(&region_limit_bytes, &seen, limit_bytes)) return;
-    }
-}
+void region_limit_set(uint64_t limit_bytes) { atom_tighten_u64(&region_limit_bytes, limit_bytes); }
 
 struct slot *region_slot(size_t n, uintptr_t *base) {
     /* acq: pairs with region_make; a region whose base is not written yet is passed over. */

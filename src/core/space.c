@@ -16,7 +16,7 @@
  */
 #include "core/space.h"
 
-#include "os/os.h"
+#include "core/table.h"
 
 uint64_t space_map[SLOT_COUNT];
 
@@ -36,19 +36,7 @@ static struct span span_unpack(uint64_t word) {
 
 struct slot *space_slot_make(uintptr_t address) {
     HM_ASSERT(address >> ADDRESS_BITS == 0);
-    struct slot *slot = space_slot(address);
-    if (slot) return slot;
-    void *tables;
-    if (os_tables_reserve(sizeof(struct slot), &tables) != ST_OK) return NULL;
-    if (os_tables_commit(tables, sizeof(struct slot)) != ST_OK) {
-        os_tables_discard(tables, sizeof(struct slot));
-        return NULL;
-    }
-    uint64_t seen = 0;
-    /* rel: publishes the zeroed tables to space_slot. Whoever loses uses the winner's. */
-    if (atom_cas_acqrel_u64(&space_map[address >> SLOT_SHIFT], &seen, (uint64_t)(uintptr_t)tables)) return tables;
-    os_tables_discard(tables, sizeof(struct slot));
-    return (struct slot *)(uintptr_t)seen;
+    return table_once(&space_map[address >> SLOT_SHIFT], sizeof(struct slot), sizeof(struct slot));
 }
 
 enum region_kind space_region_kind(uintptr_t address) {

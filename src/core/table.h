@@ -1,6 +1,6 @@
 /*
- * table.h - tables of equal entries that grow and never move: the entries keep their numbers and addresses for the life of the
- * process. Layer: core.
+ * table.h - tables that are made when they are first needed, and tables of equal entries that grow and never move: the
+ * entries keep their numbers and addresses for the life of the process. Layer: core.
  *
  * A table is a row of parts, each twice as long as the one before, reserved when an entry of it is first made. So a process that
  * may have little address space gives a table that it hardly uses no more than that.
@@ -10,6 +10,26 @@
 
 #include "base/atom.h"
 #include "base/base.h"
+#include "os/os.h"
+
+/*
+ * The table whose address is, or will be, in *place: of that size, zero, its first `usable` bytes committed, there for good.
+ * Threads that want it at once all make one, and all but one give theirs back. NULL: no memory.
+ */
+static inline void *table_once(uint64_t *place, size_t size, size_t usable) {
+    uint64_t seen = atom_load_acq_u64(place); /* acq: pairs with the CAS */
+    void *made;
+    if (seen) return (void *)(uintptr_t)seen;
+    if (os_tables_reserve(size, &made) != ST_OK) return NULL;
+    if (usable && os_tables_commit(made, usable) != ST_OK) {
+        os_tables_discard(made, size);
+        return NULL;
+    }
+    /* rel: publishes an empty table. */
+    if (atom_cas_acqrel_u64(place, &seen, (uint64_t)(uintptr_t)made)) return made;
+    os_tables_discard(made, size);
+    return (void *)(uintptr_t)seen;
+}
 
 #define TABLE_PARTS 12u
 #define TABLE_NONE SIZE_MAX
@@ -34,7 +54,7 @@ static inline size_t table_before(struct table_shape shape, unsigned part) { ret
 /* The entry; NULL where its part has not been made. */
 static inline void *table_entry(const struct table *table, struct table_shape shape, size_t index) {
     unsigned part = table_part(shape, index);
-    uint64_t start = atom_load_acq_u64(&table->part[part]); /* acq: pairs with the CAS in table_entry_make */
+    uint64_t start = atom_load_acq_u64(&table->part[part]); /* acq: pairs with the CAS in table_once */
     return start ? (char *)(uintptr_t)start + (index - table_before(shape, part)) * shape.entry_bytes : NULL;
 }
 

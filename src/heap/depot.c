@@ -11,8 +11,8 @@
 
 #include <string.h>
 
+#include "core/table.h"
 #include "heap/heap_inside.h"
-#include "os/os.h"
 
 #define PACKETS 16384u
 #define PACKET_BLOCKS 62u
@@ -38,19 +38,7 @@ static uint64_t packets_free;  /* a stack */
 static uint64_t packets_fresh; /* so many have never been used */
 
 static struct packet *packet_at(uint64_t number) {
-    return (struct packet *)(uintptr_t)atom_load_acq_u64(&packet_table) + (number - 1); /* acq: pairs with the CAS below */
-}
-
-static bool table_make(void) {
-    uint64_t table = atom_load_acq_u64(&packet_table); /* acq: pairs with the CAS */
-    void *made;
-    if (table != 0) return true;
-    if (os_tables_reserve(PACKETS * sizeof(struct packet), &made) != ST_OK) return false;
-    if (os_tables_commit(made, PACKETS * sizeof(struct packet)) != ST_OK ||
-        !atom_cas_acqrel_u64(&packet_table, &table, (uint64_t)(uintptr_t)made)) {
-        os_tables_discard(made, PACKETS * sizeof(struct packet));
-    }
-    return atom_load_acq_u64(&packet_table) != 0; /* acq: as above */
+    return (struct packet *)(uintptr_t)atom_load_acq_u64(&packet_table) + (number - 1); /* acq: as in table_once */
 }
 
 static void stack_push(uint64_t *stack, uint64_t number) {
@@ -72,7 +60,7 @@ static uint64_t stack_pop(uint64_t *stack) {
 
 /* A packet that nobody has; 0: there is none. */
 static uint64_t packet_new(void) {
-    if (!table_make()) return 0;
+    if (!table_once(&packet_table, PACKETS * sizeof(struct packet), PACKETS * sizeof(struct packet))) return 0;
     uint64_t number = stack_pop(&packets_free);
     if (number != 0) return number;
     number = atom_load_rlx_u64(&packets_fresh); /* rlx: the CAS compares it again */

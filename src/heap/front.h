@@ -39,8 +39,10 @@ uint64_t front_double_frees(void);
 FRONT_INLINE void *front_pop(struct magazine *m) {
     void **top = m->top;
     if (__builtin_expect(top == m->base, 0)) return NULL;
+    void *block = top[-1];
     m->top = top - 1;
-    return top[-1];
+    if (block == NULL) __builtin_unreachable(); /* so that the caller's test for NULL is the one above */
+    return block;
 }
 
 /* With the cache entered. False: the magazine is full, or the block is the one that was freed last. */
@@ -59,17 +61,8 @@ FRONT_INLINE void *front_take_quick(size_t size_bytes) {
     struct cache *cache = cache_mine();
     if (!cache_try(cache)) return NULL;
     char *bins = (char *)(cache_bins(cache) + CACHE_PROCESS * CACHE_BINS);
-    struct magazine *m = (struct magazine *)(void *)(bins + class_place(size_bytes));
-    void **top = m->top;
-    if (__builtin_expect(top == m->base, 0)) {
-        cache_leave(cache);
-        return NULL;
-    }
-    /* As front_pop, but known to the compiler not to be NULL. */
-    void *block = top[-1];
-    m->top = top - 1;
+    void *block = front_pop((struct magazine *)(void *)(bins + class_place(size_bytes)));
     cache_leave(cache);
-    if (block == NULL) __builtin_unreachable();
     return block;
 }
 

@@ -20,6 +20,7 @@
 
 #include "core/bitmap.h"
 #include "core/pages.h"
+#include "core/table.h"
 #include "os/os.h"
 
 /* Times that a pinned thread searches the bitmap; it misses only what others take and put back under its eyes. */
@@ -33,7 +34,7 @@ static uint64_t slab_map[SLOT_COUNT * TABLES_PER_SLOT]; /* struct slab[TABLE_SLA
 uint64_t slab_tags[SLOT_COUNT];
 
 struct slab *slab_at(struct granule head) {
-    /* acq: pairs with the CAS in map_table_make; the table is there to be read. */
+    /* acq: pairs with the CAS in table_once; the table is there to be read. */
     uint64_t table = atom_load_acq_u64(&slab_map[head.n / TABLE_SLABS]);
     if (table == 0) return NULL;
     return (struct slab *)(uintptr_t)table + head.n % TABLE_SLABS;
@@ -44,21 +45,6 @@ bool slab_find(uintptr_t address, struct granule *head) {
     if (!space_find(address, &found)) return false;
     *head = found.head;
     return found.span.kind == SPAN_SLAB || found.span.kind == SPAN_LARGE;
-}
-
-/* Puts a table into its entry, if there is none yet; its first `usable` bytes are committed. False: no memory. */
-static bool map_table_make(uint64_t *entry, size_t size, size_t usable) {
-    uint64_t seen = atom_load_acq_u64(entry); /* acq: as in slab_at */
-    void *table;
-    if (seen != 0) return true;
-    if (os_tables_reserve(size, &table) != ST_OK) return false;
-    if (usable != 0 && os_tables_commit(table, usable) != ST_OK) {
-        os_tables_discard(table, size);
-        return false;
-    }
-    /* rel: publishes an empty table; whoever loses uses the winner's. */
-    if (!atom_cas_acqrel_u64(entry, &seen, (uint64_t)(uintptr_t)table)) os_tables_discard(table, size);
-    return true;
 }
 
 static uint64_t *tag_at(struct granule g) {
@@ -72,8 +58,8 @@ static uint64_t *tag_at(struct granule g) {
 static struct slab *descriptor_make(struct granule head) {
     const size_t tags = GRANULES_PER_SLOT * sizeof(uint64_t);
     size_t slot = head.n / GRANULES_PER_SLOT;
-    if (!map_table_make(&slab_map[head.n / TABLE_SLABS], TABLE_SLABS * sizeof(struct slab), 0)) return NULL;
-    if (!map_table_make(&slab_tags[slot], tags, tags)) return NULL;
+    if (!table_once(&slab_map[head.n / TABLE_SLABS], TABLE_SLABS * sizeof(struct slab), 0)) return NULL;
+    if (!table_once(&slab_tags[slot], tags, tags)) return NULL;
     struct slab *slab = slab_at(head);
     return os_tables_commit(slab, sizeof(struct slab)) == ST_OK ? slab : NULL;
 }

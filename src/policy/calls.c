@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/bitmap.h"
+#include "core/table.h"
 #include "os/os.h"
 
 #define RECORDS_AT_MOST ((size_t)1024)
@@ -18,22 +19,11 @@ static uint64_t record_claimed[RECORDS_AT_MOST / 64];
 static uint64_t record_shown[RECORDS_AT_MOST / 64];
 
 static struct call_record *table_get(void) {
-    return (struct call_record *)(uintptr_t)atom_load_acq_u64(&record_table); /* acq: pairs with the CAS in table_make */
-}
-
-static struct call_record *table_make(void) {
-    uint64_t none = 0;
-    void *made;
-    struct call_record *table = table_get();
-    if (table != NULL) return table;
-    if (os_tables_reserve(RECORDS_AT_MOST * sizeof(struct call_record), &made) != ST_OK) return NULL;
-    if (atom_cas_acqrel_u64(&record_table, &none, (uint64_t)(uintptr_t)made)) return made;
-    os_tables_discard(made, RECORDS_AT_MOST * sizeof(struct call_record));
-    return (struct call_record *)(uintptr_t)none;
+    return (struct call_record *)(uintptr_t)atom_load_acq_u64(&record_table); /* acq: as in table_once */
 }
 
 struct call_record *calls_open(const char *name, uint32_t manager, uint32_t heap) {
-    struct call_record *table = table_make();
+    struct call_record *table = table_once(&record_table, RECORDS_AT_MOST * sizeof(struct call_record), 0);
     uint64_t mask;
     if (table == NULL) return NULL;
     size_t word = bitmap_claim_some(record_claimed, RECORDS_AT_MOST, 0, 1, &mask);

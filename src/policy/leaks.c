@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/cold.h"
+#include "core/table.h"
 #include "heap/figures.h"
 #include "os/os.h"
 #include "os/os_look.h"
@@ -27,28 +28,14 @@ _Alignas(64) uint64_t leaks_samples[TALLY_SHARDS][8];
 
 /* ---- Marks -------------------------------------------------------------------------------------------------------- */
 
-/* Puts a table of that size where there is none. False: no memory. */
-static bool table_make(uint64_t *entry, size_t size) {
-    uint64_t none = atom_load_acq_u64(entry); /* acq: pairs with the CAS */
-    void *made;
-    if (none != 0) return true;
-    if (os_tables_reserve(size, &made) != ST_OK) return false;
-    if (os_tables_commit(made, size) == ST_OK) {
-        if (atom_cas_acqrel_u64(entry, &none, (uint64_t)(uintptr_t)made)) return true;
-    }
-    os_tables_discard(made, size);
-    return none != 0;
-}
-
 /* The block's word; NULL if there is none and none can be had. */
 static uint32_t *word_make(const void *block) {
     uintptr_t address = (uintptr_t)block;
     if (address >> ADDRESS_BITS) return NULL;
-    uint64_t *entry = &leaks_slot[address >> SLOT_SHIFT];
-    if (!table_make(entry, LEAKS_CHUNKS * sizeof(uint64_t))) return NULL;
-    /* acq: pairs with table_make. */
-    entry = (uint64_t *)(uintptr_t)atom_load_acq_u64(entry) + (address >> LEAKS_CHUNK_SHIFT) % LEAKS_CHUNKS;
-    return table_make(entry, LEAKS_CHUNK_WORDS * sizeof(uint32_t)) ? leaks_word(block) : NULL;
+    const size_t chunks = LEAKS_CHUNKS * sizeof(uint64_t), words = LEAKS_CHUNK_WORDS * sizeof(uint32_t);
+    uint64_t *chunk = table_once(&leaks_slot[address >> SLOT_SHIFT], chunks, chunks);
+    if (!chunk) return NULL;
+    return table_once(&chunk[(address >> LEAKS_CHUNK_SHIFT) % LEAKS_CHUNKS], words, words) ? leaks_word(block) : NULL;
 }
 
 void leaks_mark(void *block, uint32_t site) {

@@ -157,12 +157,7 @@ static EMemoryAvailable level_of(const struct notify *owner) {
 
 /* ---- The thread ----------------------------------------------------------------------------------------------- */
 
-void pressure_spacing_set(uint64_t ms) {
-    uint64_t seen = atom_load_rlx_u64(&spacing_ms); /* rlx: the CAS decides */
-    while (ms && (!seen || ms < seen)) {
-        if (atom_cas_acqrel_u64(&spacing_ms, &seen, ms)) return;
-    }
-}
+void pressure_spacing_set(uint64_t ms) { atom_tighten_u64(&spacing_ms, ms); }
 
 static uint64_t spacing(void) {
     uint64_t ms = atom_load_rlx_u64(&spacing_ms); /* rlx: a number of its own */

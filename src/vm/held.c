@@ -52,12 +52,7 @@ static bool pass(void);
 
 /* ---- The sum and its bound ---------------------------------------------------------------------------------------- */
 
-void held_bound_set(uint64_t bytes) {
-    uint64_t seen = atom_load_rlx_u64(&bound_bytes); /* rlx: the CAS decides */
-    while (bytes && (!seen || bytes < seen)) {
-        if (atom_cas_acqrel_u64(&bound_bytes, &seen, bytes)) return;
-    }
-}
+void held_bound_set(uint64_t bytes) { atom_tighten_u64(&bound_bytes, bytes); }
 
 uint64_t held_bound(void) {
     uint64_t bytes = atom_load_rlx_u64(&bound_bytes); /* rlx: whoever finds none sets the same one */

@@ -95,12 +95,17 @@ static void *alloc_or_errno(size_t size_bytes, size_t align, bool zero) {
     return block;
 }
 
-void dropin_free(const char *caller, void *block) {
-    if (block == NULL || front_keep_quick(block))
+static __attribute__((noinline)) void free_other(const char *caller, void *block) {
+    if (block == NULL)
         return;
     struct heap *heap = heap_default();
     if (__builtin_expect(heap == NULL || front_free_other(heap, block) != ST_OK, 0))
         dropin_abort(caller, "invalid pointer", (uintptr_t)block);
+}
+
+void dropin_free(const char *caller, void *block) {
+    if (!front_keep_quick(block))
+        free_other(caller, block);
 }
 
 static void double_free(void *block) {
@@ -156,14 +161,6 @@ static __attribute__((noinline)) void *malloc_other(size_t size) {
     return alloc_or_errno(size, BLOCK_ALIGN, false);
 }
 
-static __attribute__((noinline)) void free_other(void *block) {
-    if (block == NULL)
-        return;
-    struct heap *heap = heap_default();
-    if (__builtin_expect(heap == NULL || front_free_other(heap, block) != ST_OK, 0))
-        dropin_abort("free()", "invalid pointer", (uintptr_t)block);
-}
-
 /* What nearly every call needs stands in these two; the rest is called. */
 DROPIN_EXPORT void *malloc(size_t size) {
     void *block = NULL;
@@ -178,7 +175,7 @@ DROPIN_EXPORT void *malloc(size_t size) {
 
 DROPIN_EXPORT void free(void *block) {
     if (__builtin_expect(!front_keep_quick(block), 0))
-        free_other(block);
+        free_other("free()", block);
 }
 
 DROPIN_EXPORT void free_sized(void *block, size_t size) {

@@ -175,30 +175,30 @@ static bool alloc2_serve(LPVOID address, SIZE_T size, ULONG type, ULONG protect,
     return wish_alloc(&wish, size, type, protect, reason, result);
 }
 
-LPVOID WINAPI hook_VirtualAlloc2(HANDLE process, LPVOID address, SIZE_T size, ULONG type, ULONG protect,
-                                 struct extended_parameter *parameters, ULONG count) {
+typedef LPVOID(WINAPI *alloc2_call)(HANDLE, LPVOID, SIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);
+
+/* Both forms: what differs is the call that it is passed on to. */
+static LPVOID alloc2_any(alloc2_call pass_on, HANDLE process, LPVOID address, SIZE_T size, ULONG type, ULONG protect,
+                         struct extended_parameter *parameters, ULONG count) {
     struct watch watch = watch_start();
     bool own = process == NULL || process_is_own(process);
     unsigned reason = own ? alloc_reason((uintptr_t)address, size, type) : (unsigned)HM_PASSED_PROCESS;
     LPVOID result = NULL;
     if (!alloc2_serve(address, size, type, protect, parameters, count, &reason, &result)) {
-        result = real.VirtualAlloc2(process, address, size, type, protect, parameters, count);
+        result = pass_on(process, address, size, type, protect, parameters, count);
     }
     alloc_stop(watch, reason, HM_OP_VA2, address, size, type, protect, result);
     return result;
 }
 
+LPVOID WINAPI hook_VirtualAlloc2(HANDLE process, LPVOID address, SIZE_T size, ULONG type, ULONG protect,
+                                 struct extended_parameter *parameters, ULONG count) {
+    return alloc2_any(real.VirtualAlloc2, process, address, size, type, protect, parameters, count);
+}
+
 LPVOID WINAPI hook_VirtualAlloc2FromApp(HANDLE process, LPVOID address, SIZE_T size, ULONG type, ULONG protect,
                                         struct extended_parameter *parameters, ULONG count) {
-    struct watch watch = watch_start();
-    bool own = process == NULL || process_is_own(process);
-    unsigned reason = own ? alloc_reason((uintptr_t)address, size, type) : (unsigned)HM_PASSED_PROCESS;
-    LPVOID result = NULL;
-    if (!alloc2_serve(address, size, type, protect, parameters, count, &reason, &result)) {
-        result = real.VirtualAlloc2FromApp(process, address, size, type, protect, parameters, count);
-    }
-    alloc_stop(watch, reason, HM_OP_VA2, address, size, type, protect, result);
-    return result;
+    return alloc2_any(real.VirtualAlloc2FromApp, process, address, size, type, protect, parameters, count);
 }
 
 /* ---- VirtualFree --------------------------------------------------------------------------------------------------- */
