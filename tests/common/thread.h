@@ -39,6 +39,10 @@ static inline double thread_seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+static inline void thread_rest(double seconds) {
+    nanosleep(&(struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)}, NULL);
+}
+
 /* A pseudo-random sequence (splitmix64); give each thread its own state. */
 static inline uint64_t thread_random(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
