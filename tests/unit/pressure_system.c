@@ -49,18 +49,25 @@ static void test_load(void) {
 #if !defined(_WIN32) && defined(HM_FAULT)
 static char root[] = "hostmem-pressure-XXXXXX";
 
+static void write_text(const char *path, const char *text) {
+    FILE *f = fopen(path, "w");
+    if (!CHECK(f != NULL)) exit(check_done());
+    fputs(text, f);
+    fclose(f);
+}
+
+/* At one stroke, so that no reader meets half a file. */
 static void put(const char *path, const char *text) {
-    char full[512];
+    char full[512], half[520];
     snprintf(full, sizeof full, "%s%s", root, path);
     for (char *slash = strchr(full + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         mkdir(full, 0700);
         *slash = '/';
     }
-    FILE *f = fopen(full, "w");
-    if (!CHECK(f != NULL)) exit(check_done());
-    fputs(text, f);
-    fclose(f);
+    snprintf(half, sizeof half, "%s.half", full);
+    write_text(half, text);
+    CHECK(rename(half, full) == 0);
 }
 
 static void machine(int available_percent) {
@@ -72,11 +79,12 @@ static void machine(int available_percent) {
 #define PRESSURE "/sys/fs/cgroup/job/memory.pressure"
 #define EVENTS "/sys/fs/cgroup/job/memory.events"
 
-/* The group meets its limit: that alone wakes the thread. */
+/* The group meets its limit: that alone wakes the thread, who is told when this very file is written to. */
 static void group_event(int count) {
-    char text[100];
+    char text[100], full[512];
     snprintf(text, sizeof text, "low 0\nhigh %d\nmax 0\noom 0\n", count);
-    put(EVENTS, text);
+    snprintf(full, sizeof full, "%s%s", root, EVENTS);
+    write_text(full, text);
 }
 
 static void test_system(void) {
