@@ -125,7 +125,7 @@ HM_API LPVOID WINAPI HmHeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes);
 
 /*
  * Frees a block of this heap; NULL is fine. An address that is not where a block of hHeap starts (foreign, interior, of another
- * heap) is refused with 87 and nothing changes, and so is the block that this thread freed last. Another block that was freed
+ * heap) is refused with 87 and nothing changes, and so is a second free right after the first. Another block that was freed
  * already may be taken, and handed out twice, until what threads keep at hand goes back to the heap, which finds it out (a
  * fraction of a second once it is idle); HM_OPTIONS.cbThreadCache 1 has every one refused at once. Touching a freed block is an
  * error that need not fault.

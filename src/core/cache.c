@@ -11,9 +11,9 @@
  *   THREADS -> LEFT -> FREE    cache_exit where there is no keeper
  *   STOPPED -> LEFT -> FREE    cache_exit finds it stopped, and leaves the rest to the keeper
  *
- * Stopping. The thread writes `busy` and then reads `bins`; the keeper writes `bins` and then reads `busy`. Each must see the
+ * Stopping. The thread writes `open` and then reads `bins`; the keeper writes `bins` and then reads `open`. Each must see the
  * other's store or be seen. The thread's two have no barrier between them, for it would be in every call; so the keeper's side
- * has one for both: os_barrier makes each running thread pass one. A thread whose store of `busy` came before it is seen to
+ * has one for both: os_barrier makes each running thread pass one. A thread whose store of `open` came before it is seen to
  * be busy, and the keeper gives up for this time. One whose store comes after it reads the new `bins`.
  */
 #include "core/cache.h"
@@ -25,7 +25,7 @@
 #include "os/os.h"
 
 #ifndef CACHES_AT_MOST
-#define CACHES_AT_MOST ((size_t)4032) /* six parts of the table */
+#define CACHES_AT_MOST ((size_t)4032) /* of eight parts of the table */
 #endif
 
 /*
@@ -35,16 +35,16 @@
 #define CACHE_OFFSET ((size_t)0x9c0)
 #define CACHE_BYTES ((CACHE_OFFSET + sizeof(struct cache) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES)
 
-static const struct table_shape cache_shape = {CACHE_BYTES, 64};
+static const struct table_shape cache_shape = {CACHE_BYTES, 16};
 static struct table cache_table;
 static uint64_t cache_claimed[CACHES_AT_MOST / 64];
 static uint64_t cache_there[CACHES_AT_MOST / 64];  /* has been somebody's: can be read */
 static uint64_t cache_parked[CACHES_AT_MOST / 64]; /* hints */
-struct magazine cache_no_bins[CACHE_SETS][CACHE_BINS];
+struct cache_bins cache_no_bins;
 static uint32_t cache_prepared;
 
-/* Stands for the cache of a thread that has had one, or is making one; always busy. */
-static struct cache cache_none = {.busy = 1};
+/* Stands for the cache of a thread that has had one, or is making one; always busy. Nothing else of it is read. */
+static uint64_t cache_none[8];
 
 static bool cache_is(const struct cache *cache, enum cache_holder holder) {
     return atom_load_acq_u64(&cache->holder) == holder; /* acq: pairs with the CAS of whoever had it before */
@@ -76,7 +76,7 @@ static void cache_finish(struct cache *cache) {
 static void cache_exit(void *value) {
     struct cache *cache = value;
     if (cache_mine() != cache) return; /* not the thread's end: another thread has ended a fiber that it was made in */
-    os_slot_set(OS_SLOT_CACHE, &cache_none);
+    os_slot_set(OS_SLOT_CACHE, cache_none);
     bool park = keeper_runs();
     atom_store_rlx_u32(&cache->thread, 0); /* rlx: as in cache_make */
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: how long it has been parked; the keeper glances at it */
@@ -129,7 +129,7 @@ static struct cache *fresh_take(void) {
         cache->home = (uint64_t)(number + 1) << CACHE_HOME_SHIFT;
         HM_CHECK(bitmap_claim(cache_there, number, 1)); /* publishes them, for good */
     }
-    atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)cache->bin); /* own: nobody else uses it yet */
+    atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)&cache->own); /* own: nobody else uses it yet */
     HM_CHECK(cache_pass(cache, CACHE_FREE, CACHE_THREADS));
     return cache;
 }
@@ -138,7 +138,7 @@ static struct cache *fresh_take(void) {
 static struct cache *cache_make(void) {
     if (!os_slots_there()) return NULL;
     /* What is allocated meanwhile, here or by a signal handler, goes past the caches, and makes none. */
-    os_slot_set(OS_SLOT_CACHE, &cache_none);
+    os_slot_set(OS_SLOT_CACHE, cache_none);
     struct cache *cache = parked_take();
     if (!cache) cache = fresh_take();
     if (!cache) {
@@ -148,9 +148,9 @@ static struct cache *cache_make(void) {
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms());      /* rlx: as in cache_sweep */
     atom_store_rlx_u32(&cache->thread, os_thread_number());   /* rlx: a figure for people */
     bool armed = os_at_thread_exit(cache_exit, cache);
-    atom_store_own_u64(&cache->busy, 1);
+    atom_store_own_u64(&cache->open, 0);
     os_slot_set(OS_SLOT_CACHE, cache);
-    if (armed && cache_bins(cache) == &cache->bin[0][0]) return cache;
+    if (armed && cache_bins(cache) == &cache->own) return cache;
     cache_leave(cache); /* the keeper was quick to stop it, */
     if (!armed) {       /* or nobody would call cache_exit: the thread does without for now */
         cache_exit(cache);
@@ -162,7 +162,7 @@ static struct cache *cache_make(void) {
 struct cache *cache_enter(void) {
     struct cache *cache = cache_mine();
     if (!cache_try(cache)) return NULL;
-    if (cache_bins(cache) == &cache->bin[0][0]) {
+    if (cache_bins(cache) == &cache->own) {
         if (atom_load_rlx_u64(&cache->idle)) atom_store_rlx_u64(&cache->idle, 0); /* rlx: a hint to others */
         return cache;
     }
@@ -175,9 +175,11 @@ struct cache *cache_enter_or_make(void) {
     return (void *)cache_mine() == (void *)os_slot_unset ? cache_make() : cache_enter();
 }
 
+struct cache *cache_of_home(uint64_t home) { return cache_numbered((size_t)(home >> CACHE_HOME_SHIFT) - 1); }
+
 bool cache_home_active(uint64_t home) {
     if (home == 0) return false;
-    const struct cache *cache = cache_numbered((size_t)(home >> CACHE_HOME_SHIFT) - 1);
+    const struct cache *cache = cache_of_home(home);
     /* rlx: what it was a moment ago is as good. */
     uint64_t holder = atom_load_rlx_u64(&cache->holder);
     return holder != CACHE_FREE && holder != CACHE_PARKED && !atom_load_rlx_u64(&cache->idle);
@@ -211,7 +213,7 @@ void cache_each_used(void (*visit)(struct cache *cache, void *context), void *co
 
 bool cache_stop(struct cache *cache) {
     if (!cache_is(cache, CACHE_THREADS) || !cache_pass(cache, CACHE_THREADS, CACHE_STOPPED)) return false;
-    atom_store_rel_u64(&cache->bins, (uint64_t)(uintptr_t)cache_no_bins); /* rel: see "Stopping" */
+    atom_store_rel_u64(&cache->bins, (uint64_t)(uintptr_t)&cache_no_bins); /* rel: see "Stopping" */
     return true;
 }
 
@@ -222,11 +224,11 @@ bool cache_finish_parked(struct cache *cache) {
 }
 
 bool cache_stopped(const struct cache *cache) {
-    return atom_load_acq_u64(&cache->busy) == 0; /* acq: pairs with cache_leave */
+    return atom_load_acq_u64(&cache->open) != 0; /* acq: pairs with cache_leave */
 }
 
 void cache_go_on(struct cache *cache) {
-    atom_store_rel_u64(&cache->bins, (uint64_t)(uintptr_t)cache->bin); /* rel: pairs with cache_bins */
+    atom_store_rel_u64(&cache->bins, (uint64_t)(uintptr_t)&cache->own); /* rel: pairs with cache_bins */
     if (!cache_pass(cache, CACHE_STOPPED, CACHE_THREADS)) cache_finish(cache);
 }
 

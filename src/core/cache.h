@@ -1,12 +1,15 @@
 /*
  * cache.h - what a thread keeps at hand: magazines of free things, for objects and spans alike. Layer: core.
  *
- * A thread has one cache; a cache has sets; a set has an owner (the spans, or one heap) and bins; a bin is a magazine: a stack of
- * addresses. Taking from a magazine and putting into it are a few plain instructions. What happens when a magazine is empty
- * or full is the business of the set's source, in batches.
+ * A thread has one cache; a cache has sets; a set has an owner (the spans, or one heap) and bins; a bin is a magazine, which is
+ * a stack of addresses. In front of a heap's magazines is one place for the item that came last, of whatever bin: if that is
+ * wanted again at once, as it often is, no magazine is touched, and the processor need not wait to learn where it was put.
+ * Taking and putting are a few plain instructions. What happens when a magazine is empty or full is the business of the set's
+ * source, in batches.
  *
- * A thread can be interrupted by its own signal handler in the middle of using its cache. cache_enter marks the cache busy and
- * cache_leave takes that back; a handler that allocates in between finds it busy, and goes straight to the bitmaps.
+ * A thread can be interrupted by its own signal handler in the middle of using its cache. While it does that the cache is not
+ * `open`: a handler that allocates in between finds it busy, and goes straight to the bitmaps. (One word says so and how large
+ * a request may be that the thread's quickest way serves, since every request is compared with that anyway.)
  *
  * The keeper (keeper.c) is the other one who may use a thread's cache: it stops it first, and a thread whose cache is stopped
  * finds magazines that have nothing in them and no room (cache_bins), and goes to the bitmaps as well. So neither waits.
@@ -19,7 +22,7 @@
 #include "os/os_slot.h"
 
 #define CACHE_SETS 8u
-#define CACHE_BINS 128u /* more than any set has */
+#define CACHE_BINS 127u /* more than any set has */
 #define CACHE_PROCESS 0u /* the set of the process's own heap, and never another's */
 #define CACHE_SPANS 1u   /* the set of whole spans; the others are heaps' */
 
@@ -29,6 +32,41 @@ struct magazine {
     void **base;
     void **end;
     void **floor; /* floor[-1] is NULL, so that top[-1] can always be read */
+};
+
+/* The item that came last. Its mark says in which magazine it belongs (cache_mark), or is one of these. */
+struct last {
+    uint64_t mark;
+    void *item;
+};
+enum { LAST_CLOSED, /* not in use */ LAST_NONE };
+
+struct cache_bins {
+    struct last last[CACHE_SETS];
+    struct magazine magazine[CACHE_SETS][CACHE_BINS + 1]; /* the first is never in use: what is closed has no room */
+};
+
+/*
+ * What the process's heap leaves here for the shortest of its ways, so that one register leads to all of it (heap/near.h).
+ * Granules are counted from the start of their slot. A thread has no such map where memory must be promised to be there.
+ */
+#ifdef _WIN32
+#define CACHE_NEAR ((size_t)0)
+#else
+#define CACHE_NEAR GRANULES_PER_SLOT
+#endif
+#define CACHE_QUICK_SIZES ((size_t)1025) /* 0 and up */
+
+struct cache_class {
+    uint64_t magic;     /* see class_starts */
+    uint64_t unused[3]; /* as long as a struct magazine */
+};
+
+struct cache_near {
+    uint16_t mark_of_size[CACHE_QUICK_SIZES + 3];
+    struct cache_class class[CACHE_BINS + 1]; /* by the mark */
+    uint16_t mark[CACHE_NEAR + 4];            /* of the slab that covers the granule and serves this thread */
+    uint64_t start[CACHE_NEAR + 1];           /* where that slab starts */
 };
 
 /* How a set's bins are filled and emptied. */
@@ -44,6 +82,7 @@ struct cache_set {
     uint32_t refills[CACHE_BINS]; /* since the magazine was last full: what it needs to grow */
     uint32_t hint[CACHE_BINS];    /* the source's own */
     uint8_t revived[CACHE_BINS];  /* times that hidden items came back since the last sweep */
+    const void *swept_last;       /* the item that came last before the last sweep */
 };
 
 /* Whose the cache is. */
@@ -57,11 +96,11 @@ enum cache_holder {
 
 struct cache {
     /* The first line is laid out as os_slot_unset. */
-    uint64_t busy;        /* see cache_enter */
-    uint64_t bins;        /* struct magazine[CACHE_SETS][CACHE_BINS]: `bin` below, or cache_no_bins while it is stopped */
+    uint64_t open;        /* CACHE_QUICK_SIZES, or 0 while it is in use: requests of fewer bytes need no other look */
+    uint64_t bins;        /* struct cache_bins: `own` below, or cache_no_bins while it is stopped */
     uint64_t home;        /* the heaps' name for the thread: number + 1, where their tags have it */
-    uint64_t process_tag; /* how the tags of the process's heap that are this thread's begin; see heap/slab.h */
-    uint64_t unused[4];
+    uint64_t unused;
+    struct cache_bins own; /* its first `last` on this line, since each store to another line takes a cycle */
     uint64_t owner[CACHE_SETS]; /* of each set; 0: none */
     struct cache_set set[CACHE_SETS];
     uint64_t bound_bytes; /* what the limits of all magazines add up to */
@@ -71,36 +110,112 @@ struct cache {
     uint64_t idle;          /* 1: the keeper has swept it, and its thread has not been on a slow path since */
     uint32_t number;
     uint32_t thread; /* as the system numbers it; 0: it has ended */
-    struct magazine bin[CACHE_SETS][CACHE_BINS];
+    struct cache_near near;
 };
 
 #define CACHE_HOME_SHIFT 16
 
-extern HM_HIDDEN struct magazine cache_no_bins[CACHE_SETS][CACHE_BINS]; /* all NULL, and never written */
+/* A bin's mark: how far its magazine is from the set's first. */
+static inline uint64_t cache_mark(unsigned bin) { return ((uint64_t)bin + 1) * sizeof(struct magazine); }
+static inline unsigned cache_marked(uint64_t mark) { return (unsigned)(mark / sizeof(struct magazine)) - 1; }
+
+extern HM_HIDDEN struct cache_bins cache_no_bins; /* all closed, and never written */
 
 static inline struct cache *cache_mine(void) { return os_slot_get(OS_SLOT_CACHE); }
 
-/* Enters the cache, to be left soon. False: it is in use. */
-static inline bool cache_try(struct cache *cache) {
-    /* own: only this thread writes it, and its handlers, which leave it as they found it. */
-    if (__builtin_expect(atom_load_own_u64(&cache->busy) != 0, 0)) return false;
-    atom_store_own_u64(&cache->busy, 1);
+/*
+ * Is the thread in the middle of using it, or has it none? own: only the thread writes the word, and its handlers, which leave
+ * it as they found it.
+ */
+static inline bool cache_busy(const struct cache *cache) { return atom_load_own_u64(&cache->open) == 0; }
+
+/* Is it not busy, and the request one of the quickest way's? */
+static inline bool cache_takes(const struct cache *cache, size_t size_bytes) {
+    return size_bytes < atom_load_own_u64(&cache->open); /* own: as above */
+}
+
+/* Enters a cache that is not busy, to be left soon. */
+static inline void cache_begin(struct cache *cache) {
+    atom_store_own_u64(&cache->open, 0);
     atom_signal_fence();
+}
+
+/* Enters the cache. False: it is in use. */
+static inline bool cache_try(struct cache *cache) {
+    if (__builtin_expect(cache_busy(cache), 0)) return false;
+    cache_begin(cache);
     return true;
 }
 
 static inline void cache_leave(struct cache *cache) {
     atom_signal_fence();
-    atom_store_own_u64(&cache->busy, 0); /* pairs with the keeper's load */
+    atom_store_own_u64(&cache->open, CACHE_QUICK_SIZES); /* pairs with the keeper's load */
 }
 
-/* The magazines of a cache that was entered. own: read after `busy` was written, see cache_stop. */
-static inline struct magazine *cache_bins(const struct cache *cache) {
-    return (struct magazine *)(uintptr_t)atom_load_own_u64(&cache->bins);
+/* The bins of a cache that was entered. own: read after `open` was written, see cache_stop. */
+static inline struct cache_bins *cache_bins(const struct cache *cache) {
+    return (struct cache_bins *)(uintptr_t)atom_load_own_u64(&cache->bins);
 }
 
 /* The same of one that cache_enter has entered: the keeper leaves it alone until the thread leaves it. */
-static inline struct magazine *cache_magazine(struct cache *cache, unsigned set, unsigned bin) { return &cache->bin[set][bin]; }
+static inline struct magazine *cache_magazine(struct cache *cache, unsigned set, unsigned bin) {
+    return &cache->own.magazine[set][bin + 1];
+}
+
+/* The compiler would call these two; a call costs a sixth of them. */
+#define CACHE_INLINE static inline __attribute__((always_inline))
+
+CACHE_INLINE struct magazine *cache_marks(struct cache_bins *bins, unsigned set, uint64_t mark) {
+    return (struct magazine *)(void *)((char *)bins->magazine[set] + mark);
+}
+
+/* With the cache entered. NULL: the magazine is empty. */
+CACHE_INLINE void *cache_pop_below(struct cache_bins *bins, unsigned set, uint64_t mark) {
+    struct magazine *m = cache_marks(bins, set, mark);
+    void **top = m->top;
+    if (__builtin_expect(top == m->base, 0)) return NULL;
+    void *item = top[-1];
+    m->top = top - 1;
+    if (item == NULL) __builtin_unreachable(); /* so that the caller's test for NULL is the one above */
+    return item;
+}
+
+/* With the cache entered. NULL: there is nothing at hand. */
+CACHE_INLINE void *cache_pop(struct cache_bins *bins, unsigned set, uint64_t mark) {
+    if (__builtin_expect(bins->last[set].mark != mark, 0)) return cache_pop_below(bins, set, mark);
+    bins->last[set].mark = LAST_NONE;
+    void *item = bins->last[set].item;
+    if (item == NULL) __builtin_unreachable();
+    return item;
+}
+
+/* With the cache entered. False: there is no room, or the item has just come. */
+CACHE_INLINE bool cache_push_below(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
+    struct magazine *m = cache_marks(bins, set, mark);
+    void **top = m->top;
+    if (__builtin_expect(top == m->end || top[-1] == item, 0)) return false;
+    *top = item;
+    m->top = top + 1;
+    return true;
+}
+
+/*
+ * With the cache entered. False: there is no room, or the item has just come. Where one of the same bin came last it stays
+ * there, and this one goes to the magazine; one of another bin makes room, or pairs of this bin's would never be quick again.
+ */
+CACHE_INLINE bool cache_push(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
+    struct last *last = &bins->last[set];
+    if (__builtin_expect(last->mark != LAST_NONE, 0)) {
+        if (last->mark == mark) return last->item != item && cache_push_below(bins, set, mark, item);
+        if (!cache_push_below(bins, set, last->mark, last->item)) return false;
+    }
+    last->mark = mark;
+    last->item = item;
+    return true;
+}
+
+/* The cache with this home. */
+struct cache *cache_of_home(uint64_t home);
 
 /* Is there a thread with this home that has asked for or given back anything lately, other than through its magazines? */
 bool cache_home_active(uint64_t home);
@@ -121,8 +236,14 @@ bool cache_attach(struct cache *cache, unsigned set, uint64_t owner, const struc
 size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items);
 static inline void cache_filled(struct magazine *m, size_t count) { m->top += count; }
 
-/* With a magazine that is full: makes room for one more at least, by a higher limit or by flushing. False: no memory. */
+/* With a magazine that is full, or not in use: makes room for one more, by a higher limit or by flushing. False: no memory. */
 bool cache_make_room(struct cache *cache, unsigned set, unsigned bin);
+
+/* Has the item just come, and nothing been taken since? */
+bool cache_came_last(const struct cache *cache, unsigned set, unsigned bin, const void *item);
+
+/* What cache_push does, and makes the room for it. False: no memory. */
+bool cache_put(struct cache *cache, unsigned set, unsigned bin, void *item);
 
 /* Flushes one set of the cache, or the same set (or all) of the calling thread's. Returns the bytes of what was in it. */
 uint64_t cache_flush_set(struct cache *cache, unsigned set);

@@ -20,6 +20,12 @@ static uint64_t items_in(const struct magazine *m, uint64_t *floor) {
     return *floor != 0 && items <= ITEMS_AT_MOST ? items : 0;
 }
 
+/* The bin of the item that came last; CACHE_BINS: there is none. */
+static unsigned last_in(const struct cache *cache, unsigned set) {
+    uint64_t mark = word_of(&cache->own.last[set].mark);
+    return mark != LAST_CLOSED && mark != LAST_NONE ? cache_marked(mark) : CACHE_BINS;
+}
+
 struct by_owner {
     unsigned set, mixed;
     uint64_t owner;
@@ -27,19 +33,26 @@ struct by_owner {
     uint64_t *count;
 };
 
+static void count_mixed(const struct by_owner *by, uint64_t item) {
+    unsigned meant = by->which((uintptr_t)item);
+    if (meant < CACHE_BINS) by->count[meant]++;
+}
+
 static void count_owned(struct cache *cache, void *context) {
     const struct by_owner *by = context;
     uint64_t floor;
     if (word_of(&cache->owner[by->set]) != by->owner) return;
+    unsigned last = last_in(cache, by->set);
+    if (last < by->mixed) by->count[last]++;
+    else if (last < CACHE_BINS) count_mixed(by, word_of(&cache->own.last[by->set].item));
     for (unsigned bin = 0; bin < CACHE_BINS; bin++) {
-        uint64_t items = items_in(&cache->bin[by->set][bin], &floor);
+        uint64_t items = items_in(&cache->own.magazine[by->set][bin + 1], &floor);
         if (bin < by->mixed) {
             by->count[bin] += items;
             continue;
         }
         for (uint64_t i = 0; i < items; i++) {
-            unsigned meant = by->which((uintptr_t)word_of((const void *)(uintptr_t)(floor + i * sizeof(void *))));
-            if (meant < CACHE_BINS) by->count[meant]++;
+            count_mixed(by, word_of((const void *)(uintptr_t)(floor + i * sizeof(void *))));
         }
     }
 }
@@ -63,7 +76,7 @@ static void count_cache(struct cache *cache, void *context) {
         const struct cache_source *source = (const struct cache_source *)(uintptr_t)word_of(&cache->set[set].source);
         if (word_of(&cache->owner[set]) == 0 || source == NULL) continue;
         for (unsigned bin = 0; bin < CACHE_BINS; bin++) {
-            uint64_t items = items_in(&cache->bin[set][bin], &floor);
+            uint64_t items = items_in(&cache->own.magazine[set][bin + 1], &floor) + (last_in(cache, set) == bin);
             if (items == 0) continue;
             *(set == CACHE_SPANS ? &held.spans : &held.blocks) += items;
             *(set == CACHE_SPANS ? &held.span_bytes : &held.block_bytes) += items * source->item_bytes(bin);

@@ -11,7 +11,8 @@
  * does not know of it.
  *
  * Invariants: floor <= base <= top <= end, all inside the bin's room; the items in [floor, top) are owned by this cache alone;
- * bound_bytes is the sum of (end - floor) * item size over the bins, and bound_all that of all caches' bound_bytes.
+ * bound_bytes is the sum of (end - floor) * item size over the bins, and bound_all that of all caches' bound_bytes. The item that
+ * came last (struct last) is not counted.
  *
  * Everything here is called by whoever holds the cache: its thread, with the cache entered, or the keeper, with it stopped.
  */
@@ -32,6 +33,7 @@
 #define ROOM_FIRST (MAGAZINE_FIRST + 8u)
 #define ROOM_MOST (MAGAZINE_MOST + 8u)
 #define ROOM_BYTES (sizeof(void *) * CACHE_BINS * (ROOM_FIRST + ROOM_MOST))
+#define LAST_BOUND ((uint64_t)4 << 20) /* so small a bound, and the one item that comes on top of it would be noticed */
 #define SWEEP_MS 100
 #define KEEPER_BYTES ((uint64_t)256 << 10) /* what a thread leaves lying is worth a keeper */
 #define PASSED_BYTES ((uint64_t)256 << 10) /* and so is what it gives back, some times over */
@@ -67,7 +69,7 @@ static void bound_return(struct cache *cache, uint64_t bytes) {
     atom_add_acqrel_u64(&bound_all, -bytes);
 }
 
-static struct magazine *magazine_at(struct cache *cache, unsigned set, unsigned bin) { return &cache->bin[set][bin]; }
+static struct magazine *magazine_at(struct cache *cache, unsigned set, unsigned bin) { return cache_magazine(cache, set, bin); }
 
 /* ---- Sets --------------------------------------------------------------------------------------------------------- */
 
@@ -84,10 +86,25 @@ static uint64_t magazine_close(struct cache *cache, unsigned set, unsigned bin) 
     return (uint64_t)count * bytes;
 }
 
+static bool last_there(const struct last *last) { return last->mark != LAST_CLOSED && last->mark != LAST_NONE; }
+
+/* Gives the item that came last back. Returns its bytes. */
+static uint64_t last_flush(struct cache *cache, unsigned set) {
+    struct last *last = &cache->own.last[set];
+    const struct cache_source *source = cache->set[set].source;
+    if (!last_there(last)) return 0;
+    unsigned bin = cache_marked(last->mark);
+    last->mark = LAST_NONE;
+    source->flush(cache->owner[set], bin, &last->item, 1, false);
+    return source->item_bytes(bin);
+}
+
 uint64_t cache_flush_set(struct cache *cache, unsigned set) {
-    uint64_t bytes = 0;
     if (!cache->owner[set]) return 0;
+    uint64_t bytes = 0;
     for (unsigned bin = 0; bin < CACHE_BINS; bin++) bytes += magazine_close(cache, set, bin);
+    bytes += last_flush(cache, set);
+    cache->own.last[set].mark = LAST_CLOSED;
     cache->owner[set] = 0;
     return bytes;
 }
@@ -103,6 +120,7 @@ bool cache_attach(struct cache *cache, unsigned set, uint64_t owner, const struc
     }
     s->source = source;
     cache->owner[set] = owner;
+    cache->own.last[set].mark = bound() >= LAST_BOUND ? LAST_NONE : LAST_CLOSED;
     return true;
 }
 
@@ -178,11 +196,21 @@ static uint64_t magazine_sweep(struct cache *cache, unsigned set, unsigned bin) 
     return (uint64_t)(m->top - m->floor) * s->source->item_bytes(bin);
 }
 
+/* The item that came last goes back if it is the same as at the sweep before. Returns the bytes that are left. */
+static uint64_t last_sweep(struct cache *cache, unsigned set) {
+    struct last *last = &cache->own.last[set];
+    struct cache_set *s = &cache->set[set];
+    if (last_there(last) && last->item == s->swept_last) last_flush(cache, set);
+    s->swept_last = last_there(last) ? last->item : NULL;
+    return last_there(last) ? s->source->item_bytes(cache_marked(last->mark)) : 0;
+}
+
 uint64_t cache_sweep(struct cache *cache) {
     uint64_t left = 0;
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: the keeper glances at it */
     for (unsigned set = 0; set < CACHE_SETS; set++) {
         if (!cache->owner[set]) continue;
+        left += last_sweep(cache, set);
         for (unsigned bin = 0; bin < CACHE_BINS; bin++) left += magazine_sweep(cache, set, bin);
     }
     return left;
@@ -199,7 +227,8 @@ size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items
     struct magazine *m = magazine_at(cache, set, bin);
     struct cache_set *s = &cache->set[set];
     if (!magazine_open(cache, set, bin)) return 0;
-    if (m->top != m->base) return 0; /* what was found empty was not this magazine: the keeper had stopped the cache */
+    /* What was found empty was not this magazine: the keeper had stopped the cache. */
+    if (m->top != m->base || cache->own.last[set].mark == cache_mark(bin)) return 0;
     sweep_when_due(cache);
     *items = m->top;
     if (m->top != m->base) return 0; /* a cache that was parked has what it needs */
@@ -233,5 +262,27 @@ bool cache_make_room(struct cache *cache, unsigned set, unsigned bin) {
         cache->passed_bytes = 0;
         keeper_missed();
     }
+    return true;
+}
+
+bool cache_came_last(const struct cache *cache, unsigned set, unsigned bin, const void *item) {
+    const struct last *last = &cache->own.last[set];
+    const struct magazine *m = &cache->own.magazine[set][bin + 1];
+    return (last_there(last) && last->item == item) || (m->top && m->top[-1] == item);
+}
+
+static bool put_one(struct cache *cache, unsigned set, unsigned bin, void *item) {
+    struct magazine *m = magazine_at(cache, set, bin);
+    if (m->top == m->end && !cache_make_room(cache, set, bin)) return false;
+    *m->top++ = item;
+    return true;
+}
+
+bool cache_put(struct cache *cache, unsigned set, unsigned bin, void *item) {
+    struct last *last = &cache->own.last[set];
+    if (last->mark == LAST_CLOSED || last->mark == cache_mark(bin)) return put_one(cache, set, bin, item);
+    /* Where the one before cannot go, this one may. */
+    if (last_there(last) && !put_one(cache, set, cache_marked(last->mark), last->item)) return put_one(cache, set, bin, item);
+    *last = (struct last){cache_mark(bin), item};
     return true;
 }

@@ -21,17 +21,10 @@
      : (bytes) > SLAB_BYTES(1u) ? SLAB_BYTES(2u) \
                                 : SLAB_BYTES(1u))
 
-/* 1/m modulo 2^64 for odd m: m itself is right in three bits, and each step doubles them. */
-#define STEP(m, x) ((x) * (2u - (m) * (x)))
-#define INVERSE_12(m) STEP(m, STEP(m, m))
-#define INVERSE_48(m) STEP(m, STEP(m, INVERSE_12(m)))
-#define INVERSE(m) STEP(m, INVERSE_48(m))
-#define ODD(size) ((uint64_t)(size) >> __builtin_ctz(size))
-
 #define LINE(size) ((size) % 64u == 0 ? 1u : (size) % 32u == 0 ? 2u : 4u)
 #define ROW(size) \
-    {INVERSE(ODD(size)) << (32 - __builtin_ctz(size)), BYTES(size) / (size), ALIGN(BYTES(size)) - 1u, (size), \
-     BYTES(size) / 4096u, LINE(size)}
+    {CLASS_MAGIC(size, BYTES(size) / (size)), BYTES(size) / (size), ALIGN(BYTES(size)) - 1u, (size), BYTES(size) / 4096u, \
+     LINE(size)}
 #define EIGHT(base, step) \
     ROW((base) + 1u * (step)), ROW((base) + 2u * (step)), ROW((base) + 3u * (step)), ROW((base) + 4u * (step)), \
         ROW((base) + 5u * (step)), ROW((base) + 6u * (step)), ROW((base) + 7u * (step)), ROW((base) + 8u * (step))
@@ -43,13 +36,12 @@ const struct class_row class_table[CLASS_COUNT] = {
 };
 
 /* The same for the small ones, by the sixteenth byte; the unit test compares them all. */
-#define AT(class_index) ((class_index) * sizeof(struct class_row))
-const uint16_t class_quick[CLASS_QUICK_BYTES / 16 + 1] = {
-    [0 ... 1] = AT(0),    [2] = AT(1),          [3] = AT(2),          [4] = AT(3),          [5] = AT(4),
-    [6] = AT(5),          [7] = AT(6),          [8] = AT(7),          [9] = AT(8),          [10] = AT(9),
-    [11] = AT(10),        [12] = AT(11),        [13] = AT(12),        [14] = AT(13),        [15] = AT(14),
-    [16] = AT(15),        [17 ... 18] = AT(16), [19 ... 20] = AT(17), [21 ... 22] = AT(18), [23 ... 24] = AT(19),
-    [25 ... 26] = AT(20), [27 ... 28] = AT(21), [29 ... 30] = AT(22), [31 ... 32] = AT(23), [33 ... 36] = AT(24),
-    [37 ... 40] = AT(25), [41 ... 44] = AT(26), [45 ... 48] = AT(27), [49 ... 52] = AT(28), [53 ... 56] = AT(29),
-    [57 ... 60] = AT(30), [61 ... 64] = AT(31),
+const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1] = {
+    [0 ... 1] = 0,    [2] = 1,          [3] = 2,          [4] = 3,          [5] = 4,
+    [6] = 5,          [7] = 6,          [8] = 7,          [9] = 8,          [10] = 9,
+    [11] = 10,        [12] = 11,        [13] = 12,        [14] = 13,        [15] = 14,
+    [16] = 15,        [17 ... 18] = 16, [19 ... 20] = 17, [21 ... 22] = 18, [23 ... 24] = 19,
+    [25 ... 26] = 20, [27 ... 28] = 21, [29 ... 30] = 22, [31 ... 32] = 23, [33 ... 36] = 24,
+    [37 ... 40] = 25, [41 ... 44] = 26, [45 ... 48] = 27, [49 ... 52] = 28, [53 ... 56] = 29,
+    [57 ... 60] = 30, [61 ... 64] = 31,
 };

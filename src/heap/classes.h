@@ -16,7 +16,7 @@
 #define CLASS_MOST_GRANULES 16u
 
 struct class_row {
-    uint64_t inverse; /* see class_object_at */
+    uint64_t magic; /* see class_starts */
     uint64_t objects; /* in one slab */
     uint32_t mask;    /* a slab starts at a multiple of mask + 1 bytes, and is no longer than that */
     uint32_t size_bytes;
@@ -27,19 +27,19 @@ struct class_row {
 extern HM_HIDDEN const struct class_row class_table[CLASS_COUNT];
 
 #define CLASS_QUICK_BYTES ((size_t)1024)
-extern HM_HIDDEN const uint16_t class_quick[CLASS_QUICK_BYTES / 16 + 1]; /* of up to 16 * i bytes: the class's row, in bytes */
+extern HM_HIDDEN const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1]; /* of up to 16 * i bytes */
 
-/* Where the row of a request of size_bytes, 0 to CLASS_LARGEST, is in class_table, in bytes. */
-static inline size_t class_place(size_t size_bytes) {
-    if (__builtin_expect(size_bytes <= CLASS_QUICK_BYTES, 1)) return class_quick[(size_bytes + 15) / 16];
+/* The class of a request of more than 128 bytes, and up to CLASS_LARGEST. */
+static inline unsigned class_of_larger(size_t size_bytes) {
     size_t last = size_bytes - 1;
-    unsigned top = 63u - (unsigned)__builtin_clzll(last);
-    return (8u + (top - 7u) * 8u + (unsigned)((last >> (top - 3u)) & 7u)) * sizeof(struct class_row);
+    unsigned top = 63u ^ (unsigned)__builtin_clzll(last);
+    return (top - 7u) * 8u + (unsigned)(last >> (top - 3u)); /* the highest four bits, of which the first is 1 */
 }
 
-/* The class of such a request. */
+/* The class of a request of size_bytes, 0 to CLASS_LARGEST. */
 static inline unsigned class_of(size_t size_bytes) {
-    return (unsigned)(class_place(size_bytes) / sizeof(struct class_row));
+    if (__builtin_expect(size_bytes <= CLASS_QUICK_BYTES, 1)) return class_quick[(size_bytes + 15) / 16];
+    return class_of_larger(size_bytes);
 }
 
 static inline size_t class_size(unsigned class_index) { return class_table[class_index].size_bytes; }
@@ -48,14 +48,29 @@ static inline size_t class_slab_pages(unsigned class_index) { return class_table
 static inline size_t class_slab_align(unsigned class_index) { return (size_t)class_table[class_index].mask + 1; }
 
 /*
- * Which object of its slab starts at the address; `objects` or more if none does. A size is m * 2^k with m odd, and `inverse`
- * is 1/m modulo 2^64, times 2^(32 - k). So the product is q * 2^32 for the offset q * size, and turning it by 32 bits gives q.
- * If the offset is no multiple of 2^k, low bits of the product are left, and the result is 2^32 or more. If it is, but no
- * multiple of m, the result is a number below 2^32 that, times m, wraps round: more than 2^32 / 15, the largest m being 15.
+ * Does an object start at this offset in a slab of the class, and which? A class's magic is 2^64 / size, rounded up and a
+ * little more: magic * size = 2^64 + e. At the offset q * size + r the product with magic is q * 2^64 + q * e + r * magic; so
+ * its high half is q, and its low half is q * e where an object starts (r = 0), and magic or more elsewhere. The e is chosen so
+ * that STARTS lies between (objects - 1) * e and objects * e, so that what is left over behind the last object is no start
+ * either: e is at least STARTS / objects, and less than that and size together, which is small enough as long as objects
+ * squared times size is less than STARTS (it is 2^28 at most). For offsets below OFFSETS nothing overflows, and every magic is
+ * more than STARTS.
  */
+#define CLASS_STARTS ((uint64_t)1 << 31)
+#define CLASS_OFFSETS ((uint64_t)1 << 20)
+#define CLASS_MAGIC(size, objects) \
+    ((uint64_t)((((unsigned __int128)1 << 64) + (CLASS_STARTS + (objects) - 1) / (objects) + (size) - 1) / (size)))
+
+static inline bool class_starts(uint64_t magic, uint64_t offset) { return offset * magic < CLASS_STARTS; }
+
+static inline bool class_starts_at(const struct class_row *row, uintptr_t address) {
+    return class_starts(row->magic, (uint32_t)address & row->mask);
+}
+
+/* The object that starts at the address; UINT64_MAX if none does. */
 static inline uint64_t class_object_at(const struct class_row *row, uintptr_t address) {
-    uint64_t product = (uint64_t)((uint32_t)address & row->mask) * row->inverse;
-    return product >> 32 | product << 32;
+    if (!class_starts_at(row, address)) return UINT64_MAX;
+    return (uint64_t)((unsigned __int128)((uint32_t)address & row->mask) * row->magic >> 64);
 }
 
 #endif

@@ -38,7 +38,8 @@ void heap_tell_double_free(void *block) {
 #define AWAY_BYTES 64u /* what a block there counts for */
 
 _Static_assert(CLASS_COUNT < AWAY, "a bin for each class, and one more");
-_Static_assert(sizeof(struct magazine) == sizeof(struct class_row), "a tag's low half finds both");
+_Static_assert(sizeof(struct magazine) == sizeof(struct class_row), "a tag's low half is one less than a mark");
+_Static_assert(CLASS_QUICK_BYTES + 1 >= CACHE_QUICK_SIZES && CACHE_QUICK_SIZES > 128, "what the process's heap finds by a table");
 
 static size_t item_bytes(unsigned bin) { return bin < CLASS_COUNT ? class_size(bin) : AWAY_BYTES; }
 
@@ -63,7 +64,7 @@ static struct cache *front_enter(struct heap *heap) {
         cache_leave(cache);
         return NULL;
     }
-    if (front->set == CACHE_PROCESS) cache->process_tag = front->tag | cache->home;
+    if (front->set == CACHE_PROCESS) near_prepare(cache);
     return cache;
 }
 
@@ -81,7 +82,7 @@ void *front_fetch(struct heap *heap, unsigned class_index) {
         size_t got = depot_take(heap, class_index, items, want);
         cache_filled(m, got ? got : heap_alloc_some(heap, class_index, asker, want, items));
     }
-    block = front_pop(m);
+    block = cache_pop(&cache->own, front->set, cache_mark(class_index));
     if (!block) {
         /* No memory: what this thread keeps of the heap's other classes may be what is missing. Or nothing is ever kept. */
         if (want) cache_flush_set(cache, front->set);
@@ -103,10 +104,7 @@ static __attribute__((noinline)) enum status free_slowly(struct heap *heap, uint
     struct cache *cache = front_enter(heap);
     if (!cache) return heap_free(heap, block);
     unsigned bin = bin_for(cache, tag);
-    struct magazine *m = cache_magazine(cache, front->set, bin);
-    bool again = m->top != NULL && m->top[-1] == block;
-    bool kept = !again && (m->top != m->end || cache_make_room(cache, front->set, bin));
-    if (kept) *m->top++ = block;
+    bool again = cache_came_last(cache, front->set, bin, block), kept = !again && cache_put(cache, front->set, bin, block);
     cache_leave(cache);
     return again ? ST_NOT_OURS : kept ? ST_OK : heap_free(heap, block);
 }
@@ -115,10 +113,10 @@ enum status front_free_other(struct heap *heap, void *block) {
     const struct heap_front *front = heap_front(heap);
     uint64_t tag = slab_tag((uintptr_t)block);
     if (tag >> TAG_HEAP_SHIFT != front->number) return heap_free(heap, block);
-    if (class_object_at(tag_row(tag), (uintptr_t)block) >= tag_row(tag)->objects) return ST_NOT_OURS;
+    if (!class_starts_at(tag_row(tag), (uintptr_t)block)) return ST_NOT_OURS;
     struct cache *cache = cache_mine();
     if (!cache_try(cache)) return free_slowly(heap, tag, block);
-    bool kept = front_push(front_bins(cache, front) + bin_for(cache, tag), block);
+    bool kept = cache_push(front_bins(cache, front), front->set, cache_mark(bin_for(cache, tag)), block);
     cache_leave(cache);
     return kept ? ST_OK : free_slowly(heap, tag, block);
 }

@@ -31,6 +31,7 @@
 #include "core/bitmap.h"
 #include "core/cache.h"
 #include "heap/heap_inside.h"
+#include "heap/near.h"
 #include "os/os.h"
 
 #define BLOCK_LARGEST ((size_t)1 << 40) /* more than any machine has; beyond it even the tables would not fit */
@@ -107,7 +108,7 @@ static size_t take_at(struct heap *heap, unsigned class_index, size_t place, enu
                 size_t object = word * 64 + (size_t)__builtin_ctzll(mask);
                 blocks[got++] = (void *)(granule_address(head) + object * row->size_bytes);
             }
-            if (got != 0 && foreign) slab_home_set(head, home);
+            if (got != 0 && foreign) near_move(head, home);
         } else {
             /* rlx: cannot change under the pin. It may differ from the place where the slab was found (see slab_retire). */
             set_mark_full(set, (size_t)atom_load_rlx_u64(&slab->place));

@@ -9,6 +9,7 @@
 #include "base/prot.h"
 #include "heap/depot.h"
 #include "heap/heap_inside.h"
+#include "heap/near.h"
 
 #include "core/bitmap.h"
 #include "core/cache.h"
@@ -125,7 +126,10 @@ struct heap *heap_default_make(void) {
     struct heap *made;
     if (seen != 0) return (struct heap *)(uintptr_t)seen;
     if (heap_make(false, 0, true, &made) != ST_OK) return NULL;
-    if (atom_cas_acqrel_u64(&heap_of_process, &seen, (uint64_t)(uintptr_t)made)) return made;
+    if (atom_cas_acqrel_u64(&heap_of_process, &seen, (uint64_t)(uintptr_t)made)) {
+        near_serve(made->front.number);
+        return made;
+    }
     heap_destroy(made);
     return (struct heap *)(uintptr_t)seen;
 }

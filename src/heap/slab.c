@@ -21,6 +21,7 @@
 #include "core/bitmap.h"
 #include "core/pages.h"
 #include "core/table.h"
+#include "heap/near.h"
 #include "os/os.h"
 
 /* Times that a pinned thread searches the bitmap; it misses only what others take and put back under its eyes. */
@@ -45,10 +46,6 @@ bool slab_find(uintptr_t address, struct granule *head) {
     if (!space_find(address, &found)) return false;
     *head = found.head;
     return found.span.kind == SPAN_SLAB || found.span.kind == SPAN_LARGE;
-}
-
-static uint64_t *tag_at(struct granule g) {
-    return (uint64_t *)(uintptr_t)atom_load_acq_u64(&slab_tags[g.n / GRANULES_PER_SLOT]) + g.n % GRANULES_PER_SLOT;
 }
 
 /*
@@ -100,18 +97,6 @@ static bool bytes_drop(const struct run *run, uintptr_t start, size_t size) {
     if (!pages_as_given(start, size) && os_protect(start, size, PG_READWRITE) != ST_OK) return false;
     os_discard(start, size);
     return true;
-}
-
-/* Only slabs of a class have tags; they lie in one slot. */
-static void tags_write(struct granule head, size_t count, uint64_t tag) {
-    for (uint32_t i = 0; i < count; i++) atom_store_rlx_u64(tag_at((struct granule){head.n + i}), tag); /* rlx: see slab_tag */
-}
-
-void slab_home_set(struct granule head, uint64_t home) {
-    uint64_t tag = slab_tag(granule_address(head));
-    if (tag == 0 || (tag & TAG_HOME_MASK) == home) return;
-    size_t count = granules_for_pages(class_slab_pages(tag_class(tag)));
-    tags_write(head, count, (tag & ~TAG_HOME_MASK) | home);
 }
 
 enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
@@ -218,7 +203,10 @@ bool slab_discard(const struct run *run) {
     pages_fill(granule_page(run->first), run->count_pages, PG_NONE);
     struct found found;
     if (space_find(granule_address(run->first), &found)) {
-        if (found.span.kind == SPAN_SLAB) tags_write(run->first, granules_for_pages(run->count_pages), 0);
+        if (found.span.kind == SPAN_SLAB) {
+            near_drop(run->first, slab_tag(granule_address(run->first)));
+            slab_tags_write(run->first, granules_for_pages(run->count_pages), 0);
+        }
         HM_CHECK(space_retract(&found));
     }
     region_release(run);
@@ -241,7 +229,8 @@ void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64
     if (kind == SPAN_SLAB) {
         uint64_t tag = (owner >> OWNER_CLASS_BITS) << TAG_HEAP_SHIFT | home |
                        (owner & OWNER_CLASS_MASK) * sizeof(struct class_row);
-        tags_write(run->first, granules_for_pages(run->count_pages), tag);
+        slab_tags_write(run->first, granules_for_pages(run->count_pages), tag);
+        near_add(run->first, tag);
     }
     space_publish(run->first, (struct span){.count_pages = run->count_pages,
                                             .state = state,

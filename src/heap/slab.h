@@ -99,9 +99,6 @@ static inline const struct class_row *tag_row(uint64_t tag) {
 }
 static inline unsigned tag_class(uint64_t tag) { return (unsigned)(tag & TAG_ROW_MASK) / (unsigned)sizeof(struct class_row); }
 
-/* Makes the slab serve another thread. */
-void slab_home_set(struct granule head, uint64_t home);
-
 /* Puts an object back; false if it is not taken. Returns the life before in *life. */
 bool slab_release(struct slab *slab, size_t object, uint64_t *life);
 
@@ -123,6 +120,16 @@ static inline uint64_t slab_tag(uintptr_t address) {
     if (__builtin_expect(table == NULL, 0)) return 0;
     /* own: the heap and the class were written before the slab's first object was given out; any home will do. */
     return atom_load_own_u64(&table[(uint32_t)address >> GRANULE_SHIFT]);
+}
+
+/* Where the tag of a granule is at which a slab has started at some time. */
+static inline uint64_t *slab_tag_at(struct granule g) {
+    return (uint64_t *)(uintptr_t)atom_load_acq_u64(&slab_tags[g.n / GRANULES_PER_SLOT]) + g.n % GRANULES_PER_SLOT;
+}
+
+/* Only slabs of a class have tags; they lie in one slot. */
+static inline void slab_tags_write(struct granule head, size_t count, uint64_t tag) {
+    for (size_t i = 0; i < count; i++) atom_store_rlx_u64(slab_tag_at(head) + i, tag); /* rlx: see slab_tag */
 }
 
 #endif

@@ -117,7 +117,7 @@ void os_nap_end(void) {
 
 /* ---- Threads' own pointers, and their ends --------------------------------------------------------------------------- */
 
-uint64_t os_slot_unset[8] = {1};
+uint64_t os_slot_unset[8];
 __thread void *os_slot_value[OS_SLOT_COUNT] __attribute__((tls_model("initial-exec"))) = {os_slot_unset};
 
 bool os_slots_there(void) { return true; }

@@ -15,7 +15,7 @@
 
 enum { OS_SLOT_CACHE, OS_SLOT_ASKER, OS_SLOT_COUNT };
 
-extern HM_HIDDEN uint64_t os_slot_unset[8]; /* the first word is 1, the others are 0; never written */
+extern HM_HIDDEN uint64_t os_slot_unset[8]; /* all 0, and never written */
 
 #ifdef _WIN32
 extern uint32_t os_slot_offset[OS_SLOT_COUNT]; /* from the block's start; 0: none */

@@ -280,7 +280,7 @@ void OS_FUNCTION(yield)(unsigned attempt) {
 /* 0 not yet, 1 being made, 2 there, 3 not to be had. A thread that meets the making does without; nobody waits. */
 static uint32_t slots_state, exit_state;
 static DWORD exit_index;
-uint64_t os_slot_unset[8] = {1};
+uint64_t os_slot_unset[8];
 uint32_t os_slot_offset[OS_SLOT_COUNT];
 
 enum { TEB_SLOTS = 0x1480, TEB_SLOT_COUNT = 64 };

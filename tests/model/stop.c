@@ -19,7 +19,7 @@
 #define HM_OS_SLOT_H
 enum { OS_SLOT_CACHE, OS_SLOT_COUNT };
 static void *slot_of[MODEL_THREADS];
-static uint64_t os_slot_unset[8] = {1};
+static uint64_t os_slot_unset[8];
 static void *os_slot_get(unsigned slot) { return slot_of[(size_t)model_me() + slot]; }
 static void os_slot_set(unsigned slot, void *value) { slot_of[(size_t)model_me() + slot] = value; }
 static bool os_slots_there(void) { return true; }
@@ -79,7 +79,7 @@ static void use(void) {
 uint64_t cache_flush_set(struct cache *cache, unsigned set) {
     if (set != 0) return 0;
     use();
-    cache->bin[0][0] = (struct magazine){0};
+    cache->own.magazine[0][1] = (struct magazine){0};
     scene.finished++;
     return 0;
 }
@@ -96,7 +96,8 @@ static void *room[2];
 static void begin(bool barrier) {
     struct cache *cache = &table[0];
     memset(&scene, 0, sizeof scene);
-    memset(cache, 0, offsetof(struct cache, set));
+    memset(cache, 0, offsetof(struct cache, own.magazine[0][2]));
+    memset(cache->owner, 0, offsetof(struct cache, set) - offsetof(struct cache, owner));
     for (int t = 0; t < MODEL_THREADS; t++) slot_of[t] = os_slot_unset;
     memset(cache_claimed, 0xff, sizeof cache_claimed);
     scene.barrier = barrier;
@@ -105,8 +106,9 @@ static void begin(bool barrier) {
     cache_there[0] = 1;
     cache_prepared = 1;
     cache_table.part[0] = (uint64_t)(uintptr_t)&entry;
-    cache->bins = (uint64_t)(uintptr_t)cache->bin;
-    cache->bin[0][0] = (struct magazine){.top = room, .base = room, .end = room + 2, .floor = room};
+    cache->open = CACHE_QUICK_SIZES;
+    cache->bins = (uint64_t)(uintptr_t)&cache->own;
+    cache->own.magazine[0][1] = (struct magazine){.top = room, .base = room, .end = room + 2, .floor = room};
     cache->number = 0;
     cache->idle = 0;
     cache->holder = CACHE_THREADS;
@@ -123,10 +125,10 @@ static void begin_parking(void) {
 static void use_quickly(void) {
     struct cache *cache = cache_mine();
     if (!cache_try(cache)) return;
-    struct magazine *m = cache_bins(cache);
-    if (m == &table[0].bin[0][0]) use();
-    else MODEL_HOLDS(m == &cache_no_bins[0][0]);
-    model_mark(m == &table[0].bin[0][0] ? MARK_USED : MARK_PASSED_BY);
+    struct cache_bins *bins = cache_bins(cache);
+    if (bins == &table[0].own) use();
+    else MODEL_HOLDS(bins == &cache_no_bins);
+    model_mark(bins == &table[0].own ? MARK_USED : MARK_PASSED_BY);
     cache_leave(cache);
 }
 
@@ -172,8 +174,8 @@ static void twice_thread(int me) {
 }
 static void check_used(void) {
     const struct cache *cache = &table[0];
-    MODEL_HOLDS(cache->holder == CACHE_THREADS && cache->busy == 0 && scene.finished == 0);
-    MODEL_HOLDS(cache->bins == (uint64_t)(uintptr_t)cache->bin);
+    MODEL_HOLDS(cache->holder == CACHE_THREADS && cache->open != 0 && scene.finished == 0);
+    MODEL_HOLDS(cache->bins == (uint64_t)(uintptr_t)&cache->own);
 }
 
 static void ended_thread(int me) {
@@ -210,8 +212,8 @@ static void next_thread(int me) {
 static void check_next(void) {
     const struct cache *cache = &table[0];
     MODEL_HOLDS(cache->holder == (scene.made ? CACHE_THREADS : CACHE_FREE) && scene.finished == 1);
-    MODEL_HOLDS((cache_claimed[0] & 1) == scene.made && cache->busy == 0);
-    MODEL_HOLDS(cache->bins == (uint64_t)(uintptr_t)cache->bin);
+    MODEL_HOLDS((cache_claimed[0] & 1) == scene.made && cache->open != 0);
+    MODEL_HOLDS(cache->bins == (uint64_t)(uintptr_t)&cache->own);
 }
 
 /* The same with a cache that is handed down: finished once at most, and somebody's, nobody's or parked in the end. */
@@ -219,8 +221,8 @@ static void check_parking(void) {
     const struct cache *cache = &table[0];
     uint64_t left = scene.finished ? CACHE_FREE : CACHE_PARKED;
     MODEL_HOLDS(cache->holder == (scene.made ? (uint64_t)CACHE_THREADS : left) && scene.finished <= 1);
-    MODEL_HOLDS((cache_claimed[0] & 1) == (cache->holder != CACHE_FREE) && cache->busy == 0);
-    MODEL_HOLDS(cache->bins == (uint64_t)(uintptr_t)cache->bin);
+    MODEL_HOLDS((cache_claimed[0] & 1) == (cache->holder != CACHE_FREE) && cache->open != 0);
+    MODEL_HOLDS(cache->bins == (uint64_t)(uintptr_t)&cache->own);
 }
 
 #define MARK(mark) (1u << (mark))

@@ -95,7 +95,7 @@ static void *alloc_or_errno(size_t size_bytes, size_t align, bool zero) {
     return block;
 }
 
-static __attribute__((noinline)) void free_other(const char *caller, void *block) {
+static __attribute__((noinline)) void free_other(void *block, const char *caller) {
     if (block == NULL)
         return;
     struct heap *heap = heap_default();
@@ -105,7 +105,7 @@ static __attribute__((noinline)) void free_other(const char *caller, void *block
 
 void dropin_free(const char *caller, void *block) {
     if (!front_keep_quick(block))
-        free_other(caller, block);
+        free_other(block, caller);
 }
 
 static void double_free(void *block) {
@@ -163,19 +163,13 @@ static __attribute__((noinline)) void *malloc_other(size_t size) {
 
 /* What nearly every call needs stands in these two; the rest is called. */
 DROPIN_EXPORT void *malloc(size_t size) {
-    void *block = NULL;
-    /* Twice the same to the eye: in the first the compiler knows that the size is in the short table. */
-    if (__builtin_expect(size <= CLASS_QUICK_BYTES, 1)) {
-        block = front_take_quick(size);
-    } else if (size <= CLASS_LARGEST) {
-        block = front_take_quick(size);
-    }
+    void *block = front_take_quick(size);
     return __builtin_expect(block != NULL, 1) ? block : malloc_other(size);
 }
 
 DROPIN_EXPORT void free(void *block) {
     if (__builtin_expect(!front_keep_quick(block), 0))
-        free_other("free()", block);
+        free_other(block, "free()");
 }
 
 DROPIN_EXPORT void free_sized(void *block, size_t size) {
