@@ -304,6 +304,8 @@ malloc_library := $(B)/libhostmem-malloc.so
 malloc_objects := $(patsubst %.c,$(B)/obj-malloc/%.o,$(sort $(wildcard src/dropin/malloc/*.c)))
 malloc_engine_objects := $(patsubst %.c,$(B)/obj-malloc/%.o,$(engine_sources))
 malloc_flags := -ftls-model=initial-exec
+# Every process has this library's pages: what nothing in it calls is left out.
+$(malloc_engine_objects): malloc_flags += -ffunction-sections -fdata-sections
 # The compiler must not find a malloc and a memset in calloc; an exception passes through operator new.
 $(malloc_objects): malloc_flags += -fexceptions $(patsubst %,-fno-builtin-%,malloc calloc realloc free aligned_alloc)
 $(B)/obj-malloc/src/os/%.o: malloc_flags += $(if $(fault_file),-Wno-missing-prototypes)
@@ -317,7 +319,7 @@ $(B)/obj-malloc/engine.a: $(malloc_engine_objects) $(mimalloc_object)
 
 $(malloc_library): $(malloc_objects) $(B)/obj-malloc/engine.a src/dropin/malloc/exports.map
 	$(call quiet,LINK,$@)$(compile) -shared -Wl,-soname,$(@F) -Wl,--version-script=src/dropin/malloc/exports.map \
-		-Wl,-z,defs,-z,now,-z,nodelete $(link_flags) -o $@ $(filter %.o %.a,$^)
+		-Wl,-z,defs,-z,now,-z,nodelete,--gc-sections $(link_flags) -o $@ $(filter %.o %.a,$^)
 
 libs: $(malloc_library)
 

@@ -18,6 +18,7 @@
 #define BLOCK_BYTES 512u
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 
 __attribute__((target("avx512f"))) static void zero_avx512(uint8_t *start, size_t size) {
@@ -49,6 +50,21 @@ __attribute__((target("avx2"))) static void zero_avx2(uint8_t *start, size_t siz
         }
     }
 }
+
+enum { HAVE_NEITHER = 1, HAVE_AVX2, HAVE_AVX512 };
+
+/*
+ * Which of the two the processor has and the system saves. __builtin_cpu_supports would say so too, but it brings a constructor
+ * along that asks the processor a dozen questions at the start of every program, each of them a trap in a virtual machine.
+ */
+static uint32_t have_what(void) {
+    unsigned a, b, c, d, saved, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return HAVE_NEITHER;
+    __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    if ((saved & 0x06) != 0x06 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return HAVE_NEITHER;
+    if ((b & bit_AVX512F) && (saved & 0xe0) == 0xe0) return HAVE_AVX512;
+    return b & bit_AVX2 ? HAVE_AVX2 : HAVE_NEITHER;
+}
 #endif
 
 static void zero_plain(uint8_t *start, size_t size) {
@@ -62,17 +78,17 @@ static void zero_plain(uint8_t *start, size_t size) {
 
 void zero_used(void *start, size_t size) {
 #if defined(__x86_64__)
-    static uint32_t have; /* 0: not asked yet, 1: neither, 2: AVX2, 3: AVX-512 */
+    static uint32_t have; /* 0: not asked yet */
     uint32_t seen = atom_load_rlx_u32(&have); /* rlx: everybody finds the same */
     if (seen == 0) {
-        seen = __builtin_cpu_supports("avx512f") ? 3 : __builtin_cpu_supports("avx2") ? 2 : 1;
+        seen = have_what();
         atom_store_rlx_u32(&have, seen);
     }
-    if (seen == 3) {
+    if (seen == HAVE_AVX512) {
         zero_avx512(start, size);
         return;
     }
-    if (seen == 2) {
+    if (seen == HAVE_AVX2) {
         zero_avx2(start, size);
         return;
     }

@@ -103,9 +103,12 @@ static size_t take_at(struct heap *heap, unsigned class_index, size_t place, enu
         if (life_count(life) < row->objects) {
             size_t room = (size_t)(row->objects - life_count(life));
             unsigned most = (unsigned)(room < want ? room : want), group = foreign && most >= row->line ? row->line : 1;
-            size_t word = slab_claim(slab, row->objects, most & ~(group - 1), group, &mask);
-            for (; word != SIZE_MAX && mask != 0; mask &= mask - 1) {
-                size_t object = word * 64 + (size_t)__builtin_ctzll(mask);
+            size_t from = home != 0 ? 0 : os_thread_id() % BITMAP_WORDS(row->objects);
+            size_t word = slab_claim(slab, row->objects, from, most & ~(group - 1), group, &mask);
+            /* The lowest last, since it is the first to be handed out: what is in use grows page by page. */
+            for (unsigned top; word != SIZE_MAX && mask != 0; mask ^= (uint64_t)1 << top) {
+                top = 63u - (unsigned)__builtin_clzll(mask);
+                size_t object = word * 64 + top;
                 blocks[got++] = (void *)(granule_address(head) + object * row->size_bytes);
             }
             if (got != 0 && foreign) near_move(head, home);

@@ -258,10 +258,9 @@ uint64_t slab_unpin(struct slab *slab, size_t count, size_t *place) {
     return life - count;
 }
 
-size_t slab_claim(struct slab *slab, size_t count_objects, unsigned want, unsigned group, uint64_t *mask) {
-    size_t home = os_thread_id() % BITMAP_WORDS(count_objects);
+size_t slab_claim(struct slab *slab, size_t count_objects, size_t from, unsigned want, unsigned group, uint64_t *mask) {
     for (int attempt = 0; attempt < CLAIM_TRIES; attempt++) {
-        size_t word = bitmap_claim_groups(slab->taken, count_objects, home, want, group, mask);
+        size_t word = bitmap_claim_groups(slab->taken, count_objects, from, want, group, mask);
         if (word != BITMAP_NONE) return word;
         if (group > 1) break;
     }

@@ -78,9 +78,10 @@ uint64_t slab_unpin(struct slab *slab, size_t count, size_t *place);
 /*
  * With pins that found their owner and fewer than all objects held: claims up to `want` (1 to 64, as many as there are pins)
  * objects of one word of the bitmap, in groups as bitmap_claim_groups. Returns the word, and which of its bits in *mask;
- * SIZE_MAX if there was no group, or others were faster every time.
+ * SIZE_MAX if there was no group, or others were faster every time. The search starts at the word `from`: at 0 for a slab that
+ * serves one thread, so that what it hands out lies close together, elsewhere for threads that meet in it.
  */
-size_t slab_claim(struct slab *slab, size_t count_objects, unsigned want, unsigned group, uint64_t *mask);
+size_t slab_claim(struct slab *slab, size_t count_objects, size_t from, unsigned want, unsigned group, uint64_t *mask);
 
 /* Puts those objects of a word back that `mask` names. Returns which of them were taken; *life the life before. */
 uint64_t slab_release_some(struct slab *slab, size_t word, uint64_t mask, uint64_t *life);

@@ -13,7 +13,7 @@ judge() {
     BEGIN {
         count = split("base os core heap vm policy com api dropin", order, " ")
         for (i = 1; i <= count; i++) rank[order[i]] = i
-        plain = " stdbool.h stddef.h stdint.h stdalign.h string.h assert.h limits.h immintrin.h "
+        plain = " stdbool.h stddef.h stdint.h stdalign.h string.h assert.h limits.h immintrin.h cpuid.h "
         public = " hostmem.h hostmem_win32.h hostmem_clr.h hostmem_redirect.h "
         split(file, part, "/")
         layer = part[2]

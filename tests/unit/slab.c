@@ -67,7 +67,7 @@ static void test_objects(void) {
         CHECK_EQ(life_owner(life), OWNER);
         CHECK_EQ(life_count(life), i);
         uint64_t mask;
-        size_t word = slab_claim(slab, OBJECTS, 1, 1, &mask);
+        size_t word = slab_claim(slab, OBJECTS, 0, 1, 1, &mask);
         if (!CHECK(word != SIZE_MAX && mask != 0)) return;
         size_t object = word * 64 + (size_t)__builtin_ctzll(mask);
         if (!CHECK(object < OBJECTS)) return;
@@ -77,7 +77,7 @@ static void test_objects(void) {
     size_t place;
     CHECK_EQ(life_count(slab_pin(slab, 1)), OBJECTS);
     uint64_t none;
-    CHECK_EQ(slab_claim(slab, OBJECTS, 1, 1, &none), SIZE_MAX);
+    CHECK_EQ(slab_claim(slab, OBJECTS, 0, 1, 1, &none), SIZE_MAX);
     CHECK_EQ(life_count(slab_unpin(slab, 1, &place)), OBJECTS);
     CHECK(!slab_close(slab, OWNER));
     for (size_t i = 0; i < OBJECTS; i++) {
@@ -140,7 +140,7 @@ static void *storm_late(void *context) {
         size_t object = SIZE_MAX;
         size_t place;
         if (life_owner(life) == owner && life_count(life) < STORM_OBJECTS) {
-            size_t word = slab_claim(storm_slab, STORM_OBJECTS, 1, 1, &mask);
+            size_t word = slab_claim(storm_slab, STORM_OBJECTS, 0, 1, 1, &mask);
             if (word != SIZE_MAX) object = word * 64 + (size_t)__builtin_ctzll(mask);
         }
         if (object == SIZE_MAX) {
