@@ -29,9 +29,9 @@
 #define MAGAZINE_FIRST_BYTES ((size_t)256 << 10)
 #define BOUND_DEFAULT ((uint64_t)160 << 20)
 #define BOUND_ALL_DEFAULT ((uint64_t)1 << 30)
-/* Each magazine's room begins with a NULL, and starts a cache line. */
+/* Each magazine's room begins with a NULL, and starts a cache line; large rooms have pages of their own. */
 #define ROOM_FIRST (MAGAZINE_FIRST + 8u)
-#define ROOM_MOST (MAGAZINE_MOST + 8u)
+#define ROOM_MOST (MAGAZINE_MOST + (unsigned)(PAGE_BYTES / sizeof(void *)))
 #define ROOM_BYTES (sizeof(void *) * CACHE_BINS * (ROOM_FIRST + ROOM_MOST))
 #define LAST_BOUND ((uint64_t)4 << 20) /* so small a bound, and the one item that comes on top of it would be noticed */
 #define SWEEP_MS 100
@@ -133,11 +133,12 @@ static size_t limit_most(const struct cache_set *s, unsigned bin) {
 
 /*
  * Where a magazine of that limit has its items. The small ones of a set stand close together, so that a thread that needs few
- * items of many sizes touches few pages.
+ * items of many sizes touches few pages. A large one starts near the start of a page, so that its lower part touches one; eight
+ * in a row start in different cache lines of it.
  */
 static void **room_of(const struct cache_set *s, unsigned bin, size_t limit) {
     if (limit <= MAGAZINE_FIRST) return s->room + (size_t)bin * ROOM_FIRST + 8;
-    return s->room + CACHE_BINS * ROOM_FIRST + (size_t)bin * ROOM_MOST + 8;
+    return s->room + CACHE_BINS * ROOM_FIRST + (size_t)bin * ROOM_MOST + (bin % 8 + 1) * 8;
 }
 
 /* Sets the limit of a magazine, not below what it was unless it is new, if the bounds and the system allow it. */

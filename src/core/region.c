@@ -18,11 +18,14 @@
 
 #include "core/bitmap.h"
 #include "core/budget.h"
+#include "core/cache.h"
 #include "core/steps.h"
 #include "os/os.h"
 
 #define REGION_MAX SLOT_COUNT
-#define HOME_STRETCH_WORDS 32u
+/* Of the bitmap, so 128 MiB and 8. Heaps' are short, so that the tables of a few threads' first slabs share pages. */
+#define HOME_WORDS_PLAIN 32u
+#define HOME_WORDS_HEAP 1u
 
 static uint64_t region_base[REGION_MAX];   /* 0: not yet written */
 static uint32_t region_failed[REGION_MAX]; /* shortest run in granules that was not to be had, 0: none */
@@ -38,10 +41,10 @@ struct slot *region_slot(size_t n, uintptr_t *base) {
     return *base ? space_slot(*base) : NULL;
 }
 
-/* Where this thread starts in a region: one of the stretches of its lower half; the upper one can be given back. */
-static size_t region_home(void) {
-    uint32_t mixed = os_thread_id() * 2654435761u; /* Knuth's multiplier spreads neighbouring numbers */
-    return (mixed >> 16) % (BITMAP_WORDS(GRANULES_PER_SLOT) / 2 / HOME_STRETCH_WORDS) * HOME_STRETCH_WORDS;
+/* Where this thread starts in a region: one of the stretches of its lower half, by its cache; the upper half can be given back. */
+static size_t region_home(enum region_kind kind) {
+    size_t words = kind == REGION_HEAP ? HOME_WORDS_HEAP : HOME_WORDS_PLAIN;
+    return (size_t)(cache_mine()->home >> CACHE_HOME_SHIFT) % (BITMAP_WORDS(GRANULES_PER_SLOT) / 2 / words) * words;
 }
 
 static bool region_promises(size_t n, size_t count) {
@@ -64,7 +67,7 @@ static bool region_try(size_t n, const struct ask *ask, struct run *run) {
     /* acq: as in space_region_kind. */
     if (!slot || atom_load_acq_u64(&slot->region) != ask->kind) return false;
     size_t first = ask->high ? bitmap_claim_run_high(slot->taken, GRANULES_PER_SLOT, ask->count)
-                             : bitmap_claim_run(slot->taken, GRANULES_PER_SLOT, ask->count, region_home());
+                             : bitmap_claim_run(slot->taken, GRANULES_PER_SLOT, ask->count, region_home(ask->kind));
     if (first == BITMAP_NONE) {
         atom_store_rlx_u32(&region_failed[n], (uint32_t)ask->count); /* rlx: a hint */
         return false;
