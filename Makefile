@@ -304,8 +304,11 @@ malloc_library := $(B)/libhostmem-malloc.so
 malloc_objects := $(patsubst %.c,$(B)/obj-malloc/%.o,$(sort $(wildcard src/dropin/malloc/*.c)))
 malloc_engine_objects := $(patsubst %.c,$(B)/obj-malloc/%.o,$(engine_sources))
 malloc_flags := -ftls-model=initial-exec
-# Every process has this library's pages: what nothing in it calls is left out.
+# Every process has this library's pages: what nothing in it calls is left out, what is rarely called is compiled for size, and
+# the parts that are only read are one mapping.
 $(malloc_engine_objects): malloc_flags += -ffunction-sections -fdata-sections
+$(foreach layer,os vm policy,$(B)/obj-malloc/src/$(layer)/%.o): malloc_flags += $(if $(filter release,$(VARIANT)),-Os)
+malloc_link := -Wl,-z,defs,-z,now,-z,nodelete,-z,noseparate-code,--gc-sections
 # The compiler must not find a malloc and a memset in calloc; an exception passes through operator new.
 $(malloc_objects): malloc_flags += -fexceptions $(patsubst %,-fno-builtin-%,malloc calloc realloc free aligned_alloc)
 $(B)/obj-malloc/src/os/%.o: malloc_flags += $(if $(fault_file),-Wno-missing-prototypes)
@@ -319,7 +322,7 @@ $(B)/obj-malloc/engine.a: $(malloc_engine_objects) $(mimalloc_object)
 
 $(malloc_library): $(malloc_objects) $(B)/obj-malloc/engine.a src/dropin/malloc/exports.map
 	$(call quiet,LINK,$@)$(compile) -shared -Wl,-soname,$(@F) -Wl,--version-script=src/dropin/malloc/exports.map \
-		-Wl,-z,defs,-z,now,-z,nodelete,--gc-sections $(link_flags) -o $@ $(filter %.o %.a,$^)
+		$(malloc_link) $(link_flags) -o $@ $(filter %.o %.a,$^)
 
 libs: $(malloc_library)
 

@@ -27,8 +27,10 @@
 #define HOME_WORDS_PLAIN 32u
 #define HOME_WORDS_HEAP 1u
 
-static uint64_t region_base[REGION_MAX];   /* 0: not yet written */
-static uint32_t region_failed[REGION_MAX]; /* shortest run in granules that was not to be had, 0: none */
+static struct {
+    uint64_t base;   /* 0: not yet written */
+    uint32_t failed; /* shortest run in granules that was not to be had, 0: none */
+} regions[REGION_MAX];
 static uint64_t region_count;
 static uint64_t region_limit_bytes;
 
@@ -37,7 +39,7 @@ void region_limit_set(uint64_t limit_bytes) { atom_tighten_u64(&region_limit_byt
 struct slot *region_slot(size_t n, uintptr_t *base) {
     /* acq: pairs with region_make; a region whose base is not written yet is passed over. */
     if (n >= REGION_MAX || n >= atom_load_acq_u64(&region_count)) return NULL;
-    *base = (uintptr_t)atom_load_acq_u64(&region_base[n]);
+    *base = (uintptr_t)atom_load_acq_u64(&regions[n].base);
     return *base ? space_slot(*base) : NULL;
 }
 
@@ -49,7 +51,7 @@ static size_t region_home(enum region_kind kind) {
 
 static bool region_promises(size_t n, size_t count) {
     /* rlx: a hint; wrong in one direction it costs a scan, in the other the second pass finds the room. */
-    uint32_t failed = atom_load_rlx_u32(&region_failed[n]);
+    uint32_t failed = atom_load_rlx_u32(&regions[n].failed);
     return failed == 0 || count < failed;
 }
 
@@ -69,7 +71,7 @@ static bool region_try(size_t n, const struct ask *ask, struct run *run) {
     size_t first = ask->high ? bitmap_claim_run_high(slot->taken, GRANULES_PER_SLOT, ask->count)
                              : bitmap_claim_run(slot->taken, GRANULES_PER_SLOT, ask->count, region_home(ask->kind));
     if (first == BITMAP_NONE) {
-        atom_store_rlx_u32(&region_failed[n], (uint32_t)ask->count); /* rlx: a hint */
+        atom_store_rlx_u32(&regions[n].failed, (uint32_t)ask->count); /* rlx: a hint */
         return false;
     }
     run->first = granule_of(base + first * GRANULE_BYTES);
@@ -119,7 +121,7 @@ static enum status region_make(const struct ask *ask) {
     atom_store_rel_u64(&slot->region, ask->kind); /* rel: pairs with space_region_kind */
     uint64_t n = atom_add_acqrel_u64(&region_count, 1);
     HM_CHECK(n < REGION_MAX);                  /* there are as many slots, and each becomes a region once */
-    atom_store_rel_u64(&region_base[n], base); /* rel: pairs with region_slot */
+    atom_store_rel_u64(&regions[n].base, base); /* rel: pairs with region_slot */
     return ST_OK;
 }
 
@@ -260,9 +262,9 @@ enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run 
 static void region_reconsider(uintptr_t address) {
     uint64_t total = atom_load_acq_u64(&region_count); /* acq: as in region_slot */
     for (size_t n = 0; n < total && n < REGION_MAX; n++) {
-        if (atom_load_rlx_u64(&region_base[n]) != align_down(address, SLOT_BYTES)) continue; /* rlx: written once */
+        if (atom_load_rlx_u64(&regions[n].base) != align_down(address, SLOT_BYTES)) continue; /* rlx: written once */
         /* rlx: a hint; written only where it changes, so that releases do not fight for the line. */
-        if (atom_load_rlx_u32(&region_failed[n])) atom_store_rlx_u32(&region_failed[n], 0);
+        if (atom_load_rlx_u32(&regions[n].failed)) atom_store_rlx_u32(&regions[n].failed, 0);
         return;
     }
 }

@@ -100,13 +100,14 @@ struct block_visit {
 
 static void visit_blocks(unsigned class_index, struct granule head, uint64_t life, void *context) {
     const struct block_visit *blocks = context;
-    const uint64_t *taken = slab_at(head)->taken;
+    size_t objects = objects_of(class_index);
+    const uint64_t *taken = slab_taken(slab_at(head), objects);
     (void)life;
     if (class_index == CLASS_LARGE) {
         if (bitmap_taken(taken, 0)) blocks->visit((void *)granule_address(head), slab_bytes(head), blocks->context);
         return;
     }
-    size_t objects = objects_of(class_index), size = class_size(class_index);
+    size_t size = class_size(class_index);
     for (size_t i = 0; (i = bitmap_next_taken(taken, objects, i)) < objects; i++) {
         blocks->visit((void *)(granule_address(head) + i * size), size, blocks->context);
     }

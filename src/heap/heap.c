@@ -267,13 +267,17 @@ static bool block_find(const struct heap *heap, const void *address, struct bloc
     return life_owner(atom_load_acq_u64(&block->slab->life)) == owner_of(heap, block->class_index);
 }
 
+static bool block_taken(const struct block *block) {
+    return bitmap_taken(slab_taken(block->slab, objects_of(block->class_index)), block->object);
+}
+
 enum status heap_free(struct heap *heap, void *address) {
     struct block block;
     if (!block_find(heap, address, &block)) return ST_NOT_OURS;
     /* rlx: read while the block holds the slab; afterwards the descriptor may be another's. */
     size_t place = (size_t)atom_load_rlx_u64(&block.slab->place);
     uint64_t life;
-    if (!slab_release(block.slab, block.object, &life)) return ST_NOT_OURS;
+    if (!slab_release(block.slab, objects_of(block.class_index), block.object, &life)) return ST_NOT_OURS;
     if (life_count(life) == objects_of(block.class_index)) set_mark_room(&heap->set[block.class_index], place);
     if (life_count(life) == 1) empty_came(heap, block.class_index, block.head);
     return ST_OK;
@@ -283,7 +287,7 @@ enum status heap_free(struct heap *heap, void *address) {
 static uint64_t give_word(struct heap *heap, const struct block *block, uint64_t mask) {
     /* rlx: as in heap_free. */
     size_t place = (size_t)atom_load_rlx_u64(&block->slab->place), objects = objects_of(block->class_index);
-    uint64_t life, released = slab_release_some(block->slab, block->object / 64, mask, &life);
+    uint64_t life, released = slab_release_some(block->slab, objects, block->object / 64, mask, &life);
     uint64_t before = life_count(life), after = before - (uint64_t)__builtin_popcountll(released);
     if (before >= objects && after < objects) set_mark_room(&heap->set[block->class_index], place);
     if (after == 0 && released != 0) empty_came(heap, block->class_index, block->head);
@@ -320,7 +324,7 @@ void heap_free_some(struct heap *heap, void *const *blocks, size_t count, void (
 
 enum status heap_size(struct heap *heap, const void *address, size_t *size_bytes) {
     struct block block;
-    if (!block_find(heap, address, &block) || !bitmap_taken(block.slab->taken, block.object)) return ST_NOT_OURS;
+    if (!block_find(heap, address, &block) || !block_taken(&block)) return ST_NOT_OURS;
     *size_bytes = block.class_index == CLASS_LARGE ? (size_t)slab_run(block.slab, block.head).count_pages * PAGE_BYTES
                                                    : class_size(block.class_index);
     return ST_OK;
@@ -328,7 +332,7 @@ enum status heap_size(struct heap *heap, const void *address, size_t *size_bytes
 
 enum status heap_resize(struct heap *heap, void *address, size_t size_bytes) {
     struct block block;
-    if (!block_find(heap, address, &block) || !bitmap_taken(block.slab->taken, block.object)) return ST_NOT_OURS;
+    if (!block_find(heap, address, &block) || !block_taken(&block)) return ST_NOT_OURS;
     if (block.class_index != CLASS_LARGE) return size_bytes <= class_size(block.class_index) ? ST_OK : ST_NO_ADDRESS_SPACE;
     uint64_t held = slab_run(block.slab, block.head).count_pages;
     if (size_bytes > BLOCK_LARGEST) return ST_NO_MEMORY;

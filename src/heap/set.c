@@ -26,8 +26,8 @@
 #define POOL_MOST_BLOCKS ((size_t)1 << 17) /* of the smallest rank */
 #define POOL_LEAST_BLOCKS ((size_t)4)
 
-static struct table pool[SET_SEGMENTS]; /* of each rank */
 static uint64_t pool_taken[SET_SEGMENTS][POOL_MOST_BLOCKS / 64];
+static struct table pool[SET_SEGMENTS]; /* of each rank */
 
 struct segment {
     uint64_t *used;

@@ -9,7 +9,7 @@
  *      down. So a thread whose pin found fewer than all objects held has a free bit to find, as long as it holds the pin.
  *   2. The owner changes only by the thread that has the granule to itself: from 0 by the one that claimed it from its region,
  *      to 0 by the one whose CAS in slab_close succeeded. Both keep the pins of late threads in the count, by adding to it.
- *   3. While the owner is 0 nobody touches `taken`: a pin that finds no owner, or another than it looked for, claims nothing.
+ *   3. While the owner is 0 nobody touches the bitmap: a pin that finds no owner, or another than it looked for, claims nothing.
  *      So the bitmap can be prepared for the next slab while late threads still come and go.
  *   4. Owners are compared only by threads of a live heap (a heap must not be in use when it is destroyed), so an owner that is
  *      equal is the same heap and class, and an object of whichever slab of it is as good as any other.
@@ -31,14 +31,19 @@
 #define TABLES_PER_SLOT ((size_t)16)
 #define TABLE_SLABS (GRANULES_PER_SLOT / TABLES_PER_SLOT)
 
-static uint64_t slab_map[SLOT_COUNT * TABLES_PER_SLOT]; /* struct slab[TABLE_SLABS], 0 where no slab ever was */
+struct slab_table {
+    struct slab slab[TABLE_SLABS];
+    uint64_t many[TABLE_SLABS][CLASS_MOST_OBJECTS / 64]; /* see struct slab */
+};
+
+static uint64_t slab_map[SLOT_COUNT * TABLES_PER_SLOT]; /* struct slab_table *, 0 where no slab ever was */
 uint64_t slab_tags[SLOT_COUNT];
 
 struct slab *slab_at(struct granule head) {
     /* acq: pairs with the CAS in table_once; the table is there to be read. */
     uint64_t table = atom_load_acq_u64(&slab_map[head.n / TABLE_SLABS]);
     if (table == 0) return NULL;
-    return (struct slab *)(uintptr_t)table + head.n % TABLE_SLABS;
+    return &((struct slab_table *)(uintptr_t)table)->slab[head.n % TABLE_SLABS];
 }
 
 bool slab_find(uintptr_t address, struct granule *head) {
@@ -55,10 +60,16 @@ bool slab_find(uintptr_t address, struct granule *head) {
 static struct slab *descriptor_make(struct granule head) {
     const size_t tags = GRANULES_PER_SLOT * sizeof(uint64_t);
     size_t slot = head.n / GRANULES_PER_SLOT;
-    if (!table_once(&slab_map[head.n / TABLE_SLABS], TABLE_SLABS * sizeof(struct slab), 0)) return NULL;
-    if (!table_once(&slab_tags[slot], tags, tags)) return NULL;
-    struct slab *slab = slab_at(head);
-    return os_tables_commit(slab, sizeof(struct slab)) == ST_OK ? slab : NULL;
+    struct slab_table *table = table_once(&slab_map[head.n / TABLE_SLABS], sizeof *table, 0);
+    if (!table || !table_once(&slab_tags[slot], tags, tags)) return NULL;
+    struct slab *slab = &table->slab[head.n % TABLE_SLABS];
+    uint64_t *many = table->many[head.n % TABLE_SLABS];
+    if (os_tables_commit(slab, sizeof *slab) != ST_OK) return NULL;
+    /* rlx: written by who had the granule before, and always the same; slab_open publishes it. */
+    if (atom_load_rlx_u64(&slab->many)) return slab;
+    if (os_tables_commit(many, sizeof table->many[0]) != ST_OK) return NULL;
+    atom_store_rlx_u64(&slab->many, (uint64_t)(uintptr_t)many);
+    return slab;
 }
 
 /*
@@ -216,10 +227,11 @@ bool slab_discard(const struct run *run) {
 void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64_t owner, size_t place, size_t count_objects,
                uint64_t home) {
     struct slab *slab = slab_at(run->first);
+    uint64_t *taken = slab_taken(slab, count_objects);
     /* rlx: invariant 3; all of it is published by the add below. */
-    for (size_t i = 0; i < BITMAP_WORDS(count_objects); i++) atom_store_rlx_u64(&slab->taken[i], 0);
-    if (count_objects % 64 != 0) atom_store_rlx_u64(&slab->taken[count_objects / 64], ~(uint64_t)0 << count_objects % 64);
-    atom_store_rlx_u64(&slab->taken[0], atom_load_rlx_u64(&slab->taken[0]) | 1);
+    for (size_t i = 0; i < BITMAP_WORDS(count_objects); i++) atom_store_rlx_u64(&taken[i], 0);
+    if (count_objects % 64 != 0) atom_store_rlx_u64(&taken[count_objects / 64], ~(uint64_t)0 << count_objects % 64);
+    atom_store_rlx_u64(&taken[0], atom_load_rlx_u64(&taken[0]) | 1);
     atom_store_rlx_u64(&slab->place, place);
     atom_store_rlx_u64(&slab->count_pages, run->count_pages);
     atom_store_rlx_u64(&slab->flags, run->flags);
@@ -260,22 +272,22 @@ uint64_t slab_unpin(struct slab *slab, size_t count, size_t *place) {
 
 size_t slab_claim(struct slab *slab, size_t count_objects, size_t from, unsigned want, unsigned group, uint64_t *mask) {
     for (int attempt = 0; attempt < CLAIM_TRIES; attempt++) {
-        size_t word = bitmap_claim_groups(slab->taken, count_objects, from, want, group, mask);
+        size_t word = bitmap_claim_groups(slab_taken(slab, count_objects), count_objects, from, want, group, mask);
         if (word != BITMAP_NONE) return word;
         if (group > 1) break;
     }
     return SIZE_MAX;
 }
 
-uint64_t slab_release_some(struct slab *slab, size_t word, uint64_t mask, uint64_t *life) {
-    uint64_t released = bitmap_release_some(slab->taken, word, mask);
+uint64_t slab_release_some(struct slab *slab, size_t count_objects, size_t word, uint64_t mask, uint64_t *life) {
+    uint64_t released = bitmap_release_some(slab_taken(slab, count_objects), word, mask);
     /* rel: as in slab_release. */
     *life = atom_add_acqrel_u64(&slab->life, -(uint64_t)__builtin_popcountll(released));
     return released;
 }
 
-bool slab_release(struct slab *slab, size_t object, uint64_t *life) {
-    if (!bitmap_release(slab->taken, object, 1)) return false;
+bool slab_release(struct slab *slab, size_t count_objects, size_t object, uint64_t *life) {
+    if (!bitmap_release(slab_taken(slab, count_objects), object, 1)) return false;
     /* rel: whoever closes the slab after this comes after everything that the object's owner did. */
     *life = atom_add_acqrel_u64(&slab->life, UINT64_MAX);
     return true;
@@ -292,7 +304,7 @@ bool slab_close_by_force(struct slab *slab, uint64_t owner, size_t count_objects
     do {
         if (life_owner(life) != owner) return false;
         /* No thread of the owner's is here, so what the bitmap does not account for are pins of late threads: they stay. */
-        pins = life_count(life) - bitmap_count(slab->taken, count_objects);
+        pins = life_count(life) - bitmap_count(slab_taken(slab, count_objects), count_objects);
     } while (!atom_cas_acqrel_u64(&slab->life, &life, life_make(0, pins & SLAB_COUNT_MASK)));
     return true;
 }

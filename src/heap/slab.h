@@ -24,15 +24,24 @@
 #define OWNER_CLASS_BITS 8
 #define OWNER_CLASS_MASK (((uint64_t)1 << OWNER_CLASS_BITS) - 1)
 
+#define SLAB_FEW 1536u /* all but the slabs of the two smallest classes: descriptors are short, and many share a page */
+
 struct slab {
     uint64_t life;        /* owner << 16 | count */
     uint64_t place;       /* in the set of its owner */
     uint64_t count_pages; /* as claimed; with `flags` it makes the run again */
     uint64_t flags;
     uint64_t looked;      /* 1: the keeper has found it empty */
-    uint64_t unused[3]; /* the bitmap starts a cache line of its own */
-    uint64_t taken[CLASS_MOST_OBJECTS / 64];
+    uint64_t many;        /* uint64_t[CLASS_MOST_OBJECTS / 64], the bitmap of a slab of more than SLAB_FEW objects */
+    uint64_t unused[2];   /* the bitmap starts a cache line of its own */
+    uint64_t few[SLAB_FEW / 64];
 };
+
+/* Which objects of the slab are taken: where the bitmap is follows from how many there are, and never changes for the granule. */
+static inline uint64_t *slab_taken(struct slab *slab, size_t count_objects) {
+    /* rlx: written before the slab was first opened. */
+    return count_objects <= SLAB_FEW ? slab->few : (uint64_t *)(uintptr_t)atom_load_rlx_u64(&slab->many);
+}
 
 static inline uint64_t life_count(uint64_t life) { return life & SLAB_COUNT_MASK; }
 static inline uint64_t life_owner(uint64_t life) { return life >> SLAB_COUNT_BITS; }
@@ -84,7 +93,7 @@ uint64_t slab_unpin(struct slab *slab, size_t count, size_t *place);
 size_t slab_claim(struct slab *slab, size_t count_objects, size_t from, unsigned want, unsigned group, uint64_t *mask);
 
 /* Puts those objects of a word back that `mask` names. Returns which of them were taken; *life the life before. */
-uint64_t slab_release_some(struct slab *slab, size_t word, uint64_t mask, uint64_t *life);
+uint64_t slab_release_some(struct slab *slab, size_t count_objects, size_t word, uint64_t mask, uint64_t *life);
 
 /*
  * What a free has to know about a block, in one load: the heap's number in the high half, then the home, which is the thread
@@ -101,7 +110,7 @@ static inline const struct class_row *tag_row(uint64_t tag) {
 static inline unsigned tag_class(uint64_t tag) { return (unsigned)(tag & TAG_ROW_MASK) / (unsigned)sizeof(struct class_row); }
 
 /* Puts an object back; false if it is not taken. Returns the life before in *life. */
-bool slab_release(struct slab *slab, size_t object, uint64_t *life);
+bool slab_release(struct slab *slab, size_t count_objects, size_t object, uint64_t *life);
 
 /* Takes the slab from its owner if nobody holds it. True: the caller has it alone. */
 bool slab_close(struct slab *slab, uint64_t owner);

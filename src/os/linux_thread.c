@@ -28,7 +28,7 @@
 #include "os/os_slot.h"
 
 #define STACK_BYTES ((size_t)64 << 10)
-#define CONTROL_BYTES PAGE_BYTES /* the C library's part of a thread block, above the thread pointer */
+#define CONTROL_BYTES ((size_t)2560) /* at least the C library's part of a thread block, above the thread pointer */
 
 /* ---- The thread --------------------------------------------------------------------------------------------------- */
 
@@ -67,17 +67,20 @@ static int thread_main(void *run) {
 /* How far below the thread pointer a thread-local word lies. */
 static size_t depth_of(const volatile void *word) { return (size_t)((char *)__builtin_thread_pointer() - (char *)word); }
 
-/* One mapping: a page that faults, the stack, thread-local words, the control block that the thread pointer points to. */
+/*
+ * One mapping: a page that faults, the stack, thread-local words, the control block that the thread pointer points to; without
+ * gaps, so that the thread needs two pages.
+ */
 static bool thread_make(void (*run)(void)) {
     size_t words = depth_of(&os_slot_value), deepest = depth_of(&errno) > words ? depth_of(&errno) : words;
-    size_t size = PAGE_BYTES + STACK_BYTES + align_up(deepest, PAGE_BYTES) + CONTROL_BYTES;
+    size_t size = align_up(PAGE_BYTES + STACK_BYTES + align_up(deepest, 64) + CONTROL_BYTES, PAGE_BYTES);
     char *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (block == MAP_FAILED) return false;
     mprotect(block, PAGE_BYTES, PROT_NONE);
     char *control = block + size - CONTROL_BYTES;
     ((void **)(void *)control)[0] = ((void **)(void *)control)[2] = control; /* the words by which it finds itself */
     int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
-    if (clone(thread_main, block + PAGE_BYTES + STACK_BYTES, flags, (void *)run, NULL, control, NULL) != -1) return true;
+    if (clone(thread_main, control - align_up(deepest, 64), flags, (void *)run, NULL, control, NULL) != -1) return true;
     munmap(block, size);
     return false;
 }

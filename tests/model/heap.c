@@ -231,7 +231,7 @@ static size_t settle(size_t heap) {
         struct slab *slab = slab_at(head);
         slabs++;
         MODEL_HOLDS(life_owner(slab->life) == owner_of(scene.heap[heap], 0) && slab->place == place);
-        MODEL_HOLDS(life_count(slab->life) == bitmap_count(slab->taken, OBJECTS)); /* no pin is left */
+        MODEL_HOLDS(life_count(slab->life) == bitmap_count(slab_taken(slab, OBJECTS), OBJECTS)); /* no pin is left */
         if (life_count(slab->life) < OBJECTS) MODEL_HOLDS(set_next(set, place) == place); /* what has room is found */
         empty += life_count(slab->life) == 0;
     }

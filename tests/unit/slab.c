@@ -45,7 +45,7 @@ static void test_memory(void) {
     CHECK(!slab_find(UINTPTR_MAX, &head));
 
     uint64_t life;
-    CHECK(slab_release(slab, 0, &life));
+    CHECK(slab_release(slab, 100, 0, &life));
     CHECK(slab_close(slab, OWNER));
     struct run again = slab_run(slab, run.first);
     CHECK_EQ(again.count_pages, run.count_pages);
@@ -56,35 +56,34 @@ static void test_memory(void) {
 }
 
 /* Every object once, never one past the last, each put back once. */
-static void test_objects(void) {
-    enum { OBJECTS = 100 };
+static void test_objects(size_t count) {
     struct run run;
-    struct slab *slab = slab_make(1, OWNER, 0, OBJECTS, &run);
+    struct slab *slab = slab_make(1, OWNER, 0, count, &run);
     if (slab == NULL) return;
-    bool seen[OBJECTS] = {true}; /* slab_open took the first */
-    for (int i = 1; i < OBJECTS; i++) {
+    bool seen[CLASS_MOST_OBJECTS] = {true}; /* slab_open took the first */
+    for (size_t i = 1; i < count; i++) {
         uint64_t life = slab_pin(slab, 1);
         CHECK_EQ(life_owner(life), OWNER);
         CHECK_EQ(life_count(life), i);
         uint64_t mask;
-        size_t word = slab_claim(slab, OBJECTS, 0, 1, 1, &mask);
+        size_t word = slab_claim(slab, count, 0, 1, 1, &mask);
         if (!CHECK(word != SIZE_MAX && mask != 0)) return;
         size_t object = word * 64 + (size_t)__builtin_ctzll(mask);
-        if (!CHECK(object < OBJECTS)) return;
+        if (!CHECK(object < count)) return;
         CHECK(!seen[object]);
         seen[object] = true;
     }
     size_t place;
-    CHECK_EQ(life_count(slab_pin(slab, 1)), OBJECTS);
+    CHECK_EQ(life_count(slab_pin(slab, 1)), count);
     uint64_t none;
-    CHECK_EQ(slab_claim(slab, OBJECTS, 0, 1, 1, &none), SIZE_MAX);
-    CHECK_EQ(life_count(slab_unpin(slab, 1, &place)), OBJECTS);
+    CHECK_EQ(slab_claim(slab, count, 0, 1, 1, &none), SIZE_MAX);
+    CHECK_EQ(life_count(slab_unpin(slab, 1, &place)), count);
     CHECK(!slab_close(slab, OWNER));
-    for (size_t i = 0; i < OBJECTS; i++) {
+    for (size_t i = 0; i < count; i++) {
         uint64_t life;
-        CHECK(slab_release(slab, i, &life));
-        CHECK_EQ(life_count(life), OBJECTS - i);
-        CHECK(!slab_release(slab, i, &life));
+        CHECK(slab_release(slab, count, i, &life));
+        CHECK_EQ(life_count(life), count - i);
+        CHECK(!slab_release(slab, count, i, &life));
     }
     CHECK(!slab_close(slab, OTHER));
     CHECK(slab_close(slab, OWNER));
@@ -104,7 +103,7 @@ static void test_late(void) {
     uint64_t life;
     size_t place;
     slab_pin(slab, 1);
-    CHECK(slab_release(slab, 0, &life));
+    CHECK(slab_release(slab, OBJECTS, 0, &life));
     CHECK(!slab_close(slab, OWNER)); /* the pin holds it */
     CHECK_EQ(life_count(slab_unpin(slab, 1, &place)), 0);
     CHECK_EQ(place, 3);
@@ -156,7 +155,7 @@ static void *storm_late(void *context) {
         /* While we hold it, the slab keeps its owner. */
         CHECK_EQ(life_owner(atom_load_acq_u64(&storm_slab->life)), owner);
         atom_add_acqrel_u64(&storm_taken, 1);
-        CHECK(slab_release(storm_slab, object, &life));
+        CHECK(slab_release(storm_slab, STORM_OBJECTS, object, &life));
     }
     return NULL;
 }
@@ -168,14 +167,14 @@ static void test_storm(void) {
     for (int i = 0; i < STORM_THREADS; i++) threads_start(&threads, storm_late, (void *)(uintptr_t)(i % 2 ? OWNER : OTHER));
     uint64_t owner = OWNER;
     uint64_t life;
-    CHECK(slab_release(storm_slab, 0, &life));
+    CHECK(slab_release(storm_slab, STORM_OBJECTS, 0, &life));
     size_t changes = 0;
     for (double end = thread_seconds() + 0.5; thread_seconds() < end;) {
         if (!slab_close(storm_slab, owner)) continue;
         owner = owner == OWNER ? OTHER : OWNER;
         slab_open(&storm_run, SPAN_SLAB, PG_READWRITE, owner, 0, STORM_OBJECTS, 0);
         for (int i = 0; i < 50; i++) atom_pause();
-        CHECK(slab_release(storm_slab, 0, &life));
+        CHECK(slab_release(storm_slab, STORM_OBJECTS, 0, &life));
         changes++;
     }
     atom_store_rel_u64(&storm_stop, 1);
@@ -183,7 +182,7 @@ static void test_storm(void) {
     CHECK(changes > 0);
     CHECK(storm_taken > 0);
     CHECK_EQ(storm_slab->life, life_make(owner, 0));
-    CHECK_EQ(bitmap_count(storm_slab->taken, STORM_OBJECTS), 0);
+    CHECK_EQ(bitmap_count(slab_taken(storm_slab, STORM_OBJECTS), STORM_OBJECTS), 0);
     CHECK(slab_close(storm_slab, owner));
     CHECK(slab_discard(&storm_run));
 }
@@ -238,7 +237,10 @@ int main(void) {
     test_faults(); /* first, so that regions and tables are made under fault too */
 #endif
     test_memory();
-    test_objects();
+    test_objects(100);
+    test_objects(SLAB_FEW);
+    test_objects(SLAB_FEW + 1);
+    test_objects(CLASS_MOST_OBJECTS);
     test_late();
     test_storm();
     return check_done();
