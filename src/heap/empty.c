@@ -70,20 +70,12 @@ void empty_came(struct heap *heap, unsigned class_index, struct granule head) {
 /* Gives back the slabs that are empty: those that were so at the last look too, or all. */
 static size_t retire_idle(struct heap *heap, bool all) {
     size_t bytes = 0;
-    for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) {
-        struct set *set = &heap->set[class_index];
-        size_t places = set_places(set);
-        for (size_t place = 0; place < places; place++) {
-            struct granule head = set_slab(set, place);
-            if (head.n == 0) continue;
-            struct slab *slab = slab_at(head);
-            /* rlx: empty_retire looks again; this only spares slabs in use a failing CAS. */
-            if (life_count(atom_load_rlx_u64(&slab->life)) != 0) continue;
-            if (all || atom_load_rlx_u64(&slab->looked)) {
-                bytes += empty_retire(heap, class_index, head);
-            } else {
-                atom_store_rlx_u64(&slab->looked, 1); /* rlx: as in empty_came */
-            }
+    for (struct slab_walk walk = {0}; slab_walk_next(heap, &walk);) {
+        if (life_count(walk.life) != 0) continue; /* empty_retire looks again; this only spares slabs in use a failing CAS */
+        if (all || atom_load_rlx_u64(&walk.slab->looked)) { /* rlx: as in empty_came */
+            bytes += empty_retire(heap, walk.class_index, walk.head);
+        } else {
+            atom_store_rlx_u64(&walk.slab->looked, 1); /* rlx: the same */
         }
     }
     return bytes;

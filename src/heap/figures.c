@@ -1,9 +1,8 @@
 /*
  * figures.c - counting a heap from its sets and slabs.
  *
- * A place of a set names a slab that may go while it is being looked at: the slab's word of life is read once and says whose it
- * is and how many hold it; a slab of another owner is passed over. Descriptors and sets are never unmapped, so the worst that
- * can be read is a figure of a moment ago. The caller keeps the heap from being cleared (heap_each), or owns it.
+ * Descriptors and sets are never unmapped, so the worst that a walk over the slabs can read is a figure of a moment ago. The
+ * caller keeps the heap from being cleared (heap_each), or owns it.
  *
  * What is taken in the bitmaps is live, or in a thread's magazine (core/census.h counts those), or in a depot.
  */
@@ -15,31 +14,18 @@
 #include "heap/depot.h"
 #include "heap/heap_inside.h"
 
-/* Calls visit for every slab of one class. */
-typedef void slab_visit(unsigned class_index, struct granule head, uint64_t life, void *context);
-
-static void each_slab(const struct heap *heap, unsigned class_index, slab_visit *visit, void *context) {
-    const struct set *set = &heap->set[class_index];
-    size_t places = set_places(set);
-    for (size_t place = 0; place < places; place++) {
-        struct granule head = set_slab(set, place);
-        if (head.n == 0) continue;
-        uint64_t life = atom_load_acq_u64(&slab_at(head)->life); /* acq: pairs with slab_open, for the length */
-        if (life_owner(life) == owner_of(heap, class_index)) visit(class_index, head, life, context);
-    }
+static size_t walk_bytes(const struct slab_walk *walk) {
+    return (size_t)slab_run(walk->slab, walk->head).count_pages * PAGE_BYTES;
 }
 
-static size_t slab_bytes(struct granule head) { return (size_t)slab_run(slab_at(head), head).count_pages * PAGE_BYTES; }
-
-static void count_slab(unsigned class_index, struct granule head, uint64_t life, void *context) {
-    struct class_figures *row = context;
-    uint64_t objects = objects_of(class_index), taken = life_count(life);
-    size_t bytes = slab_bytes(head);
+static void count_slab(const struct slab_walk *walk, struct class_figures *row) {
+    uint64_t objects = objects_of(walk->class_index), taken = life_count(walk->life);
+    size_t bytes = walk_bytes(walk);
     row->slabs++;
     row->slab_bytes += bytes;
     row->room += objects;
     row->live += taken < objects ? taken : objects; /* pins of threads that are at work count as well */
-    if (class_index == CLASS_LARGE && taken) row->live_bytes += bytes;
+    if (walk->class_index == CLASS_LARGE && taken) row->live_bytes += bytes;
 }
 
 /* The class of a block in a magazine of many classes. */
@@ -68,10 +54,9 @@ void heap_figures(struct heap *heap, struct heap_figures *figures) {
         .peak_bytes = budget_peak(&heap->budget, BUDGET_COMMIT),
     };
     census_by_owner(heap->front.set, figures->id, CLASS_COUNT, class_of_block, cached);
-    for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) {
+    for (struct slab_walk walk = {0}; slab_walk_next(heap, &walk);) count_slab(&walk, &figures->row[walk.class_index]);
+    for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) {
         struct class_figures *row = &figures->row[class_index];
-        each_slab(heap, class_index, count_slab, row);
-        if (class_index == CLASS_LARGE) continue;
         cached[class_index] += depot_count(heap, class_index);
         row->cached = cached[class_index] < row->live ? cached[class_index] : row->live;
         row->live -= row->cached;
@@ -93,34 +78,20 @@ struct class_figures heap_figures_sum(const struct heap_figures *figures) {
     return sum;
 }
 
-struct block_visit {
-    void (*visit)(void *block, size_t size_bytes, void *context);
-    void *context;
-};
-
-static void visit_blocks(unsigned class_index, struct granule head, uint64_t life, void *context) {
-    const struct block_visit *blocks = context;
-    size_t objects = objects_of(class_index);
-    const uint64_t *taken = slab_taken(slab_at(head), objects);
-    (void)life;
-    if (class_index == CLASS_LARGE) {
-        if (bitmap_taken(taken, 0)) blocks->visit((void *)granule_address(head), slab_bytes(head), blocks->context);
-        return;
-    }
-    size_t size = class_size(class_index);
-    for (size_t i = 0; (i = bitmap_next_taken(taken, objects, i)) < objects; i++) {
-        blocks->visit((void *)(granule_address(head) + i * size), size, blocks->context);
-    }
-}
-
 void heap_each_block(const struct heap *heap, void (*visit)(void *block, size_t size_bytes, void *context), void *context) {
-    struct block_visit blocks = {visit, context};
-    for (unsigned i = 0; i < SET_COUNT; i++) each_slab(heap, i, visit_blocks, &blocks);
+    for (struct slab_walk walk = {0}; slab_walk_next(heap, &walk);) {
+        size_t objects = objects_of(walk.class_index);
+        size_t size = walk.class_index == CLASS_LARGE ? walk_bytes(&walk) : class_size(walk.class_index);
+        const uint64_t *taken = slab_taken(walk.slab, objects);
+        for (size_t i = 0; (i = bitmap_next_taken(taken, objects, i)) < objects; i++) {
+            visit((void *)(granule_address(walk.head) + i * size), size, context);
+        }
+    }
 }
 
 bool heap_slab_fill(struct granule head, uint64_t *taken, uint64_t *objects) {
     struct slab *slab = slab_at(head);
-    uint64_t life = slab ? atom_load_acq_u64(&slab->life) : 0; /* acq: as in each_slab */
+    uint64_t life = slab ? atom_load_acq_u64(&slab->life) : 0; /* acq: as in slab_walk_next */
     if (life_owner(life) == 0) return false;
     unsigned class_index = owner_class(life_owner(life));
     *objects = objects_of(class_index);

@@ -350,18 +350,10 @@ enum status heap_resize(struct heap *heap, void *address, size_t size_bytes) {
 
 uint64_t heap_used(const struct heap *heap) {
     uint64_t bytes = 0;
-    for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) {
-        const struct set *set = &heap->set[class_index];
-        size_t places = set_places(set);
-        for (size_t place = 0; place < places; place++) {
-            struct granule head = set_slab(set, place);
-            if (head.n == 0) continue;
-            uint64_t life = atom_load_acq_u64(&slab_at(head)->life); /* acq: pairs with slab_open, for the length */
-            if (life_owner(life) != owner_of(heap, class_index)) continue;
-            bool large = class_index == CLASS_LARGE;
-            uint64_t each = large ? slab_run(slab_at(head), head).count_pages * PAGE_BYTES : class_size(class_index);
-            bytes += life_count(life) * each;
-        }
+    for (struct slab_walk walk = {0}; slab_walk_next(heap, &walk);) {
+        bool large = walk.class_index == CLASS_LARGE;
+        uint64_t each = large ? slab_run(walk.slab, walk.head).count_pages * PAGE_BYTES : class_size(walk.class_index);
+        bytes += life_count(walk.life) * each;
     }
     return bytes;
 }

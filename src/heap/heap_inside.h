@@ -52,4 +52,31 @@ static inline uint64_t owner_heap(uint64_t owner) { return owner >> OWNER_CLASS_
 
 static inline size_t objects_of(unsigned class_index) { return class_index == CLASS_LARGE ? 1 : class_objects(class_index); }
 
+/*
+ * A walk over the slabs of a heap, class by class; it begins with all zero. A slab may go, and its granule become another's,
+ * while it is being looked at: its word of life is read once and says whose it is and how many hold it; another owner's is
+ * passed over.
+ */
+struct slab_walk {
+    unsigned class_index;
+    struct granule head;
+    struct slab *slab;
+    uint64_t life;
+    size_t next_place;
+};
+
+static inline bool slab_walk_next(const struct heap *heap, struct slab_walk *walk) {
+    for (; walk->class_index < SET_COUNT; walk->class_index++, walk->next_place = 0) {
+        size_t places = set_places(&heap->set[walk->class_index]);
+        while (walk->next_place < places) {
+            walk->head = set_slab(&heap->set[walk->class_index], walk->next_place++);
+            if (walk->head.n == 0) continue;
+            walk->slab = slab_at(walk->head);
+            walk->life = atom_load_acq_u64(&walk->slab->life); /* acq: pairs with slab_open, for the length */
+            if (life_owner(walk->life) == owner_of(heap, walk->class_index)) return true;
+        }
+    }
+    return false;
+}
+
 #endif

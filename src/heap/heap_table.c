@@ -72,20 +72,13 @@ struct heap *heap_of_handle(const void *handle) {
 /* The last user is gone. */
 static void heap_clear(struct heap *heap) {
     depot_forget(heap);
-    for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) {
-        struct set *set = &heap->set[class_index];
-        size_t places = set_places(set);
-        for (size_t place = 0; place < places; place++) {
-            struct granule head = set_slab(set, place);
-            if (head.n == 0) continue;
-            struct slab *slab = slab_at(head);
-            if (!slab_close_by_force(slab, owner_of(heap, class_index), objects_of(class_index))) continue;
-            struct run run = slab_run(slab, head);
-            /* If the system refuses, the run is lost and stays charged, but nothing of it is reused. */
-            if (slab_discard(&run)) budget_refund(&heap->budget, run.count_pages, run.count_pages);
-        }
-        set_destroy(set);
+    for (struct slab_walk walk = {0}; slab_walk_next(heap, &walk);) {
+        if (!slab_close_by_force(walk.slab, life_owner(walk.life), objects_of(walk.class_index))) continue;
+        struct run run = slab_run(walk.slab, walk.head);
+        /* If the system refuses, the run is lost and stays charged, but nothing of it is reused. */
+        if (slab_discard(&run)) budget_refund(&heap->budget, run.count_pages, run.count_pages);
     }
+    for (unsigned class_index = 0; class_index < SET_COUNT; class_index++) set_destroy(&heap->set[class_index]);
     budget_drop(heap->budget.parent);
     /* rlx, all: published by the release below. */
     atom_store_rlx_u64(&heap->budget.reserved, 0);

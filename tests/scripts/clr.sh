@@ -3,28 +3,11 @@
 # memory ends the program in the CLR's own way and not in a crash of the host; the report is what --json says it is.
 set -u
 cd "${0%/*}/../.." || exit 1
+. tests/common/check.sh
 
-passed=0
-failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+expect_seconds=120
 clr=build/linux/hostmem-clr
 sample=build/linux/sample.dll
-
-# expect NAME STATUS PATTERN COMMAND...: the exit status, and a pattern that the output must have.
-expect() {
-    local name=$1 status=$2 pattern=$3 got
-    shift 3
-    timeout 120 "$@" >"$work/out" 2>&1 </dev/null
-    got=$?
-    if [ $got = "$status" ] && grep -qE -- "$pattern" "$work/out"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "$name: exit status $got, expected $status with /$pattern/"
-        head -n 12 "$work/out" | sed 's/^/    | /'
-    fi
-}
 
 RUNS=1 sh src/tools/clr/run.sh build/linux .cache >"$work/run" 2>&1
 expect "the sample on both memories" 0 "page faults" cat "$work/run"
@@ -42,17 +25,14 @@ expect "missing program" 2 "no-such.dll" $clr no-such.dll
 expect "not a .NET program" 2 "Makefile" $clr Makefile
 expect "missing runtime" 3 "no-such-folder" $clr --runtime no-such-folder $sample
 expect "the sample's own refusal" 2 "." $clr --memory engine $sample many
+is_json() {
+    python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1" ||
+        node -e 'JSON.parse(require("fs").readFileSync(process.argv[1]))' "$1"
+}
 for memory in raw engine; do
     expect "report, $memory" 0 '^passed$' $clr --memory $memory --json --report "$work/report" $sample 1 1
-    if python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$work/report" 2>"$work/error" ||
-        node -e 'JSON.parse(require("fs").readFileSync(process.argv[1]))' "$work/report" 2>"$work/error"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "the report of a run on $memory is not JSON: $(head -n 3 "$work/error")"
-    fi
+    check "the report of a run on $memory is JSON" is_json "$work/report"
 done
 expect "no address space at all" 4 "0x8007000E" env HOSTMEM_MAX_ADDRESS_SPACE=1 $clr --memory engine $sample 1 1
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+check_done

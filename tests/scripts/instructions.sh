@@ -2,9 +2,8 @@
 # What a thread's cache answers costs the same, to the instruction, with limits, callbacks and the watching thread as without.
 set -u
 cd "${0%/*}/../.." || exit 1
+. tests/common/check.sh
 
-passed=0
-failed=0
 program=build/linux/tests/instructions
 mkdir -p build/linux/tests
 if ! ${CC:-gcc} -std=gnu11 -O2 -Wall -Wextra -Werror -Iinclude tests/scripts/instructions.c build/linux/libhostmem.a -pthread \
@@ -24,11 +23,7 @@ for request in IHostMalloc IHostMemoryManager HmHeapAlloc HmVirtualAlloc; do
     off=$(count $request off)
     on=$(count $request on)
     echo "$request: ${off:-not counted} instructions for a thousand pairs without limits, ${on:-not counted} with"
-    if [ -n "$off" ] && [ "$off" -gt 1000 ] && [ "$off" = "$on" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-    fi
+    [ -n "$off" ] && [ "$off" -gt 1000 ] && [ "$off" = "$on" ]
+    verdict "$request" $?
 done
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+check_done

@@ -3,9 +3,7 @@
 # src/base/atom.h names an atomic operation. One check a file.
 set -u
 cd "${0%/*}/../.." || exit 1
-
-passed=0
-failed=0
+. tests/common/check.sh
 
 # Reads a file without its comments and prints a line for each include or word that it may not have.
 judge() {
@@ -64,28 +62,11 @@ judge() {
     }' "$1"
 }
 
-judge_file() {
-    local found
-    found=$(judge "$1")
-    if [ -z "$found" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf '%s\n' "$found"
-    fi
-}
-
 while read -r file; do
-    judge_file "$file"
+    equal "$file" "$(judge "$file")" ''
 done < <(find src -name '*.[ch]' | sort)
 
 users=$(grep -l '^#include <mimalloc.h>' -r src --include='*.[ch]' | sort)
-if [ "$(printf '%s' "$users" | grep -c .)" -le 1 ]; then
-    passed=$((passed + 1))
-else
-    failed=$((failed + 1))
-    echo "mimalloc is used by more than one file:" $users
-fi
+check "mimalloc is used by one file: $users" [ "$(wc -w <<<"$users")" = 1 ]
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ] && [ $passed != 0 ]
+check_done

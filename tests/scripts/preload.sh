@@ -5,31 +5,14 @@
 # usage: preload.sh [BUILD-FOLDER [LIBRARY]]    (build/linux, and libhostmem-malloc.so in it)
 set -u
 cd "${0%/*}/../.." || exit 1
+. tests/common/check.sh
 export LC_ALL=C
 
 build=${1:-build/linux}
 library=$(realpath -m "${2:-$build/libhostmem-malloc.so}")
-work=$(mktemp -d)
 redis=
-passed=0
-failed=0
 
-finish() {
-    [ -z "$redis" ] || kill "$redis" 2>/dev/null
-    rm -rf "$work"
-}
-trap finish EXIT
-
-# verdict NAME STATUS FILE: counts; the file's end is shown when the status is not 0.
-verdict() {
-    if [ "$2" = 0 ]; then
-        passed=$((passed + 1))
-        return
-    fi
-    failed=$((failed + 1))
-    echo "$1: failed with status $2"
-    tail -n 15 "$3" | sed 's/^/    | /'
-}
+at_end() { [ -z "$redis" ] || kill "$redis" 2>/dev/null; }
 
 have() {
     command -v "$1" >/dev/null && return
@@ -70,11 +53,7 @@ own() {
 
 # ---- The project's own --------------------------------------------------------------------------------------------
 
-if [ ! -e "$library" ]; then
-    echo "$library was not built"
-    echo "0 passed, 1 failed"
-    exit 1
-fi
+built "$library"
 LD_PRELOAD=$library cat /proc/self/maps >"$work/maps" 2>&1
 grep -q "${library##*/}" "$work/maps"
 verdict 'the library is loaded' $? "$work/maps"
@@ -249,5 +228,4 @@ if have stress-ng; then
     done
 fi
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+check_done

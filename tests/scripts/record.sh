@@ -3,36 +3,16 @@
 # tell what it cannot do. The programs that are recorded are benchmarks on raw system calls and the C library's malloc.
 set -u
 cd "${0%/*}/../.." || exit 1
+. tests/common/check.sh
 
-passed=0
-failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 record=build/linux/hostmem-record
 bench=build/linux/hostmem-bench
-
-# expect NAME STATUS PATTERN COMMAND...: the exit status, and a pattern that the output must have.
-expect() {
-    local name=$1 status=$2 pattern=$3 got
-    shift 3
-    timeout 60 "$@" >"$work/out" 2>&1 </dev/null
-    got=$?
-    if [ $got = "$status" ] && { [ -z "$pattern" ] || grep -qE -- "$pattern" "$work/out"; }; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "$name: exit status $got, expected $status with /$pattern/"
-        head -n 12 "$work/out" | sed 's/^/    | /'
-    fi
-}
 
 # lines NAME OP LEAST: the trace has at least so many calls of this kind.
 lines() {
     local found
     found=$(awk -v op="$2" '$3 == op' "$work/trace" | wc -l)
-    [ "$found" -ge "$3" ] && passed=$((passed + 1)) && return
-    failed=$((failed + 1))
-    echo "$1: $found lines of $2, expected at least $3"
+    check "$1: $found lines of $2, expected at least $3" [ "$found" -ge "$3" ]
 }
 
 replays() {
@@ -68,5 +48,4 @@ expect "a trace that cannot be written" 2 "'/no/such/file'" $record --output /no
 expect "a full disk" 0 'the trace ends here' $record --output /dev/full $bench --once malloc/random/libc/64 3
 expect "a bad part" 2 "'nonsense'" $record --parts nonsense true
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ] && [ $passed != 0 ]
+check_done

@@ -4,31 +4,13 @@
 # both systems; HOSTMEM_REPLAY names another one to run instead.
 set -u
 cd "${0%/*}/../.." || exit 1
+. tests/common/check.sh
 
-passed=0
-failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 if [ -n "${HOSTMEM_REPLAY:-}" ]; then
     runners=("$HOSTMEM_REPLAY")
 else
     runners=("build/linux/hostmem-replay" "bash src/setup/wine.sh build/windows/hostmem-replay.exe")
 fi
-
-# expect NAME STATUS PATTERN ARGUMENT...: the exit status, and a pattern that the output must have.
-expect() {
-    local name=$1 status=$2 pattern=$3 got
-    shift 3
-    timeout 60 $runner "$@" >"$work/out" 2>&1 </dev/null
-    got=$?
-    if [ $got = "$status" ] && grep -qE -- "$pattern" "$work/out"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "$name ($runner): exit status $got, expected $status with /$pattern/"
-        head -n 12 "$work/out" | sed 's/^/    | /'
-    fi
-}
 
 # trace NAME: a trace from standard input, first line a comment.
 trace() {
@@ -64,7 +46,7 @@ END
 # changed NAME SED: the good calls with one answer changed.
 changed() {
     good | sed "$2" | trace "$1"
-    cmp -s "$work/$1" "$work/good" && echo "$1: the edit changes nothing" && failed=$((failed + 1))
+    ! cmp -s "$work/$1" "$work/good" || verdict "$1: the edit changes nothing" 1
     expect "$1" 1 "${3:-$1:[0-9]+: }" --memory "$memory" "$work/$1"
 }
 
@@ -113,12 +95,11 @@ damaged() {
     expect "the help" 0 'Exit status' --help
 }
 
-for runner in "${runners[@]}"; do
+for expect_by in "${runners[@]}"; do
     damaged
     for memory in raw engine; do
         answers
     done
 done
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ] && [ $passed != 0 ]
+check_done

@@ -6,37 +6,14 @@
 # usage: run.sh [BUILD-FOLDER]    (build/windows)
 set -u
 cd "${0%/*}/../.." || exit 1
+. tests/common/check.sh
 export LC_ALL=C
 
 build=${1:-build/windows}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 wine="bash src/setup/wine.sh"
 run=$build/hostmem-run.exe
 programs=$build/tests/redirect
-passed=0
-failed=0
-
-# verdict NAME STATUS FILE: counts; the file's end is shown when the status is not 0.
-verdict() {
-    if [ "$2" = 0 ]; then
-        passed=$((passed + 1))
-        return
-    fi
-    failed=$((failed + 1))
-    echo "$1: failed with status $2"
-    tail -n 15 "$3" | sed 's/^/    | /'
-}
-
-# expect NAME STATUS PATTERN COMMAND...: the exit status, and a pattern that the output must have.
-expect() {
-    local name=$1 status=$2 pattern=$3 got=0 wrong=0
-    shift 3
-    timeout -k 5 60 $wine "$@" >"$work/out" 2>&1 </dev/null || got=$?
-    [ $got = "$status" ] && { [ -z "$pattern" ] || grep -qE -- "$pattern" "$work/out"; } ||
-        wrong="$got, expected $status with /$pattern/"
-    verdict "$name" "$wrong" "$work/out"
-}
+expect_by=$wine
 
 # own NAME ARGUMENT...: a program that counts for itself, served, with and without counting.
 own() {
@@ -69,10 +46,7 @@ same() {
     verdict "$name, output" $? "$work/diff"
 }
 
-for needed in $run $build/hostmem-redirect.dll $programs/ends.exe $build/tests/conform/conform.exe \
-    $build/tests/fuzz/fuzz_diff.exe; do
-    [ -e "$needed" ] || { echo "$needed was not built"; echo "0 passed, 1 failed"; exit 1; }
-done
+built $run $build/hostmem-redirect.dll $programs/ends.exe $build/tests/conform/conform.exe $build/tests/fuzz/fuzz_diff.exe
 printf 'a line\nand another' >"$work/input"
 
 # Serving.
@@ -180,5 +154,4 @@ verdict "conformance, to the end" $? "$work/served"
 export HOSTMEM_TEST_SECONDS=5
 expect "the differential fuzzer" 0 '^[0-9]{5,} passed, 0 failed' $run $build/tests/fuzz/fuzz_diff.exe
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+check_done

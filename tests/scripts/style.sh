@@ -3,9 +3,8 @@
 # belongs to one machine or was left for later. One check a file.
 set -u
 cd "${0%/*}/../.." || exit 1
+. tests/common/check.sh
 
-passed=0
-failed=0
 function_limit=60
 file_limit=450
 column_limit=130
@@ -37,14 +36,8 @@ judge_any() {
 
 while read -r file; do
     found=$(judge_any "$file"; case $file in *.[ch]) judge_c "$file" ;; esac)
-    if [ -z "$found" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf '%s\n' "$found"
-    fi
+    equal "$file" "$found" ''
 done < <(find src include tests bench .ci Makefile -type f \
     \( -name '*.[ch]' -o -name '*.cc' -o -name '*.cs' -o -name '*.sh' -o -name Makefile -o -path '.ci/*' \) | sort)
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ] && [ $passed != 0 ]
+check_done

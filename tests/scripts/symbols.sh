@@ -3,20 +3,7 @@
 # no library beside them but the system's own.
 set -u
 cd "${0%/*}/../.." || exit 1
-
-passed=0
-failed=0
-
-# check WHAT FOUND WANTED: both are words, sorted and one a line.
-check() {
-    if [ "$2" = "$3" ]; then
-        passed=$((passed + 1))
-        return
-    fi
-    failed=$((failed + 1))
-    echo "$1:"
-    diff <(printf '%s\n' "$3") <(printf '%s\n' "$2") | sed -n 's/^</    missing:/p; s/^>/    not wanted:/p'
-}
+. tests/common/check.sh
 
 declared() {
     cat include/hostmem.h | tr '\n' ' ' | grep -oE 'HM_API [^;{]*;' | grep -oE 'Hm[A-Za-z0-9]+ *\(' | tr -d ' (' | sort -u
@@ -34,40 +21,26 @@ globals() {
     "$1" -g --defined-only "$2" | awk 'NF == 3 { print $3 }' | sort -u
 }
 
-missing=
-for library in build/linux/{libhostmem.so,libhostmem.a,libhostmem-malloc.so} \
-    build/windows/{hostmem.dll,libhostmem.a,hostmem-redirect.dll}; do
-    if [ ! -e $library ]; then
-        echo "$library was not built"
-        missing="$missing $library"
-    fi
-done
-if [ -n "$missing" ]; then
-    echo "0 passed, $(echo $missing | wc -w) failed"
-    exit 1
-fi
+built build/linux/{libhostmem.so,libhostmem.a,libhostmem-malloc.so} build/windows/{hostmem.dll,libhostmem.a,hostmem-redirect.dll}
 
 names=$(declared)
-if [ -z "$names" ]; then
-    echo "the public headers declare nothing"
-    failed=$((failed + 1))
-fi
+check "the public headers declare something" [ -n "$names" ]
 found=$(nm -D --defined-only build/linux/libhostmem.so | awk '{ print $NF }' | sort -u)
-check "dynamic symbols of libhostmem.so" "$found" "$names"
-check "global symbols of libhostmem.a" "$(globals nm build/linux/libhostmem.a)" "$names"
-check "exports of hostmem.dll" "$(exports build/windows/hostmem.dll)" "$names"
-check "global symbols of the Windows libhostmem.a" "$(globals x86_64-w64-mingw32-nm build/windows/libhostmem.a)" "$names"
+equal "dynamic symbols of libhostmem.so" "$found" "$names"
+equal "global symbols of libhostmem.a" "$(globals nm build/linux/libhostmem.a)" "$names"
+equal "exports of hostmem.dll" "$(exports build/windows/hostmem.dll)" "$names"
+equal "global symbols of the Windows libhostmem.a" "$(globals x86_64-w64-mingw32-nm build/windows/libhostmem.a)" "$names"
 
 names=$(tr '\n' ' ' <include/hostmem_redirect.h | grep -oE 'HM_REDIRECT_API [^;{]*;' | grep -oE 'Hm[A-Za-z0-9]+ *\(' |
     tr -d ' (' | sort -u)
-check "exports of hostmem-redirect.dll" "$(exports build/windows/hostmem-redirect.dll)" "$names"
+equal "exports of hostmem-redirect.dll" "$(exports build/windows/hostmem-redirect.dll)" "$names"
 
 needed=$(objdump -p build/linux/libhostmem.so | awk '$1 == "NEEDED" { print $2 }' |
     grep -vE '^(libc|libpthread|ld-linux-x86-64)\.so')
-check "libraries that libhostmem.so needs" "$needed" ""
+equal "libraries that libhostmem.so needs" "$needed" ""
 # Threads that end call it, and its own thread runs in it: it must stay, and not be bound by that thread.
 found=$(readelf -dW build/linux/libhostmem.so | grep -oE 'BIND_NOW|NODELETE|TEXTREL' | sort)
-check 'binding of libhostmem.so' "$found" "$(printf 'BIND_NOW\nNODELETE')"
+equal 'binding of libhostmem.so' "$found" "$(printf 'BIND_NOW\nNODELETE')"
 # The drop-in: the allocation functions of C and C++, bound at once, with no library but the C library, and with
 # thread-local words that need no call to be found.
 malloc_names='aligned_alloc calloc free free_aligned_sized free_sized mallinfo mallinfo2 malloc malloc_info malloc_stats
@@ -77,16 +50,15 @@ for form in '' RKSt9nothrow_t St11align_val_t St11align_val_tRKSt9nothrow_t; do
 done
 malloc_names="$malloc_names _ZdlPvm _ZdaPvm _ZdlPvmSt11align_val_t _ZdaPvmSt11align_val_t"
 found=$(nm -D --defined-only build/linux/libhostmem-malloc.so | awk '{ print $NF }' | sort -u)
-check "dynamic symbols of libhostmem-malloc.so" "$found" "$(printf '%s\n' $malloc_names | sort -u)"
+equal "dynamic symbols of libhostmem-malloc.so" "$found" "$(printf '%s\n' $malloc_names | sort -u)"
 needed=$(objdump -p build/linux/libhostmem-malloc.so | awk '$1 == "NEEDED" { print $2 }' |
     grep -vE '^(libc|libpthread|ld-linux-x86-64)\.so')
-check "libraries that libhostmem-malloc.so needs" "$needed" ""
+equal "libraries that libhostmem-malloc.so needs" "$needed" ""
 found=$(nm -D --undefined-only build/linux/libhostmem-malloc.so | grep -oE '__tls_get_addr|_?mi_[a-z_]*|Hm[A-Z][A-Za-z]*')
-check "what libhostmem-malloc.so must not ask for" "$found" ""
-check 'binding of libhostmem-malloc.so' "$(readelf -dW build/linux/libhostmem-malloc.so | grep -oE 'BIND_NOW|TEXTREL')" 'BIND_NOW'
+equal "what libhostmem-malloc.so must not ask for" "$found" ""
+equal 'binding of libhostmem-malloc.so' "$(readelf -dW build/linux/libhostmem-malloc.so | grep -oE 'BIND_NOW|TEXTREL')" 'BIND_NOW'
 needed=$(x86_64-w64-mingw32-objdump -p build/windows/hostmem.dll | awk '/DLL Name:/ { print tolower($3) }' |
     grep -vxE '(kernel32|advapi32|msvcrt|bcrypt|psapi|ntdll)\.dll')
-check "libraries that hostmem.dll needs" "$needed" ""
+equal "libraries that hostmem.dll needs" "$needed" ""
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+check_done

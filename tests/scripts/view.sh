@@ -5,38 +5,24 @@
 # usage: view.sh [BUILD-FOLDER [WINDOWS-BUILD-FOLDER]]    (build/linux and build/windows)
 set -u
 cd "${0%/*}/../.." || exit 1
+. tests/common/check.sh
 export LC_ALL=C
 unset HOSTMEM_PUBLISH NO_COLOR CLICOLOR_FORCE COLUMNS LINES
 
 build=${1:-build/linux}
 windows=${2:-build/windows}
 library=$(realpath -m "$build/libhostmem-malloc.so")
-work=$(mktemp -d)
-passed=0
-failed=0
 held= # the process that is being looked at; descriptor 7 keeps it alive
 
-finish() {
+at_end() {
     exec 7>&-
     [ -z "$held" ] || kill "$held" 2>/dev/null
-    rm -rf "$work"
-}
-trap finish EXIT
-
-check() {
-    if [ "$2" = "$3" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "$1: '$2' is not '$3'"
-    fi
 }
 
 # matches NAME FILE PATTERN
 matches() {
     grep -qE -- "$3" "$2" 2>/dev/null
-    check "$1" $? 0
-    grep -qE -- "$3" "$2" 2>/dev/null || tail -n 5 "$2" | cut -c1-200 | sed 's/^/    | /'
+    verdict "$1: /$3/" $? "$2"
 }
 
 # hold NAME=value... COMMAND: starts it, waits until it has said its line, which goes to $work/own; its number in $held.
@@ -81,30 +67,25 @@ refused() {
     local name=$1 status=$2 pattern=$3
     shift 3
     timeout 30 "$@" >"$work/out" 2>"$work/errors" </dev/null
-    check "$name, status" $? "$status"
+    equal "$name, status" $? "$status"
     matches "$name, message" "$work/errors" "$pattern"
-    check "$name, nothing else said" "$(wc -c <"$work/out")" 0
+    equal "$name, nothing else said" "$(wc -c <"$work/out")" 0
 }
 
 top=$build/hostmem-top
 map=$build/hostmem-map
-for file in $top $map $build/tests/view/hold $build/tests/preload/hold "$library"; do
-    [ -e "$file" ] && continue
-    echo "$file was not built"
-    echo "0 passed, 1 failed"
-    exit 1
-done
+built $top $map $build/tests/view/hold $build/tests/preload/hold "$library"
 
 # ---- A program that is linked with the engine ---------------------------------------------------------------------
 
 hold HOSTMEM_PUBLISH=50 $build/tests/view/hold
 look $top "$held" --once --json
-check 'top --once --json' $? 0
+verdict 'top --once --json' $?
 for key in reserved_bytes committed_bytes allocations live_blocks live_bytes cached_spans heaps; do
-    check "top, $key" "$(number "$work/out" $key)" "$(number "$work/own" $key)"
+    equal "top, $key" "$(number "$work/out" $key)" "$(number "$work/own" $key)"
 done
-check 'top, blocks of size 48' "$(live 48)" 20000
-check 'top, process' "$(number "$work/out" process)" "$held"
+equal 'top, blocks of size 48' "$(live 48)" 20000
+equal 'top, process' "$(number "$work/out" process)" "$held"
 matches 'top, thread' "$work/out" "\"thread\": $held, \"name\": \"hold\""
 timeout 5 $top --json --interval 200 "$held" >"$work/two" 2>&1 &
 looking=$!
@@ -115,27 +96,27 @@ matches 'top, rates from the second look on' "$work/two" '"rates": \{.*"refills"
 # A stopped process is looked at all the same: reading asks nothing of it.
 kill -STOP "$held"
 look $top --once "$held"
-check 'top of a stopped process' $? 0
+verdict 'top of a stopped process' $?
 matches 'top, table of heaps' "$work/out" '^HEAP  *taken .*live'
 matches 'top, table of size classes' "$work/out" '^48 .* 20,000 '
 matches 'top, no colours in a file' "$work/out" '^allocations'
 kill -CONT "$held"
 look $map "$held"
-check 'map' $? 0
+verdict 'map' $?
 matches 'map, legend' "$work/out" 'one cell is 64'
 matches 'map, a row' "$work/out" '^  [0-9a-f]{12}  [.aksL]{32,}$'
 matches 'map, outside' "$work/out" '5.0 GiB reserved, +64.0 KiB committed'
 look $map --json "$held"
 inside=$(grep -oE '"use": "allocation", "committed_pages": [0-9]+' "$work/out" | sum)
 outside=$(grep -oE '"system_allocations".*' "$work/out" | grep -oE '"committed_bytes": [0-9]+' | sum)
-check 'map, committed pages of allocations' $((inside * 4096 + outside)) "$(number "$work/own" committed_bytes)"
+equal 'map, committed pages of allocations' $((inside * 4096 + outside)) "$(number "$work/own" committed_bytes)"
 look $map --svg "$work/map.svg" "$held"
-check 'map --svg' $? 0
+verdict 'map --svg' $?
 matches 'map, picture' "$work/map.svg" '^<svg .*viewBox'
 matches 'map, picture ends' "$work/map.svg" '^</svg>$'
 if command -v xmllint >/dev/null; then
     xmllint --noout "$work/map.svg" 2>"$work/errors"
-    check 'map, picture is XML' $? 0
+    verdict 'map, picture is XML' $?
 fi
 refused 'map, a file that cannot be written' 1 'cannot write' $map --svg "$work/none/map.svg" "$held"
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
@@ -162,23 +143,23 @@ let_go
 
 hold HOSTMEM_PUBLISH=50 LD_PRELOAD="$library" $build/tests/preload/hold --hold
 look $top --once --json "$held"
-check 'preloaded, top' $? 0
-check 'preloaded, its blocks' "$(live 2560)" 5000
+verdict 'preloaded, top' $?
+equal 'preloaded, its blocks' "$(live 2560)" 5000
 look $map --json "$held"
 matches 'preloaded, map' "$work/out" '"use": "slab"'
 let_go
 hold HOSTMEM_PUBLISH=50 LD_PRELOAD="$library" $build/tests/preload/hold --fork
 child=$(cat "$work/own")
 look $top --once --json "$child"
-check 'a child made by fork' $? 0
-check 'a child made by fork, process' "$(number "$work/out" process)" "$child"
-check 'a child made by fork, its blocks' "$(live 2560)" 2500
+verdict 'a child made by fork' $?
+equal 'a child made by fork, process' "$(number "$work/out" process)" "$child"
+equal 'a child made by fork, its blocks' "$(live 2560)" 2500
 look $top --once --json "$held"
-check "its parent's blocks" "$(live 2560)" 5000
+equal "its parent's blocks" "$(live 2560)" 5000
 let_go
 hold HOSTMEM_PUBLISH=50 LD_PRELOAD="$library" $build/tests/preload/hold --close
 look $top --once --json "$held"
-check 'a program that closed all files' $? 0
+verdict 'a program that closed all files' $?
 let_go
 
 # ---- Windows ------------------------------------------------------------------------------------------------------
@@ -194,19 +175,17 @@ if [ -e "$windows/hostmem-top.exe" ] && [ -e "$windows/tests/view/hold.exe" ]; t
     sleep 1
     pid=$(number "$work/own" process)
     timeout 60 $wine "$windows/hostmem-top.exe" --once --json "${pid:-0}" >"$work/out" 2>"$work/errors"
-    check 'Windows, top' $? 0
+    verdict 'Windows, top' $?
     for key in reserved_bytes committed_bytes allocations live_blocks live_bytes cached_spans heaps; do
-        check "Windows, $key" "$(number "$work/out" $key)" "$(number "$work/own" $key)"
+        equal "Windows, $key" "$(number "$work/out" $key)" "$(number "$work/own" $key)"
     done
     timeout 60 $wine "$windows/hostmem-map.exe" --svg - "${pid:-0}" >"$work/map.svg" 2>"$work/errors"
-    check 'Windows, map' $? 0
+    verdict 'Windows, map' $?
     matches 'Windows, picture' "$work/map.svg" '^</svg>'
     wait
     refused 'Windows, a process that has ended' 3 'there is no process' $wine "$windows/hostmem-top.exe" --once "${pid:-4}"
 else
-    echo "hostmem-top.exe or tests/view/hold.exe was not built in $windows"
-    failed=$((failed + 1))
+    verdict "hostmem-top.exe and tests/view/hold.exe are built in $windows" 1
 fi
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ] && [ $passed != 0 ]
+check_done

@@ -1,6 +1,6 @@
 /* Memory load: the real machine's makes sense, and on Linux control groups of both versions are counted. */
 #include "check.h"
-#include "os/fault.h"
+#include "machine.h"
 #include "os/os.h"
 
 static void real_machine(void) {
@@ -12,28 +12,6 @@ static void real_machine(void) {
 }
 
 #if !defined(_WIN32) && defined(HM_FAULT)
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static char root[] = "hostmem-os-load-XXXXXX";
-
-static void put(const char *path, const char *text) {
-    char full[512];
-    snprintf(full, sizeof full, "%s%s", root, path);
-    for (char *slash = strchr(full + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(full, 0700);
-        *slash = '/';
-    }
-    FILE *f = fopen(full, "w");
-    if (!CHECK(f != NULL)) exit(check_done());
-    fputs(text, f);
-    fclose(f);
-}
-
 static void expect(uint64_t total_mib, uint64_t available_mib, unsigned load) {
     struct os_memory memory;
     CHECK_EQ(os_memory_load(&memory), ST_OK);
@@ -44,26 +22,23 @@ static void expect(uint64_t total_mib, uint64_t available_mib, unsigned load) {
 
 static void made_up_machines(void) {
     struct os_memory memory;
-    if (!CHECK(mkdtemp(root) != NULL)) return;
-    os_linux_root = root;
+    machine_make();
+    machine_show(true);
     CHECK(os_memory_load(&memory) != ST_OK); /* no files at all: an error, not made-up figures */
-    put("/proc/meminfo", "MemTotal:        1048576 kB\nMemFree: 1 kB\nMemAvailable:     262144 kB\n");
+    machine_put("/proc/meminfo", "MemTotal:        1048576 kB\nMemFree: 1 kB\nMemAvailable:     262144 kB\n");
     expect(1024, 256, 75);
-    put("/proc/self/cgroup", "0::/a/b\n");
-    put("/sys/fs/cgroup/a/b/memory.max", "max\n");
+    machine_put("/proc/self/cgroup", "0::/a/b\n");
+    machine_put("/sys/fs/cgroup/a/b/memory.max", "max\n");
     expect(1024, 256, 75);
-    put("/sys/fs/cgroup/a/memory.max", "536870912\n"); /* the parent's limit holds: 512 MiB */
-    put("/sys/fs/cgroup/a/memory.current", "503316480\n"); /* 480 MiB */
-    put("/sys/fs/cgroup/a/memory.stat", "anon 5\ninactive_file 67108864\nfile 9\n"); /* 64 MiB of it is easily had */
+    machine_put("/sys/fs/cgroup/a/memory.max", "536870912\n"); /* the parent's limit holds: 512 MiB */
+    machine_put("/sys/fs/cgroup/a/memory.current", "503316480\n"); /* 480 MiB */
+    machine_put("/sys/fs/cgroup/a/memory.stat", "anon 5\ninactive_file 67108864\nfile 9\n"); /* 64 MiB of it is easily had */
     expect(512, 96, 81);
-    put("/proc/self/cgroup", "9:name=x:/\n4:memory,hugetlb:/no\n3:memory:/job\n0::/\n");
-    put("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "134217728\n");
-    put("/sys/fs/cgroup/memory/job/memory.usage_in_bytes", "268435456\n"); /* over its limit: nothing is left */
+    machine_put("/proc/self/cgroup", "9:name=x:/\n4:memory,hugetlb:/no\n3:memory:/job\n0::/\n");
+    machine_put("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "134217728\n");
+    machine_put("/sys/fs/cgroup/memory/job/memory.usage_in_bytes", "268435456\n"); /* over its limit: nothing is left */
     expect(128, 0, 100);
-    os_linux_root = "";
-    char command[600];
-    snprintf(command, sizeof command, "rm -rf '%s'", root);
-    CHECK_EQ(system(command), 0);
+    machine_remove();
 }
 #endif
 

@@ -3,28 +3,10 @@
  * is refused there as an old kernel would.
  */
 #include "check.h"
-#include "os/fault.h"
+#include "machine.h"
 #include "os/os.h"
 
 #if !defined(_WIN32) && defined(HM_FAULT)
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static char root[] = "hostmem-os-maps-XXXXXX";
-
-static FILE *map_file(void) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/proc", root);
-    mkdir(path, 0700);
-    snprintf(path, sizeof path, "%s/proc/self", root);
-    mkdir(path, 0700);
-    snprintf(path, sizeof path, "%s/proc/self/maps", root);
-    return fopen(path, "w");
-}
-
 static void expect(uintptr_t address, size_t size, DWORD state, DWORD protect, DWORD type) {
     MEMORY_BASIC_INFORMATION info;
     CHECK_EQ(os_query_foreign(address, &info), ST_OK);
@@ -35,8 +17,7 @@ static void expect(uintptr_t address, size_t size, DWORD state, DWORD protect, D
 }
 
 static void made_up_map(void) {
-    FILE *f = map_file();
-    if (!CHECK(f != NULL)) return;
+    FILE *f = machine_file("/proc/self/maps");
     fputs("00400000-00410000 r-xp 00000000 08:01 77 /a program\n", f);
     fputs("00410000-00412000 rw-p 00010000 08:01 77 /a program\n", f);
     /* Paths longer than the reader's buffer, so that lines are met in parts. */
@@ -48,7 +29,7 @@ static void made_up_map(void) {
     fputs("7f0000000000-7f0000100000 ---p 00000000 00:00 0 \n", f);
     fputs("7f0000100000-7f0000200000 rwxp 00000000 00:00 0 [stack]\n", f);
     fclose(f);
-    os_linux_root = root;
+    machine_show(true);
     expect(0x400000, 0x10000, MEM_COMMIT, PAGE_EXECUTE_READ, MEM_IMAGE);
     expect(0x411fff, 0x1000, MEM_COMMIT, PAGE_READWRITE, MEM_IMAGE);
     expect(0x412000, 0x500000 - 0x412000, MEM_FREE, PAGE_NOACCESS, 0);
@@ -60,7 +41,7 @@ static void made_up_map(void) {
     expect(0x7f0000000000, 0x100000, MEM_RESERVE, 0, MEM_PRIVATE);
     expect(0x7f00001ff000, 0x1000, MEM_COMMIT, PAGE_EXECUTE_READWRITE, MEM_PRIVATE);
     expect(0x7f0000200000, ADDRESS_END - 0x7f0000200000, MEM_FREE, PAGE_NOACCESS, 0);
-    os_linux_root = "";
+    machine_show(false);
 }
 
 /* Code, data, stack, heap and library of this process, by request and by the text of the same map. */
@@ -71,15 +52,15 @@ static void same_answers(void) {
     const void *places[] = {&data, &on_stack, heap, (void *)(uintptr_t)made_up_map, (void *)(uintptr_t)printf, (void *)0x10000};
     enum { PLACES = sizeof places / sizeof *places };
     MEMORY_BASIC_INFORMATION asked[PLACES], read[PLACES];
-    FILE *f = map_file(), *maps = fopen("/proc/self/maps", "r");
-    if (!CHECK(f && maps)) return;
+    FILE *f = machine_file("/proc/self/maps"), *maps = fopen("/proc/self/maps", "r");
+    if (!CHECK(maps != NULL)) return;
     char line[1024];
     while (fgets(line, sizeof line, maps)) fputs(line, f);
     fclose(f), fclose(maps);
     for (int i = 0; i < PLACES; i++) CHECK_EQ(os_query_foreign((uintptr_t)places[i], &asked[i]), ST_OK);
-    os_linux_root = root;
+    machine_show(true);
     for (int i = 0; i < PLACES; i++) CHECK_EQ(os_query_foreign((uintptr_t)places[i], &read[i]), ST_OK);
-    os_linux_root = "";
+    machine_show(false);
     for (int i = 0; i < PLACES; i++) {
         CHECK_EQ((uintptr_t)asked[i].BaseAddress, (uintptr_t)read[i].BaseAddress);
         CHECK_EQ((uintptr_t)asked[i].AllocationBase, (uintptr_t)read[i].AllocationBase);
@@ -91,12 +72,10 @@ static void same_answers(void) {
 }
 
 int main(void) {
-    if (!CHECK(mkdtemp(root) != NULL)) return check_done();
+    machine_make();
     made_up_map();
     same_answers();
-    char command[600];
-    snprintf(command, sizeof command, "rm -rf '%s'", root);
-    CHECK_EQ(system(command), 0);
+    machine_remove();
     return check_done();
 }
 #else

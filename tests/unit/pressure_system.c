@@ -7,6 +7,7 @@
 
 #include "check.h"
 #include "listener.h"
+#include "machine.h"
 #include "os/fault.h"
 #include "policy/pressure.h"
 
@@ -47,33 +48,10 @@ static void test_load(void) {
 /* ---- Made-up machines ---- */
 
 #if !defined(_WIN32) && defined(HM_FAULT)
-static char root[] = "hostmem-pressure-XXXXXX";
-
-static void write_text(const char *path, const char *text) {
-    FILE *f = fopen(path, "w");
-    if (!CHECK(f != NULL)) exit(check_done());
-    fputs(text, f);
-    fclose(f);
-}
-
-/* At one stroke, so that no reader meets half a file. */
-static void put(const char *path, const char *text) {
-    char full[512], half[520];
-    snprintf(full, sizeof full, "%s%s", root, path);
-    for (char *slash = strchr(full + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(full, 0700);
-        *slash = '/';
-    }
-    snprintf(half, sizeof half, "%s.half", full);
-    write_text(half, text);
-    CHECK(rename(half, full) == 0);
-}
-
 static void machine(int available_percent) {
     char text[200];
     snprintf(text, sizeof text, "MemTotal: 1000000 kB\nMemAvailable: %d kB\n", available_percent * 10000);
-    put("/proc/meminfo", text);
+    machine_put("/proc/meminfo", text);
 }
 
 #define PRESSURE "/sys/fs/cgroup/job/memory.pressure"
@@ -81,20 +59,19 @@ static void machine(int available_percent) {
 
 /* The group meets its limit: that alone wakes the thread, who is told when this very file is written to. */
 static void group_event(int count) {
-    char text[100], full[512];
+    char text[100];
     snprintf(text, sizeof text, "low 0\nhigh %d\nmax 0\noom 0\n", count);
-    snprintf(full, sizeof full, "%s%s", root, EVENTS);
-    write_text(full, text);
+    machine_write(EVENTS, text);
 }
 
 static void test_system(void) {
     struct listener l = LISTENER;
-    if (!CHECK(mkdtemp(root) != NULL)) return;
+    machine_make();
     machine(80);
-    put("/proc/self/cgroup", "0::/job\n");
-    put(PRESSURE, "");
+    machine_put("/proc/self/cgroup", "0::/job\n");
+    machine_put(PRESSURE, "");
     group_event(0);
-    os_linux_root = root;
+    machine_show(true);
     IHostMemoryManager *m = manager_make(NULL);
     listen_to(m, &l);
     EVENTUALLY(last(&l) == eMemoryAvailableHigh);
@@ -105,13 +82,13 @@ static void test_system(void) {
     CHECK_EQ(os_fault_calls(), 0);
     CHECK(heard(&l, eMemoryAvailableLow) == 0 && heard(&l, eMemoryAvailableHigh) == 1);
     /* An event is pressure for two seconds; stalls are until they are rare. */
-    put(PRESSURE, "some avg10=32.50 avg60=1.00 avg300=0.10 total=123\n");
+    machine_put(PRESSURE, "some avg10=32.50 avg60=1.00 avg300=0.10 total=123\n");
     group_event(1);
     EVENTUALLY(heard(&l, eMemoryAvailableLow) >= 3);
-    put(PRESSURE, "some avg10=7.00 avg60=1.00 avg300=0.10 total=123\n");
+    machine_put(PRESSURE, "some avg10=7.00 avg60=1.00 avg300=0.10 total=123\n");
     nap(2500);
     CHECK_EQ(last(&l), eMemoryAvailableLow);
-    put(PRESSURE, "some avg10=4.99 avg60=1.00 avg300=0.10 total=123\n");
+    machine_put(PRESSURE, "some avg10=4.99 avg60=1.00 avg300=0.10 total=123\n");
     EVENTUALLY(last(&l) == eMemoryAvailableHigh);
     CHECK_EQ(heard(&l, eMemoryAvailableHigh), 2);
     /* The load has inertia of its own. */
@@ -129,10 +106,7 @@ static void test_system(void) {
     CHECK(heard(&l, eMemoryAvailableNeutral) == neutral && heard(&l, eMemoryAvailableLow) == lows);
     CHECK_EQ(m->lpVtbl->Release(m), 0);
     EVENTUALLY(!pressure_watched());
-    os_linux_root = "";
-    char command[600];
-    snprintf(command, sizeof command, "rm -rf '%s'", root);
-    CHECK_EQ(system(command), 0);
+    machine_remove();
 }
 
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
