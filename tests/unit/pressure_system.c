@@ -134,7 +134,6 @@ static int crowded(void) {
     if (!start) return 2;
     DWORD load = 0;
     SIZE_T available;
-    double until = thread_seconds() + 20;
     for (SIZE_T at = 0; load < 96; at += 4096) {
         if (at == GROUP_LIMIT || m->lpVtbl->GetMemoryLoad(m, &load, &available) != S_OK) return 3;
         start[at] = 1;
@@ -142,6 +141,7 @@ static int crowded(void) {
         if (at % (MIB / 2) == 0 && at > 112 * MIB) nap(600); /* the load is at most that old */
     }
     if (available > GROUP_LIMIT / 20) return 4;
+    double until = thread_seconds() + 20; /* filling took as long as the machine had time for it */
     while (!heard(&l, eMemoryAvailableLow) && thread_seconds() < until) nap(5);
     if (!heard(&l, eMemoryAvailableLow)) return 5;
     HmVirtualFree(start, 0, MEM_RELEASE);
