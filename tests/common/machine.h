@@ -46,7 +46,7 @@ static inline void machine_write(const char *path, const char *text) {
 
 /* The same at one stroke, by another file that takes its place, so that no reader meets half of it. */
 static inline void machine_put(const char *path, const char *text) {
-    char half[512], from[600], to[600];
+    char half[256], from[512], to[512];
     snprintf(half, sizeof half, "%s.half", path);
     machine_write(half, text);
     snprintf(from, sizeof from, "%s%s", machine_root, half);
