@@ -43,7 +43,7 @@ struct slot *region_slot(size_t n, uintptr_t *base) {
     return *base ? space_slot(*base) : NULL;
 }
 
-/* Where this thread starts in a region: one of the stretches of its lower half, by its cache; the upper half can be given back. */
+/* Where this thread starts in a region: a stretch of its lower half, by its cache; the upper one can be given back. */
 static size_t region_home(enum region_kind kind) {
     size_t words = kind == REGION_HEAP ? HOME_WORDS_HEAP : HOME_WORDS_PLAIN;
     return (size_t)(cache_mine()->home >> CACHE_HOME_SHIFT) % (BITMAP_WORDS(GRANULES_PER_SLOT) / 2 / words) * words;
