@@ -16,9 +16,6 @@
 /* Slabs of the heap with this number are put into maps from now on. */
 void near_serve(uint64_t heap);
 
-/* Makes the caller's cache ready for near_find, with the cache entered. */
-void near_prepare(struct cache *cache);
-
 /*
  * Puts a slab into its home's map, if it is the calling thread's cache and of the right heap. The caller has tagged the slab
  * and keeps it from being closed.
@@ -34,12 +31,13 @@ void near_drop(struct granule head, uint64_t tag);
 /* In a cache that is not busy: is this where an object of the thread's own slabs starts, and of which class? */
 static inline __attribute__((always_inline)) bool near_find(const struct cache *cache, uintptr_t address, uint64_t *mark) {
     size_t g = (uint32_t)address >> GRANULE_SHIFT;
+    if (CACHE_NEAR == 0) return false;
     /* own: others only take slabs out, and not while a block of them is being freed; see near.c */
     uint64_t offset = address - atom_load_own_u64(&cache->quick.start[g]);
     if (__builtin_expect(offset >= CLASS_OFFSETS, 0)) return false;
     *mark = cache->quick.mark[g];
-    const struct cache_class *class = (const void *)((const char *)cache->quick.class + *mark);
-    return __builtin_expect(class_starts(class->magic, offset), 1);
+    const char *magic = (const char *)&cache->quick.class[0].magic + *mark; /* found by the register that leads to the rest */
+    return __builtin_expect(class_starts(*(const uint64_t *)(const void *)magic, offset), 1);
 }
 
 #endif

@@ -24,7 +24,7 @@ static void *os_slot_get(unsigned slot);
 #define TAG(home) (HEAP << TAG_HEAP_SHIFT | (home) | CLASS * sizeof(struct class_row))
 
 const struct class_row class_table[CLASS_COUNT] = {[CLASS] = {CLASS_MAGIC(128, 512), 512, 0xffff, 128, PAGES_PER_GRANULE, 1}};
-const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1] = {0};
+const uint16_t class_quick[CLASS_QUICK] = {[0 ... CLASS_QUICK - 1] = CLASS_MARK(0)};
 uint64_t slab_tags[SLOT_COUNT];
 
 static struct cache cache[3];

@@ -136,13 +136,13 @@ static void nothing_is_kept(void) {
 }
 
 int main(void) {
+    last_one();
     if (CACHE_NEAR != 0) {
         own_blocks();
         others();
-        last_one();
         foreign_blocks();
         comes_again();
-        nothing_is_kept();
     }
+    nothing_is_kept();
     return check_done();
 }
