@@ -27,8 +27,8 @@ struct class_row {
 extern HM_HIDDEN const struct class_row class_table[CLASS_COUNT];
 
 /*
- * A class's mark is where its row is in class_table, in bytes, and a row more: so far from the first, which is nobody's, caches have
- * the magazine of the class. For requests of fewer than CLASS_QUICK bytes it stands in a table.
+ * A class's mark is where its row is in class_table, in bytes, and a row more: so far from the first, which is nobody's, caches
+ * have the magazine of the class. For requests of fewer than CLASS_QUICK bytes it stands in a table.
  */
 #define CLASS_QUICK 1025u
 #define CLASS_MARK(class_index) (((class_index) + 1u) * sizeof(struct class_row))
