@@ -64,7 +64,7 @@ static HRESULT STDMETHODCALLTYPE malloc_alloc(IHostMalloc *face, SIZE_T cbSize, 
                                               void **ppMem) {
     struct heap *heap = object_of(face)->heap;
     if (__builtin_expect(ppMem != NULL && inject_plain(eCriticalLevel) && cbSize <= CLASS_LARGEST, 1)) {
-        void *block = front_take(heap, class_of(cbSize));
+        void *block = front_take(heap, class_mark(cbSize));
         if (__builtin_expect(block != NULL, 1)) {
             *ppMem = block;
             return S_OK;

@@ -127,6 +127,8 @@ static struct cache *fresh_take(void) {
     if (!bitmap_taken(cache_there, number)) {
         atom_store_rlx_u32(&cache->number, (uint32_t)number); /* rlx: as in stop_idle */
         cache->home = (uint64_t)(number + 1) << CACHE_HOME_SHIFT;
+        size_t low = CACHE_NEAR != 0 ? CACHE_AWAY / GRANULE_BYTES : 0;
+        for (size_t g = 0; g < low; g++) cache->quick.start[g] = CACHE_NO_SLAB(g);
         HM_CHECK(bitmap_claim(cache_there, number, 1)); /* publishes them, for good */
     }
     atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)&cache->own); /* own: nobody else uses it yet */

@@ -47,27 +47,28 @@ struct cache_bins {
 };
 
 /*
- * What the process's heap leaves here for the shortest of its ways, so that one register leads to all of it (heap/near.h).
- * Granules are counted from the start of their slot. A thread has no such map where memory must be promised to be there.
+ * What the process's heap keeps here for the quickest of its ways (heap/near.h): by the granule's number in its slot, the slabs
+ * that serve this thread. A thread has no such map where memory must be promised to be there.
  */
 #ifdef _WIN32
 #define CACHE_NEAR ((size_t)0)
 #else
 #define CACHE_NEAR GRANULES_PER_SLOT
 #endif
-#define CACHE_QUICK_SIZES ((size_t)1025) /* 0 and up */
+#define CACHE_QUICK_SIZES ((uint64_t)1025) /* 0 and up: those whose bins are found by a table */
 
-struct cache_class {
-    uint64_t magic;     /* see class_starts */
-    uint64_t unused[3]; /* as long as a struct magazine */
+struct cache_quick {
+    struct {
+        uint64_t magic; /* see class_starts; of the classes that there are slabs of here */
+        uint64_t unused[3];
+    } class[CACHE_BINS + 1];        /* by the mark: as long as a magazine each */
+    uint16_t mark[CACHE_NEAR + 4];  /* of the slab that covers the granule */
+    uint64_t start[CACHE_NEAR + 1]; /* where that slab starts, or CACHE_NO_SLAB */
 };
 
-struct cache_near {
-    uint16_t mark_of_size[CACHE_QUICK_SIZES + 3];
-    struct cache_class class[CACHE_BINS + 1]; /* by the mark */
-    uint16_t mark[CACHE_NEAR + 4];            /* of the slab that covers the granule and serves this thread */
-    uint64_t start[CACHE_NEAR + 1];           /* where that slab starts */
-};
+/* From which every address of the granule is CACHE_AWAY at least. Zero is, but not for the lowest addresses of all. */
+#define CACHE_AWAY ((uint64_t)1 << 20)
+#define CACHE_NO_SLAB(granule) ((uint64_t)((granule) < CACHE_AWAY / GRANULE_BYTES) << 63)
 
 /* How a set's bins are filled and emptied. */
 struct cache_source {
@@ -110,7 +111,7 @@ struct cache {
     uint64_t idle;          /* 1: the keeper has swept it, and its thread has not been on a slow path since */
     uint32_t number;
     uint32_t thread; /* as the system numbers it; 0: it has ended */
-    struct cache_near near;
+    struct cache_quick quick;
 };
 
 #define CACHE_HOME_SHIFT 16

@@ -35,13 +35,13 @@ const struct class_row class_table[CLASS_COUNT] = {
     EIGHT(65536u, 8192u),   EIGHT(131072u, 16384u), EIGHT(262144u, 32768u), EIGHT(524288u, 65536u),
 };
 
-/* The same for the small ones, by the sixteenth byte; the unit test compares them all. */
-const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1] = {
-    [0 ... 1] = 0,    [2] = 1,          [3] = 2,          [4] = 3,          [5] = 4,
-    [6] = 5,          [7] = 6,          [8] = 7,          [9] = 8,          [10] = 9,
-    [11] = 10,        [12] = 11,        [13] = 12,        [14] = 13,        [15] = 14,
-    [16] = 15,        [17 ... 18] = 16, [19 ... 20] = 17, [21 ... 22] = 18, [23 ... 24] = 19,
-    [25 ... 26] = 20, [27 ... 28] = 21, [29 ... 30] = 22, [31 ... 32] = 23, [33 ... 36] = 24,
-    [37 ... 40] = 25, [41 ... 44] = 26, [45 ... 48] = 27, [49 ... 52] = 28, [53 ... 56] = 29,
-    [57 ... 60] = 30, [61 ... 64] = 31,
+/* The marks for the small ones; the unit test compares them all. */
+#define UP_TO(sixteenths, count, class_index) \
+    [((sixteenths) - (count)) * 16 + 1 ... (sixteenths) * 16] = CLASS_MARK(class_index)
+#define FOUR(sixteenths, count, class_index) \
+    UP_TO(sixteenths, count, class_index), UP_TO((sixteenths) + (count), count, (class_index) + 1), \
+        UP_TO((sixteenths) + 2 * (count), count, (class_index) + 2), UP_TO((sixteenths) + 3 * (count), count, (class_index) + 3)
+const uint16_t class_quick[CLASS_QUICK] = {
+    [0] = CLASS_MARK(0), FOUR(1, 1, 0),   FOUR(5, 1, 4),   FOUR(9, 1, 8),   FOUR(13, 1, 12),
+    FOUR(18, 2, 16),     FOUR(26, 2, 20), FOUR(36, 4, 24), FOUR(52, 4, 28),
 };

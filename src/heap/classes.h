@@ -26,21 +26,30 @@ struct class_row {
 
 extern HM_HIDDEN const struct class_row class_table[CLASS_COUNT];
 
-#define CLASS_QUICK_BYTES ((size_t)1024)
-extern HM_HIDDEN const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1]; /* of up to 16 * i bytes */
+/*
+ * A class's mark is where its row is in class_table, in bytes, and a row more: so far from the first, which is nobody's, caches
+ * have the magazine of the class. For requests of fewer than CLASS_QUICK bytes it stands in a table.
+ */
+#define CLASS_QUICK 1025u
+#define CLASS_MARK(class_index) (((class_index) + 1u) * sizeof(struct class_row))
+extern HM_HIDDEN const uint16_t class_quick[CLASS_QUICK];
 
-/* The class of a request of more than 128 bytes, and up to CLASS_LARGEST. */
-static inline unsigned class_of_larger(size_t size_bytes) {
+/* The mark for a request of more than 128 bytes, and up to CLASS_LARGEST. */
+static inline uint64_t class_mark_larger(size_t size_bytes) {
     size_t last = size_bytes - 1;
     unsigned top = 63u ^ (unsigned)__builtin_clzll(last);
-    return (top - 7u) * 8u + (unsigned)(last >> (top - 3u)); /* the highest four bits, of which the first is 1 */
+    return CLASS_MARK((uint64_t)((top - 7u) * 8u) + (last >> (top - 3u))); /* the highest four bits, of which the first is 1 */
 }
 
-/* The class of a request of size_bytes, 0 to CLASS_LARGEST. */
-static inline unsigned class_of(size_t size_bytes) {
-    if (__builtin_expect(size_bytes <= CLASS_QUICK_BYTES, 1)) return class_quick[(size_bytes + 15) / 16];
-    return class_of_larger(size_bytes);
+/* The mark for a request of size_bytes, 0 to CLASS_LARGEST. */
+static inline uint64_t class_mark(size_t size_bytes) {
+    return __builtin_expect(size_bytes < CLASS_QUICK, 1) ? class_quick[size_bytes] : class_mark_larger(size_bytes);
 }
+
+static inline unsigned class_marked(uint64_t mark) { return (unsigned)(mark / sizeof(struct class_row)) - 1u; }
+
+/* The class of such a request. */
+static inline unsigned class_of(size_t size_bytes) { return class_marked(class_mark(size_bytes)); }
 
 static inline size_t class_size(unsigned class_index) { return class_table[class_index].size_bytes; }
 static inline size_t class_objects(unsigned class_index) { return (size_t)class_table[class_index].objects; }

@@ -38,8 +38,8 @@ void heap_tell_double_free(void *block) {
 #define AWAY_BYTES 64u /* what a block there counts for */
 
 _Static_assert(CLASS_COUNT < AWAY, "a bin for each class, and one more");
-_Static_assert(sizeof(struct magazine) == sizeof(struct class_row), "a tag's low half is one less than a mark");
-_Static_assert(CLASS_QUICK_BYTES + 1 >= CACHE_QUICK_SIZES && CACHE_QUICK_SIZES > 128, "what the process's heap finds by a table");
+_Static_assert(sizeof(struct magazine) == sizeof(struct class_row), "the marks of classes are those of their bins");
+_Static_assert(CLASS_QUICK == CACHE_QUICK_SIZES, "what a cache that is open takes without another look");
 
 static size_t item_bytes(unsigned bin) { return bin < CLASS_COUNT ? class_size(bin) : AWAY_BYTES; }
 
@@ -64,7 +64,6 @@ static struct cache *front_enter(struct heap *heap) {
         cache_leave(cache);
         return NULL;
     }
-    if (front->set == CACHE_PROCESS) near_prepare(cache);
     return cache;
 }
 

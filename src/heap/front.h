@@ -42,11 +42,11 @@ FRONT_INLINE void *front_take_quick(size_t size_bytes) {
     struct cache *cache = cache_mine();
     uint64_t mark;
     if (__builtin_expect(cache_takes(cache, size_bytes), 1)) {
-        mark = cache->near.mark_of_size[size_bytes];
+        mark = class_quick[size_bytes];
     } else {
         atom_signal_fence(); /* has `open` read once more here, so that it is compared where it is there */
         if (cache_busy(cache) || size_bytes > CLASS_LARGEST) return NULL;
-        mark = cache_mark(class_of_larger(size_bytes));
+        mark = class_mark_larger(size_bytes);
     }
     cache_begin(cache);
     struct cache_bins *bins = cache_bins(cache);
@@ -82,21 +82,21 @@ FRONT_INLINE struct cache_bins *front_bins(struct cache *cache, const struct hea
     return cache_bins(cache);
 }
 
-/* A block from the thread's magazine of the class; NULL: front_fetch may have one. */
-FRONT_INLINE void *front_take(struct heap *heap, unsigned class_index) {
+/* A block of the class with that mark from the thread's cache; NULL: front_fetch may have one. */
+FRONT_INLINE void *front_take(struct heap *heap, uint64_t mark) {
     const struct heap_front *front = heap_front(heap);
     struct cache *cache = cache_mine();
     if (__builtin_expect(!cache_try(cache), 0)) return NULL;
-    void *block = cache_pop(front_bins(cache, front), front->set, cache_mark(class_index));
+    void *block = cache_pop(front_bins(cache, front), front->set, mark);
     cache_leave(cache);
     return block;
 }
 
 FRONT_INLINE enum status front_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
     if (__builtin_expect(zero || size_bytes > CLASS_LARGEST, 0)) return front_alloc_other(heap, size_bytes, zero, block);
-    unsigned class_index = class_of(size_bytes);
-    void *got = front_take(heap, class_index);
-    if (__builtin_expect(got == NULL, 0)) got = front_fetch(heap, class_index);
+    uint64_t mark = class_mark(size_bytes);
+    void *got = front_take(heap, mark);
+    if (__builtin_expect(got == NULL, 0)) got = front_fetch(heap, class_marked(mark));
     *block = got;
     return got ? ST_OK : ST_NO_MEMORY;
 }
@@ -109,7 +109,7 @@ FRONT_INLINE enum status front_free(struct heap *heap, void *block) {
     if (!class_starts_at(tag_row(row), (uintptr_t)block)) return ST_NOT_OURS;
     bool kept = false;
     if (__builtin_expect(cache_try(cache), 1)) {
-        kept = cache_push(front_bins(cache, front), front->set, row + cache_mark(0), block);
+        kept = cache_push(front_bins(cache, front), front->set, row + CLASS_MARK(0), block);
         cache_leave(cache);
     }
     return __builtin_expect(kept, 1) ? ST_OK : front_free_other(heap, block);

@@ -2,7 +2,7 @@
  * near.h - a thread's map of the slabs of the process's heap that serve it: what the quickest way of a free looks at, and not
  * the slabs' tags. Layer: heap.
  *
- * The map is in the thread's cache (struct cache_near), by granule: where the slab starts that covers it, and of which class it
+ * The map is in the thread's cache (struct cache_quick), by granule: where the slab starts that covers it, and of which class it
  * is. So one load and one comparison tell of any address whether a slab of the thread's own covers it, and how far into the
  * slab it is. Of granules that have the same number in different slots only one can be in the map; a block that is not in it is
  * freed by its slab's tag.
@@ -15,9 +15,6 @@
 
 /* Slabs of the heap with this number are put into maps from now on. */
 void near_serve(uint64_t heap);
-
-/* Makes the caller's cache ready for near_find, with the cache entered. */
-void near_prepare(struct cache *cache);
 
 /*
  * Puts a slab into its home's map, if it is the calling thread's cache and of the right heap. The caller has tagged the slab
@@ -34,12 +31,13 @@ void near_drop(struct granule head, uint64_t tag);
 /* In a cache that is not busy: is this where an object of the thread's own slabs starts, and of which class? */
 static inline __attribute__((always_inline)) bool near_find(const struct cache *cache, uintptr_t address, uint64_t *mark) {
     size_t g = (uint32_t)address >> GRANULE_SHIFT;
+    if (CACHE_NEAR == 0) return false;
     /* own: others only take slabs out, and not while a block of them is being freed; see near.c */
-    uint64_t offset = address - atom_load_own_u64(&cache->near.start[g]);
+    uint64_t offset = address - atom_load_own_u64(&cache->quick.start[g]);
     if (__builtin_expect(offset >= CLASS_OFFSETS, 0)) return false;
-    *mark = cache->near.mark[g];
-    const struct cache_class *class = (const void *)((const char *)cache->near.class + *mark);
-    return __builtin_expect(class_starts(class->magic, offset), 1);
+    *mark = cache->quick.mark[g];
+    const char *magic = (const char *)&cache->quick.class[0].magic + *mark; /* found by the register that leads to the rest */
+    return __builtin_expect(class_starts(*(const uint64_t *)(const void *)magic, offset), 1);
 }
 
 #endif

@@ -61,7 +61,7 @@ static void copy(void *to, const void *from, size_t size) {
 
 /* ---- The layers around, as far as they matter here ---------------------------------------------------------------- */
 
-const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1] = {0};
+const uint16_t class_quick[CLASS_QUICK] = {[0 ... CLASS_QUICK - 1] = CLASS_MARK(0)};
 const struct class_row class_table[112] = {[0] = {CLASS_MAGIC(64, 1024), 1024, 0xffff, 64, PAGES_PER_GRANULE, 1}};
 
 enum status os_tables_reserve(size_t size, void **start) {

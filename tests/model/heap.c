@@ -34,7 +34,7 @@ static inline void tally_add(enum tallied kind, uint64_t count) { (void)kind, (v
 
 #define OBJECTS 2u
 #define SIZE 32768u
-const uint8_t class_quick[CLASS_QUICK_BYTES / 16 + 1] = {0}; /* only the smallest class is asked for */
+const uint16_t class_quick[CLASS_QUICK] = {[0 ... CLASS_QUICK - 1] = CLASS_MARK(0)}; /* only the smallest class is asked for */
 const struct class_row class_table[112] = {[0] = {CLASS_MAGIC(SIZE, OBJECTS), OBJECTS, 0xffff, SIZE, PAGES_PER_GRANULE, 1}};
 
 #define FIRST_GRANULE 0x20000u
