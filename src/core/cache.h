@@ -221,7 +221,16 @@ struct cache *cache_of_home(uint64_t home);
 bool cache_home_active(uint64_t home);
 
 /* The thread's cache, entered; NULL if it has none, or is in the middle of using it, or the keeper is. */
-struct cache *cache_enter(void);
+static inline struct cache *cache_enter(void) {
+    struct cache *cache = cache_mine();
+    if (!cache_try(cache)) return NULL;
+    if (__builtin_expect(cache_bins(cache) == &cache->own, 1)) {
+        if (atom_load_rlx_u64(&cache->idle)) atom_store_rlx_u64(&cache->idle, 0); /* rlx: a hint to others */
+        return cache;
+    }
+    cache_leave(cache);
+    return NULL;
+}
 
 /* cache_enter, and makes the cache if the thread has none yet. NULL as well if there is no memory or no room for one. */
 struct cache *cache_enter_or_make(void);

@@ -176,15 +176,14 @@ bool pages_try_lock(struct page first, uint64_t count) {
     return true;
 }
 
-bool pages_busy(struct page first, uint64_t count) {
-    while (count > 0) {
-        struct stretch s = stretch_at(first, count);
-        size_t bit = s.first % 64;
-        size_t part = 64 - bit < s.count ? 64 - bit : s.count;
-        /* rlx: a look, which says nothing about the next moment. */
-        if (atom_load_rlx_u64(&s.slot->busy[s.first / 64]) & bits_from(bit, part)) return true;
-        first.n += part;
-        count -= part;
-    }
-    return false;
+bool pages_at_rest(struct granule start, uint64_t count, uint8_t state) {
+    struct slot *slot = space_slot(granule_address(start));
+    uint64_t eight = byte_repeated(state), other = 0;
+    size_t first = granule_page(start).n % PAGES_PER_SLOT, end = first + count, i = first;
+    HM_ASSERT(slot && end <= PAGES_PER_SLOT);
+    for (; end - i >= 8; i += 8) other |= atom_load_acq_u64(bytes_word(slot, i)) ^ eight; /* acq: pairs with stretch_fill */
+    for (; i < end; i++) other |= (uint64_t)(atom_load_acq_u8(&slot->state[i]) ^ state);  /* acq: the same */
+    /* rlx: a look, which says nothing about the next moment. */
+    for (i = first; i < end; i = (i | 63) + 1) other |= atom_load_rlx_u64(&slot->busy[i / 64]) & bits_from(i % 64, end - i);
+    return other == 0;
 }

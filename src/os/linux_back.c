@@ -93,12 +93,12 @@ void OS_FUNCTION(bring)(uintptr_t address, size_t size) {
     errno = kept;
 }
 
-bool OS_FUNCTION(touched)(uintptr_t address, size_t size) {
-    unsigned char there[512];
+size_t OS_FUNCTION(touched)(uintptr_t address, size_t size) {
+    unsigned char there[OS_TOUCHED_PAGES];
     size_t looked = size / PAGE_BYTES < sizeof there ? size / PAGE_BYTES : sizeof there, count = 0;
     int kept = errno;
     bool failed = mincore((void *)address, looked * PAGE_BYTES, there) != 0;
     errno = kept;
     for (size_t i = 0; i < looked && !failed; i++) count += there[i] & 1;
-    return failed || count * 2 >= looked;
+    return failed ? looked : count;
 }

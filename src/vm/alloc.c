@@ -129,7 +129,6 @@ static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t
     if (!range_sane(base, (address - base) + size)) return ST_BAD_ARGUMENT;
     uint64_t count_pages = (align_up(address + size, PAGE_BYTES) - base) >> PAGE_SHIFT;
     bool plain = !base && !(type & ~(DWORD)(MEM_COMMIT | MEM_RESERVE)) && type & MEM_COMMIT && state == PG_READWRITE;
-    if (plain && spans_take(count_pages, result)) return ST_OK;
     if (!base && (plain || type == MEM_RESERVE) && alloc_kept(count_pages, plain, state, result)) return ST_OK;
     return alloc_or_flush(base, count_pages, GRANULE_BYTES, type, state, result);
 }
@@ -223,7 +222,9 @@ static enum status alloc_inside(uintptr_t address, size_t size, DWORD type, uint
     return status;
 }
 
-enum status vm_alloc(uintptr_t address, size_t size, DWORD type, DWORD protect, uintptr_t *result) {
+/* Apart, so that the way above all others needs no registers for it. */
+__attribute__((noinline)) static enum status alloc_any(uintptr_t address, size_t size, DWORD type, DWORD protect,
+                                                       uintptr_t *result) {
     *result = 0;
     if (size == 0 || (address && address < ADDRESS_LOWEST)) return ST_BAD_ARGUMENT;
     if (!range_sane(address, size)) return ST_BAD_ARGUMENT;
@@ -233,6 +234,13 @@ enum status vm_alloc(uintptr_t address, size_t size, DWORD type, DWORD protect, 
     if (status != ST_OK) return status;
     if (type & MEM_RESERVE || (!address && type & MEM_COMMIT)) return alloc_new(address, size, type, state, result);
     return alloc_inside(address, size, type, state, result);
+}
+
+enum status vm_alloc(uintptr_t address, size_t size, DWORD type, DWORD protect, uintptr_t *result) {
+    /* What most requests are, and the thread has one at hand; sizes of zero wrap. */
+    bool plain = !address && (type | MEM_RESERVE) == (MEM_RESERVE | MEM_COMMIT) && protect == PAGE_READWRITE;
+    if (plain && size - 1 < SPANS_BYTES_MOST && spans_take((size + PAGE_BYTES - 1) >> PAGE_SHIFT, result)) return ST_OK;
+    return alloc_any(address, size, type, protect, result);
 }
 
 enum status vm_alloc_aligned(size_t align, size_t size, DWORD type, DWORD protect, uintptr_t *result) {

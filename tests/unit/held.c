@@ -363,14 +363,15 @@ static void racing(void) {
 
 static uint8_t area[4 * PAGE] __attribute__((aligned(4096)));
 
-static void zeroing(void (*zero)(uint8_t *start, size_t size)) {
+static void zeroing(size_t (*zero)(uint8_t *start, size_t size)) {
     for (size_t at = PAGE; at < 3 * PAGE; at++) { /* each byte alone */
         area[at] = 0x80;
-        zero(area + PAGE, 2 * PAGE);
-        if (area[at] != 0) CHECK_EQ(area[at], 0);
+        size_t used = zero(area + PAGE, 2 * PAGE);
+        if (area[at] != 0 || used != 1) CHECK_EQ(area[at] << 8 | used, 1);
     }
+    CHECK_EQ(zero(area + PAGE, 2 * PAGE), 0);
     memset(area, 0xff, sizeof area);
-    zero(area + PAGE, 2 * PAGE);
+    CHECK_EQ(zero(area + PAGE, 2 * PAGE), 2);
     CHECK(is_zero((char *)area + PAGE, 2 * PAGE) && area[PAGE - 1] == 0xff && area[3 * PAGE] == 0xff);
 }
 
