@@ -86,13 +86,12 @@ static size_t stretch_run(struct stretch s, uint8_t state, uint8_t mask) {
 }
 
 uint64_t pages_run(struct page first, uint64_t limit, uint8_t mask) {
-    uint8_t state = pages_state(first);
-    uint64_t run = 0;
-    while (run < limit) {
-        struct stretch s = stretch_at((struct page){first.n + run}, limit - run);
-        size_t part = stretch_run(s, state, mask);
-        run += part;
-        if (part < s.count) break;
+    struct stretch s = stretch_at(first, limit);
+    uint8_t state = atom_load_acq_u8(&s.slot->state[s.first]); /* acq: pairs with pages_fill */
+    uint64_t run = stretch_run(s, state, mask);
+    for (uint64_t part = s.count; run < limit && run == part; part += s.count) {
+        s = stretch_at((struct page){first.n + run}, limit - run);
+        run += stretch_run(s, state, mask);
     }
     return run > 0 ? run : 1;
 }

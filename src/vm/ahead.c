@@ -54,10 +54,11 @@ static void block_enter(const struct range *r) {
     if (block_end > end) pages_unlock((struct page){end}, block_end - end);
 }
 
-bool ahead_of_commit(const struct range *r) {
+bool ahead_of_commit(const struct range *r, struct tally *t) {
     if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return false;
     if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || !growing(r) || r->count > BLOCK_PAGES) return false;
     if (!held_welcome(true)) return false;
     block_enter(r);
-    return held_tally(r->first, r->count).held == 0;
+    *t = held_tally(r->first, r->count);
+    return t->held == 0;
 }

@@ -134,12 +134,11 @@ static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t
 }
 
 /* With the range locked: commits it, and puts it back if that fails. */
-static enum status commit_try(const struct range *r, uint8_t state) {
-    struct tally t = held_tally(r->first, r->count);
-    if (!held_before_commit(r, &t, state)) return ST_NO_MEMORY;
+static enum status commit_try(const struct range *r, const struct tally *t, uint8_t state) {
+    if (!held_before_commit(r, t, state)) return ST_NO_MEMORY;
     enum status status = os_commit(range_address(r), range_bytes(r), state);
     if (status == ST_OK) {
-        if (prot_writable(state)) held_after_commit(r, &t);
+        if (prot_writable(state)) held_after_commit(r, t);
         range_fill(r, state);
     } else {
         range_restore(r);
@@ -151,12 +150,15 @@ static enum status commit_try(const struct range *r, uint8_t state) {
 static enum status commit_locked(const struct range *r, uint8_t state) {
     if (range_is(r, state)) return ST_OK;
     struct budget *budget = budget_numbered(r->owner.span.owner);
-    uint64_t more = r->count - pages_count_committed(r->first, r->count);
+    struct tally t = held_tally(r->first, r->count);
+    uint64_t more = r->count - t.committed;
     if (more && !budget_charge(budget, 0, more)) return ST_NO_QUOTA;
-    bool bring = prot_writable(state) && ahead_of_commit(r);
-    enum status status = commit_try(r, state);
-    /* What is missing may be what others hold. */
-    if (status != ST_OK && held_give_back(0) != 0) status = commit_try(r, state);
+    bool bring = prot_writable(state) && ahead_of_commit(r, &t);
+    enum status status = commit_try(r, &t, state);
+    if (status != ST_OK && held_give_back(0) != 0) { /* what is missing may be what others hold */
+        t = held_tally(r->first, r->count);
+        status = commit_try(r, &t, state);
+    }
     if (status != ST_OK) budget_refund(budget, 0, more);
     if (status == ST_OK && bring) os_bring(range_address(r), range_bytes(r));
     return status;
