@@ -177,12 +177,18 @@ bool pages_try_lock(struct page first, uint64_t count) {
 
 bool pages_at_rest(struct granule start, uint64_t count, uint8_t state) {
     struct slot *slot = space_slot(granule_address(start));
-    uint64_t eight = byte_repeated(state), other = 0;
+    uint64_t eight = byte_repeated(state);
     size_t first = granule_page(start).n % PAGES_PER_SLOT, end = first + count, i = first;
     HM_ASSERT(slot && end <= PAGES_PER_SLOT);
-    for (; end - i >= 8; i += 8) other |= atom_load_acq_u64(bytes_word(slot, i)) ^ eight; /* acq: pairs with stretch_fill */
-    for (; i < end; i++) other |= (uint64_t)(atom_load_acq_u8(&slot->state[i]) ^ state);  /* acq: the same */
-    /* rlx: a look, which says nothing about the next moment. */
-    for (i = first; i < end; i = (i | 63) + 1) other |= atom_load_rlx_u64(&slot->busy[i / 64]) & bits_from(i % 64, end - i);
-    return other == 0;
+    for (; end - i >= 8; i += 8) {
+        if (atom_load_acq_u64(bytes_word(slot, i)) != eight) return false; /* acq: pairs with stretch_fill */
+    }
+    for (; i < end; i++) {
+        if (atom_load_acq_u8(&slot->state[i]) != state) return false; /* acq: the same */
+    }
+    for (i = first; i < end; i = (i | 63) + 1) {
+        /* rlx: a look, which says nothing about the next moment. */
+        if (atom_load_rlx_u64(&slot->busy[i / 64]) & bits_from(i % 64, end - i)) return false;
+    }
+    return true;
 }

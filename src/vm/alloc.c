@@ -129,7 +129,8 @@ static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t
     if (!range_sane(base, (address - base) + size)) return ST_BAD_ARGUMENT;
     uint64_t count_pages = (align_up(address + size, PAGE_BYTES) - base) >> PAGE_SHIFT;
     bool plain = !base && !(type & ~(DWORD)(MEM_COMMIT | MEM_RESERVE)) && type & MEM_COMMIT && state == PG_READWRITE;
-    if (!base && (plain || type == MEM_RESERVE) && alloc_kept(count_pages, plain, state, result)) return ST_OK;
+    bool keepable = keep_is_for(count_pages) && !base && (plain || type == MEM_RESERVE);
+    if (keepable && alloc_kept(count_pages, plain, state, result)) return ST_OK;
     return alloc_or_flush(base, count_pages, GRANULE_BYTES, type, state, result);
 }
 
