@@ -101,7 +101,7 @@ static size_t zero_plain(uint8_t *start, size_t size) {
         for (size_t i = at; i < at + PAGE_BYTES; i += BLOCK_BYTES) {
             const uint64_t *p = (const uint64_t *)(const void *)(start + i);
             uint64_t any = 0;
-            for (size_t j = 0; j < BLOCK_BYTES / sizeof *p; j++) any |= p[j];
+            for (size_t j = 0; j < BLOCK_BYTES / sizeof *p; j += 4) any |= (p[j] | p[j + 1]) | (p[j + 2] | p[j + 3]);
             if (any) memset(start + i, 0, BLOCK_BYTES);
             dirty |= any != 0;
         }

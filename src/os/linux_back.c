@@ -52,6 +52,7 @@ static enum status block_bring(uintptr_t address) {
 #define SMALL_NS 700000 /* 512 small pages, brought by os_bring */
 #define PAID_OFF_BY_NS (SMALL_NS / 16)
 #define SKIP_MOST 1024
+#define SKIP_FIRST 8 /* in a process that hardly grows nothing is tried */
 #define SKIP_REFUSED 64
 
 #ifdef HM_FAULT
@@ -60,7 +61,7 @@ bool os_linux_any_price;
 static const bool os_linux_any_price = false;
 #endif
 
-static uint32_t skip_left;
+static uint32_t skip_left = SKIP_FIRST;
 
 static int64_t clock_ns(void) {
     struct timespec now;
