@@ -110,7 +110,7 @@ struct cache {
     uint64_t idle;          /* 1: the keeper has swept it, and its thread has not been on a slow path since */
     uint32_t number;
     uint32_t thread; /* as the system numbers it; 0: it has ended */
-    struct cache_near near;
+    struct cache_near nearby;
 };
 
 #define CACHE_HOME_SHIFT 16

@@ -35,10 +35,10 @@ void near_drop(struct granule head, uint64_t tag);
 static inline __attribute__((always_inline)) bool near_find(const struct cache *cache, uintptr_t address, uint64_t *mark) {
     size_t g = (uint32_t)address >> GRANULE_SHIFT;
     /* own: others only take slabs out, and not while a block of them is being freed; see near.c */
-    uint64_t offset = address - atom_load_own_u64(&cache->near.start[g]);
+    uint64_t offset = address - atom_load_own_u64(&cache->nearby.start[g]);
     if (__builtin_expect(offset >= CLASS_OFFSETS, 0)) return false;
-    *mark = cache->near.mark[g];
-    const struct cache_class *class = (const void *)((const char *)cache->near.class + *mark);
+    *mark = cache->nearby.mark[g];
+    const struct cache_class *class = (const void *)((const char *)cache->nearby.class + *mark);
     return __builtin_expect(class_starts(class->magic, offset), 1);
 }
 
