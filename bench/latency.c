@@ -6,6 +6,9 @@
  * page (a system that hands out nothing but promises collects its price there), "give" the release of touched memory, and
  * "recommit" and "decommit" happen inside one reservation. Of heaps: "alloc" and "free" among a thousand live blocks of 16 to
  * 1,000 bytes, replaced at random. What a row does not name is not timed.
+ *
+ * "nothing" waits for 0.2 us, about a request for pages, and asks for nothing: what its quantiles show beyond that is what the
+ * machine does to any code, and no request's can be better.
  */
 #include "bench/bench.h"
 #include "bench/histogram.h"
@@ -19,8 +22,8 @@
 #include <string.h>
 
 enum { PAGE = 4096, SIZE = 64 << 10, THREADS_MOST = 4, REQUESTS = 20000, BLOCK_REQUESTS = 100000 };
-enum { LIVE = 1000, LEAST = 16, MOST = 1000 };
-enum operation { UNTOUCHED, TOUCHED, GIVE, RECOMMIT, DECOMMIT, ALLOC, FREE };
+enum { LIVE = 1000, LEAST = 16, MOST = 1000, NOTHING_NS = 200 };
+enum operation { UNTOUCHED, TOUCHED, GIVE, RECOMMIT, DECOMMIT, NOTHING, ALLOC, FREE };
 
 /* What one thread needs for its requests. */
 struct requester {
@@ -30,6 +33,7 @@ struct requester {
     void *heap;
     char *base; /* of the reservation; NULL where none is needed */
     uint64_t seed;
+    uint64_t wait; /* ticks */
     bool good;
     void *live[LIVE];
 };
@@ -100,6 +104,13 @@ static uint64_t time_block(struct requester *mine) {
     return mine->operation == FREE ? freed - before : after - freed;
 }
 
+static uint64_t time_nothing(const struct requester *mine) {
+    uint64_t before = system_ticks(), now;
+    do now = system_ticks();
+    while (now - before < mine->wait);
+    return now - before;
+}
+
 static uint64_t time_request(struct requester *mine) {
     switch (mine->operation) {
     case UNTOUCHED:
@@ -107,6 +118,7 @@ static uint64_t time_request(struct requester *mine) {
     case GIVE: return time_give(mine);
     case RECOMMIT:
     case DECOMMIT: return time_recommit(mine);
+    case NOTHING: return time_nothing(mine);
     case ALLOC:
     case FREE: break;
     }
@@ -120,6 +132,7 @@ static struct requester *requester_make(struct bench_state *state, const char **
     if (mine == NULL) return NULL;
     *mine = (struct requester){.vm = row->vm, .kind = row->kind, .operation = row->operation, .good = true};
     mine->seed = random_seed(state->thread);
+    mine->wait = (uint64_t)(NOTHING_NS / histogram_tick_ns());
     if (mine->kind != NULL) {
         mine->heap = bench_heap_open(mine->kind, why);
         mine->good = mine->heap != NULL;
@@ -190,7 +203,8 @@ void bench_register_latency(void) {
     static const struct bench_vm *const both[] = {&bench_vm_engine, &bench_vm_raw};
     static const char *const names[] = {"untouched", "touched", "give", "recommit", "decommit", "alloc", "free"};
     for (int threads = 1; threads <= THREADS_MOST; threads += THREADS_MOST - 1) {
-        for (int operation = UNTOUCHED; operation < ALLOC; operation++) {
+        add("nothing", NOTHING, &bench_vm_raw, NULL, threads);
+        for (int operation = UNTOUCHED; operation < NOTHING; operation++) {
             for (size_t v = 0; v < 2; v++) add(names[operation], (enum operation)operation, both[v], NULL, threads);
         }
         for (int operation = ALLOC; operation <= FREE; operation++) {

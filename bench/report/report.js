@@ -245,7 +245,7 @@ function drawTables() {
   const sections = [...new Set(table.rows.map(row => row.section))];
   for (const section of sections) {
     const rows = table.rows.filter(row => row.section === section), run = rows.filter(row => row.verdict !== "not run");
-    const sums = [...good, "even", ...bad, "not run"].map(verdict => [rows.filter(row => row.verdict === verdict).length, verdict])
+    const sums = [...good, "even", ...bad, "figure", "not run"].map(verdict => [rows.filter(row => row.verdict === verdict).length, verdict])
       .filter(([number]) => number).map(([number, verdict]) => make("span", {class: chipClass(verdict)},
         `${number} ${number > 1 ? verdict.replace("falls", "fall") : verdict}`));
     const heads = ["", "hostmem", "theirs", "against", "ratio", "wanted", "spread", "verdict"].map(head =>

@@ -32,7 +32,7 @@ static const struct tool_command command = {
              "With --compare the exit status is 1 if a figure became worse, and 2 if a record cannot be used."};
 
 static const char *verdict_name(const struct row *row) {
-    static const char *const names[VERDICTS] = {"reached", "falls short", "better", "even", "worse", "not run"};
+    static const char *const names[VERDICTS] = {"reached", "falls short", "better", "even", "worse", "figure", "not run"};
     return names[row->verdict];
 }
 

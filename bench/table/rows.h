@@ -6,8 +6,17 @@
 
 struct samples;
 
-/* Reached or short of the bound that the row wants; better, worse or even where it wants none. */
-enum verdict { VERDICT_REACHED, VERDICT_SHORT, VERDICT_BETTER, VERDICT_EVEN, VERDICT_WORSE, VERDICT_NOT_RUN, VERDICTS };
+/* Reached or short of the bound that the row wants; better, worse or even where it wants none; a figure that is not judged. */
+enum verdict {
+    VERDICT_REACHED,
+    VERDICT_SHORT,
+    VERDICT_BETTER,
+    VERDICT_EVEN,
+    VERDICT_WORSE,
+    VERDICT_FIGURE,
+    VERDICT_NOT_RUN,
+    VERDICTS
+};
 
 struct row {
     const char *section; /* rows of one section follow each other */
@@ -19,7 +28,7 @@ struct row {
     double spread;                   /* relative, of the noisier side */
     char wanted[24];
     enum verdict verdict;
-    char why[64]; /* of VERDICT_NOT_RUN */
+    char why[64]; /* of VERDICT_NOT_RUN and VERDICT_FIGURE */
 };
 
 enum { ROWS_MOST = 400 };

@@ -161,17 +161,6 @@ static struct cache *cache_make(void) {
     return NULL;
 }
 
-struct cache *cache_enter(void) {
-    struct cache *cache = cache_mine();
-    if (!cache_try(cache)) return NULL;
-    if (cache_bins(cache) == &cache->own) {
-        if (atom_load_rlx_u64(&cache->idle)) atom_store_rlx_u64(&cache->idle, 0); /* rlx: a hint to others */
-        return cache;
-    }
-    cache_leave(cache);
-    return NULL;
-}
-
 struct cache *cache_enter_or_make(void) {
     /* A thread that has a cache and cannot enter it is in the middle of using it, or ending. */
     return (void *)cache_mine() == (void *)os_slot_unset ? cache_make() : cache_enter();

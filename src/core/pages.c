@@ -86,13 +86,12 @@ static size_t stretch_run(struct stretch s, uint8_t state, uint8_t mask) {
 }
 
 uint64_t pages_run(struct page first, uint64_t limit, uint8_t mask) {
-    uint8_t state = pages_state(first);
-    uint64_t run = 0;
-    while (run < limit) {
-        struct stretch s = stretch_at((struct page){first.n + run}, limit - run);
-        size_t part = stretch_run(s, state, mask);
-        run += part;
-        if (part < s.count) break;
+    struct stretch s = stretch_at(first, limit);
+    uint8_t state = atom_load_acq_u8(&s.slot->state[s.first]); /* acq: pairs with pages_fill */
+    uint64_t run = stretch_run(s, state, mask);
+    for (uint64_t part = s.count; run < limit && run == part; part += s.count) {
+        s = stretch_at((struct page){first.n + run}, limit - run);
+        run += stretch_run(s, state, mask);
     }
     return run > 0 ? run : 1;
 }
@@ -176,15 +175,20 @@ bool pages_try_lock(struct page first, uint64_t count) {
     return true;
 }
 
-bool pages_busy(struct page first, uint64_t count) {
-    while (count > 0) {
-        struct stretch s = stretch_at(first, count);
-        size_t bit = s.first % 64;
-        size_t part = 64 - bit < s.count ? 64 - bit : s.count;
-        /* rlx: a look, which says nothing about the next moment. */
-        if (atom_load_rlx_u64(&s.slot->busy[s.first / 64]) & bits_from(bit, part)) return true;
-        first.n += part;
-        count -= part;
+bool pages_at_rest(struct granule start, uint64_t count, uint8_t state) {
+    struct slot *slot = space_slot(granule_address(start));
+    uint64_t eight = byte_repeated(state);
+    size_t first = granule_page(start).n % PAGES_PER_SLOT, end = first + count, i = first;
+    HM_ASSERT(slot && end <= PAGES_PER_SLOT);
+    for (; end - i >= 8; i += 8) {
+        if (atom_load_acq_u64(bytes_word(slot, i)) != eight) return false; /* acq: pairs with stretch_fill */
     }
-    return false;
+    for (; i < end; i++) {
+        if (atom_load_acq_u8(&slot->state[i]) != state) return false; /* acq: the same */
+    }
+    for (i = first; i < end; i = (i | 63) + 1) {
+        /* rlx: a look, which says nothing about the next moment. */
+        if (atom_load_rlx_u64(&slot->busy[i / 64]) & bits_from(i % 64, end - i)) return false;
+    }
+    return true;
 }

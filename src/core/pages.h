@@ -23,8 +23,8 @@ bool pages_all_committed(struct page first, uint64_t count);
 /* How many are. */
 uint64_t pages_count_committed(struct page first, uint64_t count);
 
-/* Is some call changing one of these pages, as far as can be seen without taking them? */
-bool pages_busy(struct page first, uint64_t count);
+/* Have these pages of a region, from a granule's first on, all that byte, and is no call changing one, as far as can be seen? */
+bool pages_at_rest(struct granule start, uint64_t count, uint8_t state);
 
 /*
  * Between pages_lock and pages_unlock no other call changes these pages. The only place in the engine where one thread waits

@@ -20,20 +20,6 @@
 
 uint64_t space_map[SLOT_COUNT];
 
-static uint64_t span_pack(struct span s) {
-    return s.count_pages | (uint64_t)s.state << 36 | (uint64_t)s.kind << 44 | (uint64_t)s.flags << 48 | (uint64_t)s.owner << 52;
-}
-
-static struct span span_unpack(uint64_t word) {
-    return (struct span){
-        .count_pages = word & (((uint64_t)1 << 36) - 1),
-        .state = (uint8_t)(word >> 36),
-        .kind = (enum span_kind)(word >> 44 & 0xf),
-        .flags = (unsigned)(word >> 48 & 0xf),
-        .owner = (uint32_t)(word >> 52),
-    };
-}
-
 struct slot *space_slot_make(uintptr_t address) {
     HM_ASSERT(address >> ADDRESS_BITS == 0);
     return table_once(&space_map[address >> SLOT_SHIFT], sizeof(struct slot), sizeof(struct slot));
@@ -48,11 +34,6 @@ enum region_kind space_region_kind(uintptr_t address) {
     return given ? REGION_NONE : kind;
 }
 
-static uint64_t *span_word(struct granule g) {
-    struct slot *slot = space_slot(granule_address(g));
-    return slot ? &slot->span[g.n % GRANULES_PER_SLOT] : NULL;
-}
-
 bool space_find(uintptr_t address, struct found *found) {
     struct slot *slot = space_slot(address);
     if (!slot) return false;
@@ -61,7 +42,7 @@ bool space_find(uintptr_t address, struct found *found) {
     uint64_t cover = atom_load_acq_u64(&slot->cover);
     uint32_t head = cover ? (uint32_t)(cover - 1) : atom_load_acq_u32(&slot->head[here.n % GRANULES_PER_SLOT]);
     for (int attempt = 0; attempt < 2; attempt++) {
-        uint64_t *word = span_word((struct granule){head});
+        uint64_t *word = space_word((struct granule){head});
         /* acq: pairs with space_publish; the span's page bytes and heads are then visible. */
         uint64_t packed = word ? atom_load_acq_u64(word) : 0;
         struct span span = span_unpack(packed);
@@ -76,11 +57,6 @@ bool space_find(uintptr_t address, struct found *found) {
         head = atom_load_acq_u32(&slot->head[here.n % GRANULES_PER_SLOT]);
     }
     return false;
-}
-
-bool space_unchanged(const struct found *found) {
-    /* acq: pairs with space_publish and space_retract. */
-    return atom_load_acq_u64(span_word(found->head)) == found->word;
 }
 
 /* Writes the head of each granule from `first` on, all in one slot, or the slot's cover if it is all of the slot. */
@@ -115,20 +91,14 @@ enum status space_prepare(struct granule head, uint64_t count_pages) { return sp
 void space_publish(struct granule head, struct span span) {
     HM_ASSERT(span.count_pages > 0 && span.count_pages >> 36 == 0);
     /* rel: pairs with space_find; page bytes and heads were written before. */
-    atom_store_rel_u64(span_word(head), span_pack(span));
+    atom_store_rel_u64(space_word(head), span_pack(span));
 }
 
 bool space_retract(const struct found *found) {
     uint64_t seen = found->word;
     /* acqrel: the one winner sees everything that was done in the span, and what it did is seen by the next owner, who
      * acquires the granules in the bitmap after the winner has released them there. */
-    return atom_cas_acqrel_u64(span_word(found->head), &seen, 0);
-}
-
-bool space_retract_plain(const struct found *found) {
-    if (!space_unchanged(found)) return false;
-    atom_store_rel_u64(span_word(found->head), 0); /* rel: as in space_retract */
-    return true;
+    return atom_cas_acqrel_u64(space_word(found->head), &seen, 0);
 }
 
 uint32_t space_next_start(uint32_t from, uint32_t limit) {

@@ -35,6 +35,20 @@ struct span {
     uint32_t owner; /* free use by the span's kind; a heap's number */
 };
 
+static inline uint64_t span_pack(struct span s) {
+    return s.count_pages | (uint64_t)s.state << 36 | (uint64_t)s.kind << 44 | (uint64_t)s.flags << 48 | (uint64_t)s.owner << 52;
+}
+
+static inline struct span span_unpack(uint64_t word) {
+    return (struct span){
+        .count_pages = word & (((uint64_t)1 << 36) - 1),
+        .state = (uint8_t)(word >> 36),
+        .kind = (enum span_kind)(word >> 44 & 0xf),
+        .flags = (unsigned)(word >> 48 & 0xf),
+        .owner = (uint32_t)(word >> 52),
+    };
+}
+
 enum region_kind {
     REGION_NONE,  /* not ours, but for single spans */
     REGION_PLAIN, /* free granules are without access; whoever claims some commits them */
@@ -64,6 +78,12 @@ static inline struct slot *space_slot(uintptr_t address) {
     return (struct slot *)(uintptr_t)atom_load_acq_u64(&space_map[address >> SLOT_SHIFT]);
 }
 
+/* Where the span that starts at a granule is written; NULL where there is no slot. */
+static inline uint64_t *space_word(struct granule g) {
+    struct slot *slot = space_slot(granule_address(g));
+    return slot ? &slot->span[g.n % GRANULES_PER_SLOT] : NULL;
+}
+
 /* The slot of this address, made if there is none. NULL if there is no memory for tables. */
 struct slot *space_slot_make(uintptr_t address);
 
@@ -81,7 +101,21 @@ struct found {
     uint64_t word;
 };
 bool space_find(uintptr_t address, struct found *found);
-bool space_unchanged(const struct found *found);
+
+/* The same, of the span that starts there. */
+static inline bool space_find_start(uintptr_t address, struct found *found) {
+    struct slot *slot = space_slot(address);
+    if (!slot || address % GRANULE_BYTES) return false;
+    /* acq: as in space_find. */
+    uint64_t packed = atom_load_acq_u64(&slot->span[granule_of(address).n % GRANULES_PER_SLOT]);
+    *found = (struct found){.head = granule_of(address), .span = span_unpack(packed), .word = packed};
+    return packed != 0;
+}
+
+static inline bool space_unchanged(const struct found *found) {
+    /* acq: pairs with space_publish and space_retract. */
+    return atom_load_acq_u64(space_word(found->head)) == found->word;
+}
 
 /* The first page past the span's last, and its length in bytes. */
 static inline uint64_t span_end_page(const struct found *f) { return granule_page(f->head).n + f->span.count_pages; }
@@ -104,7 +138,11 @@ bool space_retract(const struct found *found);
  * The same without an atomic operation, for a thread's cache: two threads that release one allocation at the same moment may
  * both be told true. Then both have it, and the one whose cache is flushed last finds out.
  */
-bool space_retract_plain(const struct found *found);
+static inline bool space_retract_plain(const struct found *found) {
+    if (!space_unchanged(found)) return false;
+    atom_store_rel_u64(space_word(found->head), 0); /* rel: as in space_retract */
+    return true;
+}
 
 /* The first granule at or after `from`, and below `limit`, at which a live span starts; else limit. */
 uint32_t space_next_start(uint32_t from, uint32_t limit);

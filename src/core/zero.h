@@ -8,8 +8,8 @@
 
 /*
  * Zeroes memory of which little may have been written: whole pages, page-aligned. Looks before it writes, since looking costs
- * less than half of writing and leaves clean lines clean.
+ * less than half of writing and leaves clean lines clean. Returns how many of the pages had anything in them.
  */
-void zero_used(void *start, size_t size);
+size_t zero_used(void *start, size_t size);
 
 #endif

@@ -73,7 +73,7 @@ FAILING(memory_load, (struct os_memory * memory), (memory), ST_NOT_SUPPORTED)
 PASSING(enum status, release, (uintptr_t start, size_t size), (start, size))
 void REAL(bring)(uintptr_t address, size_t size);
 void os_bring(uintptr_t address, size_t size) { REAL(bring)(address, size); }
-PASSING(bool, touched, (uintptr_t address, size_t size), (address, size))
+PASSING(size_t, touched, (uintptr_t address, size_t size), (address, size))
 PASSING(bool, guard_armed, (uintptr_t address), (address))
 PASSING(enum status, query_foreign, (uintptr_t address, MEMORY_BASIC_INFORMATION *info), (address, info))
 PASSING(enum status, protect_foreign, (uintptr_t address, size_t size, DWORD protect, DWORD *old), (address, size, protect, old))

@@ -18,6 +18,7 @@ long os_fault_calls(void);
 #ifndef _WIN32
 /* Where /proc and /sys are looked for: a prefix of their paths, "" for the real ones. */
 extern const char *os_linux_root;
+extern bool os_linux_any_price; /* a large page is asked for whatever the last ones have cost */
 #endif
 
 #endif

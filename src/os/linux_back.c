@@ -44,17 +44,28 @@ static enum status block_bring(uintptr_t address) {
 
 /*
  * A large page is not always cheap: the kernel may have to make room for it first, and the host of a virtual machine may have to
- * find it. If it took longer than its 512 small ones would, the next few are not asked for; the more so the more often.
+ * find it, which it need not for small pages that have been in use lately (a host that is told of large free blocks takes them
+ * away). What it costs is known only when it has been paid. So one that took longer than its 512 small ones would is paid off,
+ * by so many blocks without that it adds a sixteenth to their time. Time is the thread's own on the processor: a thread
+ * that had to wait for one says nothing about pages.
  */
-#define SLOW_NS 800000
-#define SKIP_FIRST 8u
-#define SKIP_MOST 256u
+#define SMALL_NS 700000 /* 512 small pages, brought by os_bring */
+#define PAID_OFF_BY_NS (SMALL_NS / 16)
+#define SKIP_MOST 1024
+#define SKIP_FIRST 8 /* in a process that hardly grows nothing is tried */
+#define SKIP_REFUSED 64
 
-static uint32_t skip_left, skip_next = SKIP_FIRST;
+#ifdef HM_FAULT
+bool os_linux_any_price;
+#else
+static const bool os_linux_any_price = false;
+#endif
+
+static uint32_t skip_left = SKIP_FIRST;
 
 static int64_t clock_ns(void) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
@@ -62,15 +73,12 @@ static int64_t clock_ns(void) {
 static bool skip_this(void) {
     uint32_t left = atom_load_rlx_u32(&skip_left);
     if (left) atom_store_rlx_u32(&skip_left, left - 1);
-    return left != 0;
+    return left != 0 && !os_linux_any_price;
 }
 
-static void skip_judge(int64_t took_ns) {
-    uint32_t next = atom_load_rlx_u32(&skip_next);
-    bool slow = took_ns > SLOW_NS;
-    if (slow) atom_store_rlx_u32(&skip_left, next);
-    if (slow && next < SKIP_MOST) atom_store_rlx_u32(&skip_next, next * 2);
-    if (!slow && next > SKIP_FIRST) atom_store_rlx_u32(&skip_next, next / 2);
+static void skip_judge(bool brought, int64_t took_ns) {
+    int64_t skip = brought ? (took_ns - SMALL_NS) / PAID_OFF_BY_NS : SKIP_REFUSED;
+    if (skip > 0) atom_store_rlx_u32(&skip_left, skip < SKIP_MOST ? (uint32_t)skip : SKIP_MOST);
 }
 
 enum status OS_FUNCTION(back)(uintptr_t address) {
@@ -78,7 +86,7 @@ enum status OS_FUNCTION(back)(uintptr_t address) {
     int kept = errno;
     int64_t start_ns = clock_ns();
     enum status status = block_bring(address);
-    if (status == ST_OK) skip_judge(clock_ns() - start_ns);
+    skip_judge(status == ST_OK, clock_ns() - start_ns);
     errno = kept;
     return status;
 }
@@ -93,12 +101,12 @@ void OS_FUNCTION(bring)(uintptr_t address, size_t size) {
     errno = kept;
 }
 
-bool OS_FUNCTION(touched)(uintptr_t address, size_t size) {
-    unsigned char there[512];
+size_t OS_FUNCTION(touched)(uintptr_t address, size_t size) {
+    unsigned char there[OS_TOUCHED_PAGES];
     size_t looked = size / PAGE_BYTES < sizeof there ? size / PAGE_BYTES : sizeof there, count = 0;
     int kept = errno;
     bool failed = mincore((void *)address, looked * PAGE_BYTES, there) != 0;
     errno = kept;
     for (size_t i = 0; i < looked && !failed; i++) count += there[i] & 1;
-    return failed || count * 2 >= looked;
+    return failed ? looked : count;
 }

@@ -75,10 +75,11 @@ enum status os_back(uintptr_t address);
 void os_bring(uintptr_t address, size_t size);
 
 /*
- * Whether about half of these committed pages or more have memory behind them, as far as a quick look tells; true where looking
- * is not quick.
+ * How many of these committed pages have memory behind them, of the first OS_TOUCHED_PAGES; all, where looking is not quick.
+ * Reading counts as touching.
  */
-bool os_touched(uintptr_t address, size_t size);
+#define OS_TOUCHED_PAGES 512
+size_t os_touched(uintptr_t address, size_t size);
 
 /* Gives committed pages another state. Fails as os_commit does. */
 enum status os_protect(uintptr_t address, size_t size, uint8_t state);

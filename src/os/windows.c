@@ -143,9 +143,9 @@ enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
 
 void OS_FUNCTION(bring)(uintptr_t address, size_t size) { (void)address, (void)size; }
 
-bool OS_FUNCTION(touched)(uintptr_t address, size_t size) {
-    (void)address, (void)size;
-    return true;
+size_t OS_FUNCTION(touched)(uintptr_t address, size_t size) {
+    (void)address;
+    return size / PAGE_BYTES < OS_TOUCHED_PAGES ? size / PAGE_BYTES : OS_TOUCHED_PAGES;
 }
 
 enum status OS_FUNCTION(back)(uintptr_t address) {

@@ -5,7 +5,7 @@
  * few allocations, where the next one would begin and how many there have been. It is a hint, written without care for other
  * threads: a wrong one costs a look. From the third such commit on, a commit in which a block begins has the system back the
  * whole block by one fault; commits in the rest of the block then meet none. So what a reservation has ahead of it is less
- * than one block.
+ * than one block. Where the system has no block for us, which is cheap to be told, a commit has its own memory brought.
  */
 #include "vm/ahead.h"
 
@@ -17,11 +17,9 @@
 #define BLOCK_PAGES (OS_BLOCK_BYTES / PAGE_BYTES)
 #define LEAST_PAGES (2 * BLOCK_PAGES) /* of an allocation that is worth it */
 #define PROOF 2u
-#define RETRY_MS 1000u
 
 /* The page after the last commit:35, how many commits came in a row:2. */
 static uint64_t growth[GROWTHS];
-static uint64_t refused_ms; /* when the system last had no block for us, or 0 */
 
 /* Does this commit continue a row that is long enough? */
 static bool growing(const struct range *r) {
@@ -31,11 +29,6 @@ static bool growing(const struct range *r) {
     uint64_t next = row < PROOF ? row + 1 : row;
     atom_store_rlx_u64(place, (r->first.n + r->count) | next << 35); /* rlx: a hint */
     return row >= PROOF;
-}
-
-static bool refused_lately(void) {
-    uint64_t when = atom_load_rlx_u64(&refused_ms); /* rlx: a hint */
-    return when && os_clock_ms() - when < RETRY_MS;
 }
 
 /* With the block's pages locked. */
@@ -48,19 +41,24 @@ static void block_bring(struct page block) {
         return;
     }
     held_uncharge(OS_BLOCK_BYTES);
-    atom_store_rlx_u64(&refused_ms, os_clock_ms() | 1); /* rlx: a hint */
 }
 
-bool ahead_of_commit(const struct range *r) {
-    if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return false;
-    if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || !growing(r) || r->count > BLOCK_PAGES) return false;
-    if (refused_lately()) return held_welcome(true);
+/* With the range locked: brings the block that begins in it, if one does and all of it can be had. */
+static void block_enter(const struct range *r) {
     struct page block = {align_up(r->first.n, BLOCK_PAGES)};
     uint64_t end = r->first.n + r->count, block_end = block.n + BLOCK_PAGES;
-    if (block.n >= end || block_end > span_end_page(&r->owner) || !held_welcome(true)) return false;
+    if (block.n >= end || block_end > span_end_page(&r->owner)) return;
     /* The rest of the block lies above what is locked. Somebody is there: then this is not the growth that was thought. */
-    if (block_end > end && !pages_try_lock((struct page){end}, block_end - end)) return false;
+    if (block_end > end && !pages_try_lock((struct page){end}, block_end - end)) return;
     block_bring(block);
     if (block_end > end) pages_unlock((struct page){end}, block_end - end);
-    return false;
+}
+
+bool ahead_of_commit(const struct range *r, struct tally *t) {
+    if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return false;
+    if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || !growing(r) || r->count > BLOCK_PAGES) return false;
+    if (!held_welcome(true)) return false;
+    block_enter(r);
+    *t = held_tally(r->first, r->count);
+    return t->held == 0;
 }

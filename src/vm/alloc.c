@@ -129,18 +129,17 @@ static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t
     if (!range_sane(base, (address - base) + size)) return ST_BAD_ARGUMENT;
     uint64_t count_pages = (align_up(address + size, PAGE_BYTES) - base) >> PAGE_SHIFT;
     bool plain = !base && !(type & ~(DWORD)(MEM_COMMIT | MEM_RESERVE)) && type & MEM_COMMIT && state == PG_READWRITE;
-    if (plain && spans_take(count_pages, result)) return ST_OK;
-    if (!base && (plain || type == MEM_RESERVE) && alloc_kept(count_pages, plain, state, result)) return ST_OK;
+    bool keepable = keep_is_for(count_pages) && !base && (plain || type == MEM_RESERVE);
+    if (keepable && alloc_kept(count_pages, plain, state, result)) return ST_OK;
     return alloc_or_flush(base, count_pages, GRANULE_BYTES, type, state, result);
 }
 
 /* With the range locked: commits it, and puts it back if that fails. */
-static enum status commit_try(const struct range *r, uint8_t state) {
-    struct tally t = held_tally(r->first, r->count);
-    if (!held_before_commit(r, &t, state)) return ST_NO_MEMORY;
+static enum status commit_try(const struct range *r, const struct tally *t, uint8_t state) {
+    if (!held_before_commit(r, t, state)) return ST_NO_MEMORY;
     enum status status = os_commit(range_address(r), range_bytes(r), state);
     if (status == ST_OK) {
-        if (prot_writable(state)) held_after_commit(r, &t);
+        if (prot_writable(state)) held_after_commit(r, t);
         range_fill(r, state);
     } else {
         range_restore(r);
@@ -152,12 +151,15 @@ static enum status commit_try(const struct range *r, uint8_t state) {
 static enum status commit_locked(const struct range *r, uint8_t state) {
     if (range_is(r, state)) return ST_OK;
     struct budget *budget = budget_numbered(r->owner.span.owner);
-    uint64_t more = r->count - pages_count_committed(r->first, r->count);
+    struct tally t = held_tally(r->first, r->count);
+    uint64_t more = r->count - t.committed;
     if (more && !budget_charge(budget, 0, more)) return ST_NO_QUOTA;
-    bool bring = prot_writable(state) && ahead_of_commit(r);
-    enum status status = commit_try(r, state);
-    /* What is missing may be what others hold. */
-    if (status != ST_OK && held_give_back(0) != 0) status = commit_try(r, state);
+    bool bring = prot_writable(state) && ahead_of_commit(r, &t);
+    enum status status = commit_try(r, &t, state);
+    if (status != ST_OK && held_give_back(0) != 0) { /* what is missing may be what others hold */
+        t = held_tally(r->first, r->count);
+        status = commit_try(r, &t, state);
+    }
     if (status != ST_OK) budget_refund(budget, 0, more);
     if (status == ST_OK && bring) os_bring(range_address(r), range_bytes(r));
     return status;
@@ -223,7 +225,9 @@ static enum status alloc_inside(uintptr_t address, size_t size, DWORD type, uint
     return status;
 }
 
-enum status vm_alloc(uintptr_t address, size_t size, DWORD type, DWORD protect, uintptr_t *result) {
+/* Apart, so that the way above all others needs no registers for it. */
+__attribute__((noinline)) static enum status alloc_any(uintptr_t address, size_t size, DWORD type, DWORD protect,
+                                                       uintptr_t *result) {
     *result = 0;
     if (size == 0 || (address && address < ADDRESS_LOWEST)) return ST_BAD_ARGUMENT;
     if (!range_sane(address, size)) return ST_BAD_ARGUMENT;
@@ -233,6 +237,13 @@ enum status vm_alloc(uintptr_t address, size_t size, DWORD type, DWORD protect, 
     if (status != ST_OK) return status;
     if (type & MEM_RESERVE || (!address && type & MEM_COMMIT)) return alloc_new(address, size, type, state, result);
     return alloc_inside(address, size, type, state, result);
+}
+
+enum status vm_alloc(uintptr_t address, size_t size, DWORD type, DWORD protect, uintptr_t *result) {
+    /* What most requests are, and the thread has one at hand; sizes of zero wrap. */
+    bool plain = !address && (type | MEM_RESERVE) == (MEM_RESERVE | MEM_COMMIT) && protect == PAGE_READWRITE;
+    if (plain && size - 1 < SPANS_BYTES_MOST && spans_take((size + PAGE_BYTES - 1) >> PAGE_SHIFT, result)) return ST_OK;
+    return alloc_any(address, size, type, protect, result);
 }
 
 enum status vm_alloc_aligned(size_t align, size_t size, DWORD type, DWORD protect, uintptr_t *result) {

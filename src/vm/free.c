@@ -60,7 +60,6 @@ static enum status free_release(uintptr_t address) {
         r.first = granule_page(r.owner.head);
         r.count = r.owner.span.count_pages;
         if (page_of(address).n != r.first.n) return ST_BAD_ADDRESS;
-        if (spans_leave(&r.owner)) return ST_OK;
     } while (!range_lock(&r));
     struct tally t = held_tally(r.first, r.count);
     bool keep = keep_prepare(&r, &t);
@@ -100,9 +99,14 @@ static enum status free_decommit(uintptr_t address, size_t size) {
     return status;
 }
 
-enum status vm_free(uintptr_t address, size_t size, DWORD type) {
+__attribute__((noinline)) static enum status free_any(uintptr_t address, size_t size, DWORD type) {
     if (type != MEM_RELEASE && type != MEM_DECOMMIT) return ST_BAD_ARGUMENT;
     if (type == MEM_RELEASE && size != 0) return ST_BAD_ARGUMENT;
     if (!range_sane(address, size)) return ST_BAD_ARGUMENT;
     return type == MEM_RELEASE ? free_release(address) : free_decommit(address, size);
+}
+
+enum status vm_free(uintptr_t address, size_t size, DWORD type) {
+    if (type == MEM_RELEASE && size == 0 && spans_leave(address)) return ST_OK;
+    return free_any(address, size, type);
 }

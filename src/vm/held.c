@@ -202,6 +202,12 @@ struct tally held_tally(struct page first, uint64_t count) {
 }
 
 bool held_hold(const struct range *r, bool often) {
+    uint8_t all = pages_state(r->first);
+    if (prot_committed(all) && !(all & PG_GUARD) && pages_run(r->first, r->count, 0xff) == r->count) {
+        if (os_hold(range_address(r), range_bytes(r), often) != ST_OK) return false;
+        pages_fill(r->first, r->count, PG_HELD);
+        return true;
+    }
     /* On Windows only committed pages have an access to take. What is committed in one piece is held by one call. */
     for (uint64_t done = 0; done < r->count;) {
         struct page p = {r->first.n + done};

@@ -11,7 +11,6 @@
 #include "os/os.h"
 
 #define KEPT_MOST 32u
-#define LEAST_PAGES (PAGES_PER_GRANULE * 16)
 #define STAMP_MS 64u
 
 /* A run as one word: first granule:31, granules - 1:16, stamp:17. 0: none (no region starts at 0). */
@@ -92,12 +91,18 @@ uint64_t keep_give_back(uint64_t older_than_ms) {
     return bytes;
 }
 
+/* Whether about half of a long range has memory behind it, as far as a quick look at two places tells. */
+static bool much_used(const struct range *r) {
+    size_t sample = 16 * PAGE_BYTES, middle = align_down(range_bytes(r) / 2, PAGE_BYTES);
+    return os_touched(range_address(r), sample) + os_touched(range_address(r) + middle, sample) >= 16;
+}
+
 bool keep_prepare(const struct range *r, const struct tally *t) {
     uint64_t bytes = t->committed << PAGE_SHIFT;
-    if (r->owner.span.flags || r->count <= LEAST_PAGES || r->count % PAGES_PER_GRANULE) return false;
+    if (r->owner.span.flags || !keep_is_for(r->count)) return false;
     if (t->committed + t->held == 0 || bytes > held_bound() || !held_welcome(false)) return false;
     /* What was hardly used is had from the system sooner than its pages are looked through. */
-    if (t->committed == r->count && !os_touched(range_address(r), range_bytes(r))) return false;
+    if (t->committed == r->count && !much_used(r)) return false;
     while (!held_charge(bytes)) {
         if (!give_back_oldest()) return false;
     }
@@ -127,7 +132,6 @@ static bool run_commit(const struct range *r) {
 }
 
 bool keep_take(uint64_t count_pages, bool commit, struct granule *first) {
-    if (count_pages <= LEAST_PAGES) return false;
     for (unsigned i = 0; i < KEPT_MOST; i++) {
         uint64_t word = atom_load_acq_u64(&kept[i]); /* acq: pairs with kept_put */
         if (!word || kept_pages(word) != count_pages || !kept_claim(&kept[i], word)) continue;

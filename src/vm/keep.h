@@ -9,6 +9,11 @@
 
 #include "vm/held.h"
 
+/* Is that a size of what is kept? */
+static inline bool keep_is_for(uint64_t count_pages) {
+    return count_pages > PAGES_PER_GRANULE * 16 && count_pages % PAGES_PER_GRANULE == 0;
+}
+
 /*
  * With all pages of the allocation locked: can it be kept? Then its pages are held, and the caller retracts the span, unlocks
  * the pages, and calls keep_store. False: release it in the ordinary way.

@@ -6,6 +6,13 @@
  * the account that it was charged to, whose number stands in the low bits of its address in the magazine.
  *
  * Bins: 0 to 15 for 1 to 16 pages, 16 to 30 for 2 to 16 granules.
+ *
+ * Large ones. Zeroing is looking first, and looking at a megabyte that nobody wrote to costs more than having its content dropped
+ * by the system, while dropping what was written costs a fault a page the next time. So each bin of such spans has a habit:
+ *
+ *   DROPS   the content goes as the span is left. Now and then it is asked first how much there is; much: LOOKS
+ *   LOOKS   zeroed as it is taken. So often in a row there was hardly anything: DROPS; the more often that was wrong, the more
+ *           patient. Where commits are not lazy, a bin is always here
  */
 #include "vm/spans.h"
 
@@ -32,7 +39,11 @@ static uint64_t bin_pages(unsigned bin) {
     return bin < PAGES_PER_GRANULE ? bin + 1 : (uint64_t)(bin - PAGES_PER_GRANULE + 2) * PAGES_PER_GRANULE;
 }
 
+/* In an item's low bits: the account, and whether it is zero already. */
 #define ACCOUNT_MASK ((uintptr_t)BUDGET_ACCOUNTS - 1)
+#define ITEM_ZERO ((uintptr_t)BUDGET_ACCOUNTS)
+#define ITEM_BITS (GRANULE_BYTES - 1)
+_Static_assert(BUDGET_ACCOUNTS <= GRANULE_BYTES / 2, "an account and a bit stand below a granule's address");
 
 /* Bins that are never used count as pages, so that nothing has to know their number. */
 static size_t item_bytes(unsigned bin) { return (size_t)bin_pages(bin) << PAGE_SHIFT; }
@@ -42,7 +53,7 @@ static void flush(uint64_t owner, unsigned bin, void **items, size_t count, bool
     uint64_t pages = bin_pages(bin);
     for (size_t i = 0; i < count; i++) {
         uint32_t account = (uint32_t)((uintptr_t)items[i] & ACCOUNT_MASK);
-        uintptr_t start = (uintptr_t)items[i] - account;
+        uintptr_t start = (uintptr_t)items[i] & ~ITEM_BITS;
         /* If the system is out of mappings even for this, the run is lost: nobody can have it while its content is there. */
         if (os_decommit(start, (size_t)pages << PAGE_SHIFT) != ST_OK) continue;
         pages_fill(page_of(start), pages, PG_NONE);
@@ -53,15 +64,64 @@ static void flush(uint64_t owner, unsigned bin, void **items, size_t count, bool
 
 static const struct cache_source source = {item_bytes, flush};
 
-/* With the cache entered: what is at hand, or was hidden by a sweep; NULL where the magazine is empty. */
-static void *pop(struct cache *cache, uint32_t bin) {
+/* ---- The habits of large spans ------------------------------------------------------------------------------------ */
+
+/* A habit as one word: counted:20 (spans dropped, or looks in a row that found hardly anything), impatience lost:4, looks:1. */
+#define HABIT_LOOKS ((uint32_t)1 << 31)
+#define HABIT_ONE ((uint32_t)1 << 20)
+#define HABIT_MASK ((uint32_t)15 << 20)
+#define COUNT_MASK (HABIT_ONE - 1)
+#define LARGE_PAGES (PAGES_PER_GRANULE * 4)
+#define ASK_EVERY 8u    /* asking costs three times what dropping does */
+#define PATIENCE 16u    /* the faults of a span that is dropped wrongly cost that many looks and more */
+#define PATIENCE_MOST 8u
+#define RIGHT_FOR 256u  /* spans dropped: then it was right, and looking again is a change */
+
+/* So few pages that their faults cost less than looking through them all. */
+static bool hardly(uint64_t used_pages, uint64_t count_pages) { return used_pages * 64 < count_pages; }
+
+/* With the cache entered: a span is left. Has its content gone? */
+__attribute__((noinline)) static bool habit_drops(struct cache *cache, uint32_t bin, uintptr_t start, uint64_t count_pages) {
+    uint32_t *habit = &cache->set[CACHE_SPANS].hint[bin], dropped = *habit & COUNT_MASK;
+    if (*habit & HABIT_LOOKS || !os_commit_is_lazy()) return false;
+    if (dropped % ASK_EVERY == 0 && !hardly(os_touched(start, (size_t)count_pages << PAGE_SHIFT), count_pages)) {
+        uint32_t patience = *habit & HABIT_MASK;
+        if (dropped >= RIGHT_FOR) patience = 0;
+        else if (patience < PATIENCE_MOST * HABIT_ONE) patience += HABIT_ONE;
+        *habit = HABIT_LOOKS | patience;
+        return false;
+    }
+    *habit = (*habit & HABIT_MASK) | ((dropped + 1) & COUNT_MASK);
+    os_discard(start, (size_t)count_pages << PAGE_SHIFT);
+    return true;
+}
+
+/* A span has been looked through. */
+__attribute__((noinline)) static void habit_learns(uint32_t bin, uint64_t used_pages, uint64_t count_pages) {
+    struct cache *cache = cache_enter();
+    if (!cache) return;
+    uint32_t *habit = &cache->set[CACHE_SPANS].hint[bin], patience = *habit & HABIT_MASK;
+    uint32_t count = hardly(used_pages, count_pages) ? (*habit & COUNT_MASK) + 1 : 0;
+    /* Those that were looked through count as touched until they have been dropped once: asked is only later. */
+    if (*habit & HABIT_LOOKS) *habit = count >> patience / HABIT_ONE >= PATIENCE ? patience | 1 : HABIT_LOOKS | patience | count;
+    cache_leave(cache);
+}
+
+/* ---- Taking and leaving ------------------------------------------------------------------------------------------- */
+
+/* With the cache entered, of an empty magazine: what a sweep has hidden. NULL: nothing. */
+__attribute__((noinline)) static void *pop_hidden(struct cache *cache, uint32_t bin) {
     struct magazine *m = cache_magazine(cache, CACHE_SPANS, bin);
     void **items;
-    if (m->top == m->base) {
-        if (cache->owner[CACHE_SPANS] != SPANS_OWNER) return NULL;
-        cache_want(cache, CACHE_SPANS, bin, &items);
-    }
+    if (cache->owner[CACHE_SPANS] != SPANS_OWNER) return NULL;
+    cache_want(cache, CACHE_SPANS, bin, &items);
     return m->top != m->base ? *--m->top : NULL;
+}
+
+/* With the cache entered. */
+static inline void *pop(struct cache *cache, uint32_t bin) {
+    struct magazine *m = cache_magazine(cache, CACHE_SPANS, bin);
+    return m->top != m->base ? *--m->top : pop_hidden(cache, bin);
 }
 
 bool spans_take(uint64_t count_pages, uintptr_t *start) {
@@ -69,44 +129,54 @@ bool spans_take(uint64_t count_pages, uintptr_t *start) {
     if (bin == NO_BIN) return false;
     struct cache *cache = cache_enter();
     if (!cache) return false;
-    void *item = pop(cache, bin);
-    uint32_t account = (uint32_t)((uintptr_t)item & ACCOUNT_MASK), asker = budget_asked_number();
+    uintptr_t item = (uintptr_t)pop(cache, bin);
+    uint32_t account = (uint32_t)(item & ACCOUNT_MASK), asker = budget_asked_number();
     if (item && account != asker && !budget_move(account, asker, count_pages)) {
         cache_magazine(cache, CACHE_SPANS, bin)->top++; /* it is still there */
-        item = NULL;
+        item = 0;
     }
     cache_leave(cache);
     if (!item) return false;
-    *start = (uintptr_t)item - account;
-    zero_used((void *)*start, (size_t)count_pages << PAGE_SHIFT);
+    *start = item & ~ITEM_BITS;
+    if (!(item & ITEM_ZERO)) {
+        size_t used = zero_used((void *)*start, (size_t)count_pages << PAGE_SHIFT);
+        if (count_pages >= LARGE_PAGES) habit_learns(bin, used, count_pages);
+    }
     space_publish(granule_of(*start),
                   (struct span){.count_pages = count_pages, .state = PG_READWRITE, .kind = SPAN_VM, .owner = asker});
     return true;
 }
 
 /* With the cache entered. */
-static bool push(struct cache *cache, uint32_t bin, void *start) {
+static inline bool push(struct cache *cache, uint32_t bin, uintptr_t item) {
     struct magazine *m = cache_magazine(cache, CACHE_SPANS, bin);
-    if (m->top == m->end) {
-        if (!cache_attach(cache, CACHE_SPANS, SPANS_OWNER, &source)) return false;
-        if (!cache_make_room(cache, CACHE_SPANS, bin)) return false;
-    }
-    *m->top++ = start;
+    if (m->top == m->end) return false;
+    *m->top++ = (void *)item;
     return true;
 }
 
-bool spans_leave(const struct found *found) {
-    const struct span *span = &found->span;
-    uint32_t bin = bin_of(span->count_pages);
-    struct page first = granule_page(found->head);
-    if (bin == NO_BIN || span->flags || span->state != PG_READWRITE || pages_state(first) != PG_READWRITE) return false;
-    if (pages_run(first, span->count_pages, 0xff) != span->count_pages || pages_busy(first, span->count_pages)) return false;
-    struct cache *cache = cache_enter_or_make();
+/* The same with a magazine that is full, or not in use yet; what it has no room for goes back. */
+__attribute__((noinline)) static void push_hard(struct cache *cache, uint32_t bin, uintptr_t item) {
+    void *single = (void *)item;
+    bool room = cache_attach(cache, CACHE_SPANS, SPANS_OWNER, &source) && cache_make_room(cache, CACHE_SPANS, bin);
+    if (!room || !push(cache, bin, item)) flush(SPANS_OWNER, bin, &single, 1, true);
+}
+
+bool spans_leave(uintptr_t start) {
+    struct found found;
+    if (!space_find_start(start, &found)) return false;
+    uint64_t count_pages = found.span.count_pages;
+    uint32_t bin = bin_of(count_pages);
+    if (bin == NO_BIN || found.span.flags || found.span.state != PG_READWRITE || found.span.kind != SPAN_VM) return false;
+    if (!pages_at_rest(found.head, count_pages, PG_READWRITE)) return false;
+    struct cache *cache = cache_enter();
+    if (!cache) cache = cache_enter_or_make();
     if (!cache) return false;
     /* Retracted first: from here on it is this thread's alone. */
-    bool left = space_retract_plain(found);
-    void *item = (void *)(granule_address(found->head) | span->owner);
-    if (left && !push(cache, bin, item)) flush(SPANS_OWNER, bin, &item, 1, true);
+    bool left = space_retract_plain(&found);
+    uintptr_t item = start | found.span.owner;
+    if (left && count_pages >= LARGE_PAGES && habit_drops(cache, bin, start, count_pages)) item |= ITEM_ZERO;
+    if (left && !push(cache, bin, item)) push_hard(cache, bin, item);
     cache_leave(cache);
     return left;
 }

@@ -5,7 +5,7 @@
  * What fits is an ordinary allocation (RESERVE|COMMIT, or COMMIT of NULL, PAGE_READWRITE, any address) of 1 to 16 pages or
  * of 1 to 16 granules, all of whose pages are committed read-write when it is released. Taking and leaving one is done
  * without a system call, a page fault or an atomic operation on anything that another thread writes. It is zeroed as it is
- * taken.
+ * taken; those of 256 KiB and more whose users hardly touch them are instead emptied by the system as they are left.
  *
  * What a program may notice: memory so released is free for every call and query, but touching it does not fault until it
  * goes back to the system; and of two threads that release one allocation at the same moment, both may be told that they
@@ -16,11 +16,13 @@
 
 #include "core/space.h"
 
+#define SPANS_BYTES_MOST (GRANULE_BYTES * 16)
+
 /* A zeroed allocation of that many pages, published. False: there is none at hand. */
 bool spans_take(uint64_t count_pages, uintptr_t *start);
 
-/* Keeps the allocation, if it is of the kind that is kept. False: release it in the ordinary way. */
-bool spans_leave(const struct found *found);
+/* Keeps the allocation that starts there, if it is of the kind that is kept. False: release it in the ordinary way. */
+bool spans_leave(uintptr_t start);
 
 /* Gives back what this thread keeps. Returns its bytes. */
 uint64_t spans_flush(void);

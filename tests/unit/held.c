@@ -150,39 +150,22 @@ static void growing(void) {
     CHECK_EQ(held_bytes(), 0);
 }
 
-#ifndef _WIN32
-/* Quick enough for the next one to be asked for too. Memory that the machine has just had comes quickly, so one tries again. */
-static bool block_quick(uintptr_t block) {
-    for (int i = 0; i < 2000; i++) {
-        double start = thread_seconds();
-        if (os_back(block) == ST_OK && thread_seconds() - start < 0.0004) return true;
-    }
-    return false;
-}
-
-/* A reservation that grows into a block has all of it, if the system gave none too slowly in the last second. */
-static bool block_comes(void) {
+#if defined(HM_FAULT) && !defined(_WIN32)
+/* One reservation that grows far enough to show that blocks come where the system has them. */
+static void block_comes_at_once(void) {
+    os_linux_any_price = true;
     char *p = reserve(16 * MIB);
-    char *block = (char *)align_up((uintptr_t)p + 192 * KIB, OS_BLOCK_BYTES);
-    bool quick = block_quick((uintptr_t)block);
-    if (quick) {
-        CHECK(probe('r', block) == PROBE_FAULT);
-        for (char *at = p; at <= block; at += 64 * KIB) CHECK(commit(at, 64 * KIB));
+    uintptr_t block = align_up((uintptr_t)p, OS_BLOCK_BYTES) + OS_BLOCK_BYTES;
+    if (os_back(block) == ST_OK) {
+        CHECK(probe('r', (char *)block) == PROBE_FAULT);
+        for (char *at = p; at < (char *)block; at += 64 * KIB) CHECK(commit(at, 64 * KIB));
+        HmTrim();
+        CHECK(commit((char *)block, 64 * KIB));
+        CHECK_EQ(held_bytes(), OS_BLOCK_BYTES - 64 * KIB);
+        CHECK(HmTrim() >= OS_BLOCK_BYTES - 64 * KIB);
     }
-    bool came = held_bytes() == OS_BLOCK_BYTES - 64 * KIB;
-    if (came) CHECK(HmTrim() >= OS_BLOCK_BYTES - 64 * KIB);
     CHECK(release(p));
     HmTrim();
-    return came || !quick;
-}
-
-static void blocks_come_at_once(void) {
-    bool came = block_comes();
-    for (int i = 0; i < 3 && !came; i++) {
-        thread_rest(1.1);
-        came = block_comes();
-    }
-    CHECK(came);
 }
 #endif
 
@@ -363,14 +346,15 @@ static void racing(void) {
 
 static uint8_t area[4 * PAGE] __attribute__((aligned(4096)));
 
-static void zeroing(void (*zero)(uint8_t *start, size_t size)) {
+static void zeroing(size_t (*zero)(uint8_t *start, size_t size)) {
     for (size_t at = PAGE; at < 3 * PAGE; at++) { /* each byte alone */
         area[at] = 0x80;
-        zero(area + PAGE, 2 * PAGE);
-        if (area[at] != 0) CHECK_EQ(area[at], 0);
+        size_t used = zero(area + PAGE, 2 * PAGE);
+        if (area[at] != 0 || used != 1) CHECK_EQ(area[at] << 8 | used, 1);
     }
+    CHECK_EQ(zero(area + PAGE, 2 * PAGE), 0);
     memset(area, 0xff, sizeof area);
-    zero(area + PAGE, 2 * PAGE);
+    CHECK_EQ(zero(area + PAGE, 2 * PAGE), 2);
     CHECK(is_zero((char *)area + PAGE, 2 * PAGE) && area[PAGE - 1] == 0xff && area[3 * PAGE] == 0xff);
 }
 
@@ -385,8 +369,8 @@ int main(void) {
     other_protections();
     trim_gives_back();
     growing();
-#ifndef _WIN32
-    blocks_come_at_once();
+#if defined(HM_FAULT) && !defined(_WIN32)
+    block_comes_at_once();
 #endif
     kept_allocations();
     racing();
