@@ -50,6 +50,10 @@ static unsigned alloc_kind(uintptr_t address, DWORD type) {
 static bool engine_answers(unsigned reason) { return reason == HM_BY_ENGINE || reason == HM_PASSED_WATCH; }
 
 static LPVOID engine_alloc(LPVOID address, SIZE_T size, DWORD type, DWORD protect) {
+    if (type & MEM_WRITE_WATCH && redirect_flags & HM_REDIRECT_NO_WATCH) {
+        SetLastError(ERROR_INVALID_PARAMETER); /* as from a system that cannot watch */
+        return NULL;
+    }
     uintptr_t result;
     error_report(vm_alloc((uintptr_t)address, size, type, protect, &result));
     return (LPVOID)result;
