@@ -61,7 +61,7 @@ enum {
     HM_PASSED_KIND,        /* large pages, physical pages, placeholders, flags that the engine does not know */
     HM_PASSED_HUGE,        /* more than the engine takes in one piece */
     HM_PASSED_BOUNDS,      /* no free place of the engine's within the bounds asked for */
-    HM_PASSED_VIEW,        /* mapped views */
+    HM_PASSED_VIEW,        /* mapped views, and commits inside them */
     HM_PASSED_HEAP,        /* a heap, or flags, that the engine does not serve */
     HM_REDIRECT_REASONS
 };

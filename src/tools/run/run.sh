@@ -124,7 +124,7 @@ median() {
 calls() {
     tr '{' '\n' <"$1" | awk '/"kind": /{
             n = $0; sub(/.*"calls": /, "", n); us = $0; sub(/.*"us": /, "", us)
-            if ($0 ~ /"kind": "(map|unmap) view"/) next
+            if ($0 ~ /"kind": "(map|unmap) view"/ || $0 ~ /"reason": "mapped view"/) next
             all += n; time += us
             if ($0 ~ /"by": "engine"/) served += n
             # Queries and protections of stacks, images and other memory of the system are not for the engine to answer.
