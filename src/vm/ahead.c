@@ -1,11 +1,11 @@
 /*
  * ahead.c - noticing that a reservation grows, and bringing its memory in large pieces.
  *
- * Growing is: commits that each begin where another has ended. The table below remembers, for the rows of such commits that
- * were made last, where the next one would begin and how long the row is. It is a hint, written without care for other threads:
- * a wrong one costs a look. Past the first 128 KiB of a row, or where the block before is half full, a commit in which a block
- * begins has the system back the whole block by one fault; commits in the rest of the block then meet none. So what a
- * reservation has ahead of it is less than one block. Where the system has no block for us, which is cheap to be told, a commit
+ * Growing is: commits of at least 64 KiB that each begin where another has ended. The table below remembers, for the rows of such
+ * commits that were made last, where the next one would begin and how long the row is. It is a hint, written without care for
+ * other threads: a wrong one costs a look. Past the first 128 KiB of a row, or where the block before is half full, a commit in
+ * which a block begins has the system back the whole block by one fault; commits in the rest of the block then meet none. So what
+ * a reservation has ahead of it is less than one block. Where the system has no block for us, which is cheap to be told, a commit
  * has its own memory brought.
  */
 #include "vm/ahead.h"
@@ -14,9 +14,10 @@
 #include "vm/held.h"
 
 #define GROWTHS 64u
+#define STEP_PAGES PAGES_PER_GRANULE
 #define BLOCK_PAGES (OS_BLOCK_BYTES / PAGE_BYTES)
 #define LEAST_PAGES (2 * BLOCK_PAGES) /* of an allocation that is worth it */
-#define PROOF_PAGES (2 * PAGES_PER_GRANULE)
+#define PROOF_PAGES (2 * STEP_PAGES)
 
 /* By the page where a next commit would continue a row: that page:35, how many pages the row has. */
 static uint64_t growth[GROWTHS];
@@ -61,7 +62,7 @@ static void block_enter(const struct range *r, struct page block) {
 }
 
 bool ahead_of_commit(const struct range *r) {
-    if (r->owner.span.count_pages < LEAST_PAGES) return false;
+    if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return false;
     if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || r->count > BLOCK_PAGES) return false;
     struct page block = {align_up(r->first.n, BLOCK_PAGES)};
     bool row = growing(r), enters = block.n < r->first.n + r->count;

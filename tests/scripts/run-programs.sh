@@ -8,7 +8,7 @@ passed=0
 failed=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for program in esbuild node dotnet; do
+for program in esbuild node dotnet nowatch; do
     if ONLY=$program RUNS=${RUNS:-1} bash src/tools/run/run.sh build/windows build/linux .cache >"$work/out" 2>&1; then
         passed=$((passed + 1))
     else
