@@ -20,13 +20,14 @@ extern "C" {
 #endif
 
 /* Changes whenever anything below does: a launcher and a DLL of different numbers do not understand each other. */
-#define HM_REDIRECT_VERSION 1
+#define HM_REDIRECT_VERSION 2
 
 enum {
     HM_REDIRECT_OFF = 1,      /* everything is passed on to the system, for comparison */
     HM_REDIRECT_HEAP = 2,     /* heap calls too; the environment's HOSTMEM_HEAP=1 does the same */
     HM_REDIRECT_CHILDREN = 4, /* programs that the program starts are served as well */
-    HM_REDIRECT_COUNT = 8     /* calls are counted and timed in the shared section */
+    HM_REDIRECT_COUNT = 8,    /* calls are counted and timed in the shared section */
+    HM_REDIRECT_NO_WATCH = 16 /* MEM_WRITE_WATCH is refused; a program that can do without it gets all its memory served */
 };
 
 /* What a call was. */
@@ -56,11 +57,11 @@ enum {
     HM_PASSED_OFF,         /* HM_REDIRECT_OFF */
     HM_PASSED_FOREIGN,     /* memory that the engine did not give out: stacks, images, views, what was there before */
     HM_PASSED_PROCESS,     /* memory of another process */
-    HM_PASSED_WATCH,       /* MEM_WRITE_WATCH: the system watches; the engine knows the allocation */
+    HM_PASSED_WATCH,       /* MEM_WRITE_WATCH: the system watches; the engine knows the allocation. Or refused */
     HM_PASSED_KIND,        /* large pages, physical pages, placeholders, flags that the engine does not know */
     HM_PASSED_HUGE,        /* more than the engine takes in one piece */
     HM_PASSED_BOUNDS,      /* no free place of the engine's within the bounds asked for */
-    HM_PASSED_VIEW,        /* mapped views */
+    HM_PASSED_VIEW,        /* mapped views, and commits inside them */
     HM_PASSED_HEAP,        /* a heap, or flags, that the engine does not serve */
     HM_REDIRECT_REASONS
 };

@@ -274,7 +274,8 @@ void region_release(const struct run *run) {
     size_t count = granules_for_pages(run->count_pages);
     if (run->flags & SPAN_SYSTEM) {
         taken_change(run->first, count, bitmap_release);
-        os_release(address, (size_t)run->count_pages << PAGE_SHIFT);
+        size_t size = (size_t)run->count_pages << PAGE_SHIFT;
+        if (os_release(address, size) != ST_OK) os_decommit(address, size); /* lost, but not its memory */
         return;
     }
     HM_CHECK(bitmap_release(space_slot(address)->taken, run->first.n % GRANULES_PER_SLOT, count));

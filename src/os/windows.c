@@ -27,6 +27,7 @@
 #include "base/atom.h"
 #include "base/tally.h"
 #include "os/os_slot.h"
+#include "os/windows_host.h"
 
 enum { RESERVE_TRIES = 16 };
 
@@ -149,8 +150,7 @@ size_t OS_FUNCTION(touched)(uintptr_t address, size_t size) {
 }
 
 enum status OS_FUNCTION(back)(uintptr_t address) {
-    (void)address; /* pages that are not committed have no memory here, and committing them is the expensive part */
-    return ST_NOT_SUPPORTED;
+    return host_back(address); /* Windows has none for pages that are not committed; committing them is the expensive part */
 }
 
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {

@@ -3,8 +3,9 @@
  *
  * Both lock their pages. A release locks all pages of the allocation, so every call that was at work on one of them has finished
  * and every later one finds the span gone. The order of a release: content and access go (the only step that the system can
- * refuse, and then nothing has changed), page bytes to 0, span retracted, pages let go, granules back to the region. What may be
- * wanted again soon is held (held.h), or kept whole (keep.h).
+ * refuse, and then nothing has changed), page bytes to 0, span retracted, pages let go, granules back to the region. A
+ * reservation of its own goes back to the system last, and its content with it. What may be wanted again soon is held (held.h),
+ * or kept whole (keep.h).
  */
 #include "core/budget.h"
 #include "core/region.h"
@@ -36,10 +37,11 @@ static enum status decommit_locked(const struct range *r) {
     return status;
 }
 
-/* A reservation in large pages goes as a whole; everything else is emptied first. */
+/* What has a reservation of its own goes with it (region_release), by one call; everything else is emptied first. */
 static enum status release_locked(const struct range *r, const struct tally *t) {
-    if (r->owner.span.flags & (SPAN_LARGE_PAGES | SPAN_PHYSICAL)) {
+    if (r->owner.span.flags & SPAN_SYSTEM) {
         pages_fill(r->first, r->count, PG_NONE);
+        held_uncharge(t->held << PAGE_SHIFT);
         return ST_OK;
     }
     return empty_locked(r, t);

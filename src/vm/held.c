@@ -23,6 +23,7 @@
 #define NOTES 512u
 #define NOTE_TRIES 4u
 #define NOTE_PAGES ((uint64_t)1024)
+#define LONG_PAGES (64 * NOTE_PAGES)
 #define STAMP_MS 16u
 #define STAMP_MASK (((uint64_t)1 << 18) - 1)
 #define OFTEN_MOST 128u
@@ -228,12 +229,23 @@ bool held_hold(const struct range *r, bool often) {
     return true;
 }
 
+/* As many notes as it takes. Those of a range that is not held after all do no harm. */
+static bool remember_parts(const struct range *r, bool *often) {
+    for (uint64_t done = 0; done < r->count; done += NOTE_PAGES) {
+        uint64_t left = r->count - done;
+        if (!held_remember((struct page){r->first.n + done}, left < NOTE_PAGES ? left : NOTE_PAGES, often)) return false;
+    }
+    return true;
+}
+
 bool held_keep(const struct range *r, const struct tally *t) {
     uint64_t bytes = t->committed << PAGE_SHIFT;
-    bool often;
-    if (r->count > NOTE_PAGES || r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || !held_welcome(false)) return false;
+    /* A system that has large pages gives a long range back by few faults; on others each page is one. */
+    uint64_t most = os_commit_is_lazy() ? NOTE_PAGES : LONG_PAGES;
+    bool often = false;
+    if (r->count > most || r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || !held_welcome(false)) return false;
     if (!held_charge(bytes)) return false;
-    if (held_remember(r->first, r->count, &often) && held_hold(r, often)) return true;
+    if (remember_parts(r, &often) && held_hold(r, often && r->count <= NOTE_PAGES)) return true;
     held_uncharge(bytes);
     return false;
 }

@@ -198,7 +198,31 @@ static void test_views(void) {
     CloseHandle(section);
 }
 
+/* As newer CLRs do for their code. */
+static void test_commit_in_view(void) {
+    HANDLE section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE | SEC_RESERVE, 0, 1 << 20, NULL);
+    char *view = MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, 0);
+    if (!CHECK(view != NULL)) return;
+    for (int i = 0; i < 4; i++) {
+        CHECK(VirtualAlloc(view + i * 65536, 65536, MEM_COMMIT, PAGE_READWRITE) == view + i * 65536);
+        view[i * 65536 + 7] = 1;
+    }
+    CHECK(UnmapViewOfFile(view));
+    CloseHandle(section);
+}
+
+static void test_watch_refused(void) {
+    SetLastError(0);
+    CHECK(VirtualAlloc(NULL, 1 << 16, MEM_RESERVE | MEM_WRITE_WATCH, PAGE_READWRITE) == NULL);
+    CHECK_EQ(GetLastError(), ERROR_INVALID_PARAMETER);
+    check_block(VirtualAlloc(NULL, 1 << 17, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE), 1 << 17, "beside it");
+}
+
 int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "refused") == 0) {
+        test_watch_refused();
+        return check_done();
+    }
     if (argc > 1) return 0; /* the other process, should it ever run */
     test_alloc2();
     test_placeholder();
@@ -207,5 +231,6 @@ int main(int argc, char **argv) {
     test_watch();
     test_advice();
     test_views();
+    test_commit_in_view();
     return check_done();
 }

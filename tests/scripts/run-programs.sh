@@ -5,7 +5,7 @@ set -u
 cd "${0%/*}/../.." || exit 1
 . tests/common/check.sh
 
-for program in esbuild node dotnet; do
+for program in esbuild node dotnet nowatch; do
     ONLY=$program RUNS=${RUNS:-1} bash src/tools/run/run.sh build/windows build/linux .cache >"$work/out" 2>&1
     verdict "$program" $? "$work/out"
     share=$(awk '/by the engine/ { print int($(NF - 1)) }' "$work/out")

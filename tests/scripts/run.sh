@@ -93,6 +93,10 @@ expect "a report of a crash" 5 '' $run --json "$work/report" $programs/ends.exe 
 json "a crash's status and calls" '"status": 3221225477,.*"kind": "reserve.commit", "by": "engine"'
 expect "a report of a killed program" 69 '' $run --json "$work/report" $programs/ends.exe kill
 json "a killed program's calls" '"kind": "reserve.commit", "by": "engine"'
+expect "commits in a view" 0 '^[0-9]+ passed, 0 failed' $run --json "$work/report" $programs/forms.exe
+json "a view's commits" '"kind": "commit", "by": "system", "reason": "mapped view"'
+expect "write watch, refused" 0 '^[0-9]+ passed, 0 failed' $run --write-watch refuse $programs/forms.exe refused
+expect "no such choice" 2 'write-watch' $run --write-watch maybe $programs/echo.exe
 expect "everything passed on" 5 '' $run --off --json "$work/report" $programs/ends.exe return
 json "nothing is served under --off" '"off": true.*"reason": "off"'
 grep -q '"by": "engine"' "$work/report" && verdict "served under --off" 1 "$work/report"

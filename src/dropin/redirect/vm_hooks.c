@@ -50,14 +50,28 @@ static unsigned alloc_kind(uintptr_t address, DWORD type) {
 static bool engine_answers(unsigned reason) { return reason == HM_BY_ENGINE || reason == HM_PASSED_WATCH; }
 
 static LPVOID engine_alloc(LPVOID address, SIZE_T size, DWORD type, DWORD protect) {
+    if (type & MEM_WRITE_WATCH && redirect_flags & HM_REDIRECT_NO_WATCH) {
+        SetLastError(ERROR_INVALID_PARAMETER); /* as from a system that cannot watch */
+        return NULL;
+    }
     uintptr_t result;
     error_report(vm_alloc((uintptr_t)address, size, type, protect, &result));
     return (LPVOID)result;
 }
 
+/* For the record: newer CLRs commit piece by piece inside views of sections. */
+static bool is_view(LPCVOID address) {
+    MEMORY_BASIC_INFORMATION info;
+    DWORD before = GetLastError();
+    bool view = real.VirtualQuery(address, &info, sizeof info) && info.Type == MEM_MAPPED;
+    SetLastError(before);
+    return view;
+}
+
 static void alloc_stop(struct watch watch, unsigned reason, unsigned op, LPVOID address, SIZE_T size, DWORD type, DWORD protect,
                        LPVOID result) {
     struct seen seen = {op, (uintptr_t)address, size, type, protect, (uintptr_t)result};
+    if (watch.ticks && reason == HM_PASSED_FOREIGN && is_view(address)) reason = HM_PASSED_VIEW;
     watch_stop(watch, alloc_kind((uintptr_t)address, type), reason, &seen);
 }
 

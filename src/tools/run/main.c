@@ -16,6 +16,8 @@ static const struct tool_option main_table[] = {
     {"json", TOOL_TEXT, &main_options.json, "FILE", "the same as a JSON object in FILE"},
     {"heap", TOOL_FLAG, &main_options.heap, NULL, "serves heap calls too, as HOSTMEM_HEAP=1 does"},
     {"children", TOOL_FLAG, &main_options.children, NULL, "serves the programs that the program starts as well"},
+    {"write-watch", TOOL_CHOICE, &main_options.write_watch, "forward|refuse",
+     "MEM_WRITE_WATCH: passed to the system (default), or refused, so that a collector that can do without it is served"},
     {"off", TOOL_FLAG, &main_options.off, NULL, "the hooks are in place, but pass everything on to the system"},
     {"trace", TOOL_TEXT, &main_options.trace, "FILE", "records the calls in FILE, for hostmem-replay"},
     {"trace-calls", TOOL_COUNT, &main_options.trace_calls, "N", "room for N calls in the record (default 2000000)"},

@@ -28,6 +28,7 @@ struct run_options {
     bool off;
     bool heap;
     bool children;
+    int write_watch;   /* 1: refused */
     const char *json;  /* file, or NULL */
     const char *trace; /* file, or NULL */
     uint64_t trace_calls;

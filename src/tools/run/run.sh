@@ -52,10 +52,14 @@ prepare_dotnet() {
         "configProperties":{"System.Globalization.Invariant":true}}}' >"$work/sample.runtimeconfig.json"
 }
 
+# The same again, with a collector that is told that the system cannot watch writes, so that all its memory is served.
+prepare_nowatch() { prepare_dotnet; }
+
 prepare_node() { :; }
 
-# job PROGRAM HOW: sets `command`, what is run in $work, and `products`, the files that it makes.
+# job PROGRAM HOW: sets `command`, what is run in $work, `products`, the files that it makes, and `options` of hostmem-run.
 job() {
+    options=()
     case $1 in
     esbuild)
         command=("$cache/esbuild-win32-x64-0.28.2/esbuild.exe" --bundle --minify --sourcemap --log-level=error entry.js
@@ -67,7 +71,8 @@ job() {
             "$cache/three-0.187.0/build/three.core.js" -c -m -o "$2/small.js")
         products=small.js
         ;;
-    dotnet)
+    dotnet | nowatch)
+        [ "$1" = dotnet ] || options=(--write-watch refuse)
         command=("$cache/dotnet-2.0.0-win-1.0.5/dotnet.exe" sample.dll)
         products=
         ;;
@@ -78,12 +83,12 @@ job() {
 
 # once PROGRAM HOW ROUND: runs it raw, off (the hooks pass everything on) or served; leaves figures and output in files.
 once() {
-    local front=() status=0 command products name=$1.$2
+    local front=() status=0 command products options name=$1.$2
     mkdir -p "$work/$2"
     job "$1" "$2"
     case $2 in
     off) front=("$build/hostmem-run.exe" --off --json "$work/$name.$3.calls") ;;
-    served) front=("$build/hostmem-run.exe" --json "$work/$name.$3.calls") ;;
+    served) front=("$build/hostmem-run.exe" "${options[@]}" --json "$work/$name.$3.calls") ;;
     esac
     (cd "$work" && rm -f "$2"/* && timeout -k 5 300 "$measure" --name "${command[0]##*/}" --out "$work/$name.$3.cost" \
         bash "$here/../../setup/wine.sh" "${front[@]}" "${command[@]}" >"$2/stdout" 2>"$2/stderr" </dev/null) || status=$?
@@ -96,7 +101,7 @@ once() {
 
 # same PROGRAM ROUND: what the served run made is what the raw run made.
 same() {
-    local command products file
+    local command products options file
     job "$1" served
     for file in stdout $products; do
         cmp "$work/raw/$file" "$work/served/$file" >&2 || complain "$1, run $2: $file differs"
@@ -124,7 +129,7 @@ median() {
 calls() {
     tr '{' '\n' <"$1" | awk '/"kind": /{
             n = $0; sub(/.*"calls": /, "", n); us = $0; sub(/.*"us": /, "", us)
-            if ($0 ~ /"kind": "(map|unmap) view"/) next
+            if ($0 ~ /"kind": "(map|unmap) view"/ || $0 ~ /"reason": "mapped view"/) next
             all += n; time += us
             if ($0 ~ /"by": "engine"/) served += n
             # Queries and protections of stacks, images and other memory of the system are not for the engine to answer.
@@ -167,7 +172,7 @@ for needed in "$build/hostmem-run.exe" "$build/hostmem-redirect.dll" "$measure" 
     [ -e "$needed" ] || { echo "run.sh: '$needed' is not there; make run OS=windows makes it" >&2; exit 2; }
 done
 programs=
-for program in esbuild node dotnet; do
+for program in esbuild node dotnet nowatch; do
     [[ $program =~ ${ONLY:-.} ]] && programs="$programs $program"
 done
 mkdir -p "$work"
@@ -190,5 +195,6 @@ for program in $programs; do
     print_program "$program"
     echo '---------------------------------------------------------------------'
 done
+[[ $programs != *nowatch* ]] || echo 'nowatch: dotnet with hostmem-run --write-watch refuse'
 [ $bad = 0 ] && echo 'all outputs are the same' || echo 'not all runs were good: see above'
 exit $bad
