@@ -38,10 +38,10 @@ struct slot *region_slot(size_t n, uintptr_t *base) {
     return *base ? space_slot(*base) : NULL;
 }
 
-/* Where this thread starts in a region: one of its stretches. */
+/* Where this thread starts in a region: one of its stretches, but none of the last quarter, which may be wanted back. */
 static size_t region_home(void) {
     uint32_t mixed = os_thread_id() * 2654435761u; /* Knuth's multiplier spreads neighbouring numbers */
-    return (mixed >> 16) % (BITMAP_WORDS(GRANULES_PER_SLOT) / HOME_STRETCH_WORDS) * HOME_STRETCH_WORDS;
+    return (mixed >> 16) % (BITMAP_WORDS(GRANULES_PER_SLOT) / HOME_STRETCH_WORDS * 3 / 4) * HOME_STRETCH_WORDS;
 }
 
 static bool region_promises(size_t n, size_t count) {

@@ -51,6 +51,7 @@ static enum status heap_make(bool executable, uint64_t limit_bytes, bool of_proc
     budget_hold(made->budget.parent);
     atom_store_rlx_u64(&made->budget.peak[BUDGET_RESERVE], 0); /* rlx: published below */
     atom_store_rlx_u64(&made->budget.peak[BUDGET_COMMIT], 0);
+    for (int level = 0; level < BUDGET_LEVELS; level++) atom_store_rlx_u64(&made->budget.refused[level], 0); /* rlx: the same */
     budget_lines_set(&made->budget, &(struct budget_lines){.hard = {limit_bytes, limit_bytes}});
     made->state = executable ? PG_EXECUTE_READWRITE : PG_READWRITE;
     atom_store_rel_u64(&made->users, 1); /* rel: pairs with heap_enter */

@@ -23,11 +23,11 @@
 #include "base/atom.h"
 #include "base/cold.h"
 #include "core/bitmap.h"
+#include "core/keeper.h"
 #include "core/region.h"
 #include "heap/heap.h"
 #include "policy/turn.h"
 #include "vm/held.h"
-#include "vm/spans.h"
 
 #define VIEW_BUSY 1u /* no mapping starts at 1 */
 
@@ -251,7 +251,7 @@ void notify_view_released(struct notify *notify, uintptr_t start) {
 
 enum status notify_plea(uintptr_t start, size_t size_bytes) {
     atom_add_acqrel_u64(&total_pleas, 1);
-    spans_flush();
+    keeper_trim();
     held_give_back(0);
     heap_trim();
     return region_give(start, size_bytes) != 0 ? ST_OK : ST_NO_ADDRESS_SPACE;

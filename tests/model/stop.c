@@ -61,8 +61,9 @@ void os_tables_discard(void *start, size_t size) { (void)start, (void)size; }
 uint64_t os_environment_bytes(const char *name) { return name[0] == 0; }
 uint64_t os_clock_ms(void) { return 1; }
 uint32_t os_thread_number(void) { return 1; }
-void os_barrier(void) {
+bool os_barrier(void) {
     if (scene.barrier) model_barrier();
+    return true;
 }
 void keeper_prepare(void) {}
 void keeper_missed(void) {}

@@ -11,6 +11,7 @@
 #include "hostmem.h"
 #include "os/fault.h"
 #include "os/os.h"
+#include "policy/pressure.h"
 #include "probe.h"
 #include "thread.h"
 #include "vm/ahead.h"
@@ -227,6 +228,33 @@ static void bound_holds(void) {
     CHECK(commit(p, 64 * KIB) && decommit(p, 64 * KIB) && held_bytes() == 0 && release(p));
 }
 
+static HM_USAGE usage_now(void) {
+    HM_USAGE usage = {.cbSize = sizeof usage};
+    CHECK(HmGetLimits(NULL, NULL, &usage) == S_OK);
+    return usage;
+}
+
+/* With what is committed it stays below where limits begin to press; nothing is refused while anything is held. */
+static void below_limits(void) {
+    HmTrim();
+    size_t base = usage_now().cbCommitted, hard = base + 16 * MIB;
+    CHECK(HmSetLimits(NULL, &(HM_LIMITS){.cbSize = sizeof(HM_LIMITS), .cbHardCommit = hard}) == S_OK);
+    char *p = reserve(64 * MIB);
+    CHECK(commit(p, 13 * MIB) && held_bytes() == 0);
+    for (size_t at = 0; at < 13 * MIB; at += MIB / 2) {
+        p[at] = 1;
+        CHECK(decommit(p + at, MIB / 2));
+        CHECK(usage_now().cbCommitted + held_bytes() <= hard - hard / 8);
+    }
+    CHECK(held_bytes() > 8 * MIB);
+    CHECK(!commit(p + 20 * MIB, 17 * MIB) && HmGetLastError() == ERROR_NOT_ENOUGH_QUOTA);
+    CHECK_EQ(held_bytes(), 0);
+    CHECK_EQ(usage_now().cRefused[1], 1);
+    CHECK(release(p) && HmSetLimits(NULL, &(HM_LIMITS){.cbSize = sizeof(HM_LIMITS)}) == S_OK);
+    while (pressure_watched()) os_yield(100);
+    HmTrim();
+}
+
 static void time_gives_back(void) {
     char *p = reserve(64 * KIB), *q = used(2 * MIB);
     CHECK(commit(p, 64 * KIB) && decommit(p, 64 * KIB) && release(q) && held_bytes() == 2 * MIB + 64 * KIB);
@@ -381,6 +409,7 @@ int main(void) {
     every_call_fails(true);
 #endif
     time_gives_back();
+    below_limits();
     bound_holds(); /* last: it makes the bound smaller for good */
     return check_done();
 }
