@@ -142,7 +142,8 @@ HM_API SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
 
 /*
  * Limits on what the process, a manager or a heap may have reserved and committed, in bytes; 0 is no limit. What threads' caches
- * hold counts as reserved and committed. A request is refused that would go
+ * hold counts as reserved and committed; what the process holds (HM_OPTIONS.cbHeld) is counted apart, stays with what is committed
+ * below seven eighths of the process's limits, and goes back before anything is refused. A request is refused that would go
  *     past the soft limit             if it is critical to a task (eTaskCritical);
  *     past the hard limit             if it is critical to an application domain, or has no level (every Hm* function, malloc);
  *     past hard limit and cbEmergency if it is critical to the process.
@@ -305,6 +306,7 @@ HM_API HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemo
  * Callbacks are called by one thread of hostmem's, which exists while a callback is registered or a limit set, and looks at the
  * system (pressure stalls, the control group's events and load; on Windows the memory resource notifications), at the
  * process's limits and at the manager's own: Low again and again while pressure lasts (msLowSpacing), Neutral and High once.
+ * Before it says Low it does as HmTrim does, and looks whether that was enough.
  *
  * E_POINTER; E_INVALIDARG for a manager that is not hostmem's and for a callback that is not registered.
  */
@@ -416,9 +418,9 @@ HM_API BOOL WINAPI HmGetHeapStats(HANDLE hHeap, HM_HEAP_STATS *stats);
 HM_API BOOL WINAPI HmWriteStats(HM_WRITE write, LPVOID context);
 
 /*
- * Gives memory that nothing uses, and what the calling thread keeps at hand, back to the system at once. Returns the bytes. What
- * other threads keep at hand goes back by itself when they have not used it for half a second, by a thread that the engine
- * starts when that is worth it (environment HOSTMEM_NO_KEEPER=1: it does not).
+ * Gives memory that nothing uses, and what threads keep at hand, back to the system at once; returns the bytes. A thread that
+ * is in the middle of a call keeps what it has. By itself goes back what a thread has not used for half a second, by a thread
+ * that the engine starts when that is worth it (environment HOSTMEM_NO_KEEPER=1: it does not).
  */
 HM_API SIZE_T WINAPI HmTrim(void);
 
