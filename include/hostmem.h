@@ -142,8 +142,9 @@ HM_API SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
 
 /*
  * Limits on what the process, a manager or a heap may have reserved and committed, in bytes; 0 is no limit. What threads' caches
- * hold counts as reserved and committed; what the process holds (HM_OPTIONS.cbHeld) is counted apart, stays with what is committed
- * below seven eighths of the process's limits, and goes back before anything is refused. A request is refused that would go
+ * hold counts as reserved and committed; what the process holds (HM_OPTIONS.cbHeld) is counted apart, stays with what is
+ * committed below seven eighths of the process's limits, and goes back before anything is refused. A request is refused that
+ * would go
  *     past the soft limit             if it is critical to a task (eTaskCritical);
  *     past the hard limit             if it is critical to an application domain, or has no level (every Hm* function, malloc);
  *     past hard limit and cbEmergency if it is critical to the process.

@@ -126,6 +126,8 @@ bool cache_make_room(struct cache *cache, unsigned set, unsigned bin);
 
 /* Flushes one set of the cache, or the same set (or all) of the calling thread's. Returns the bytes of what was in it. */
 uint64_t cache_flush_set(struct cache *cache, unsigned set);
+/* The same of a stopped cache: its owner, which the thread reads without entering, stays. */
+uint64_t cache_empty_set(struct cache *cache, unsigned set);
 uint64_t cache_flush_mine(unsigned set);
 /* All of the calling thread's, and what ended threads have left. */
 void cache_flush_all(void);

@@ -100,8 +100,8 @@ static uint64_t empty_some(struct stopped *all) {
     bool passed = all->count == 0 || os_barrier();
     for (size_t i = 0; i < all->count; i++) {
         bool stopped = passed && cache_stopped(all->cache[i]);
-        if (stopped) bytes += cache_flush_set(all->cache[i], CACHE_SPANS);
-        for (unsigned set = 0; stopped && set < CACHE_SETS; set++) cache_flush_set(all->cache[i], set);
+        if (stopped) bytes += cache_empty_set(all->cache[i], CACHE_SPANS);
+        for (unsigned set = 0; stopped && set < CACHE_SETS; set++) cache_empty_set(all->cache[i], set);
         cache_go_on(all->cache[i]);
     }
     return bytes;

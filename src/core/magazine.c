@@ -84,10 +84,14 @@ static uint64_t magazine_close(struct cache *cache, unsigned set, unsigned bin) 
     return (uint64_t)count * bytes;
 }
 
-uint64_t cache_flush_set(struct cache *cache, unsigned set) {
+uint64_t cache_empty_set(struct cache *cache, unsigned set) {
     uint64_t bytes = 0;
-    if (!cache->owner[set]) return 0;
-    for (unsigned bin = 0; bin < CACHE_BINS; bin++) bytes += magazine_close(cache, set, bin);
+    for (unsigned bin = 0; cache->owner[set] && bin < CACHE_BINS; bin++) bytes += magazine_close(cache, set, bin);
+    return bytes;
+}
+
+uint64_t cache_flush_set(struct cache *cache, unsigned set) {
+    uint64_t bytes = cache_empty_set(cache, set);
     cache->owner[set] = 0;
     return bytes;
 }

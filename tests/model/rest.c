@@ -37,7 +37,7 @@ bool cache_stop(struct cache *cache) { return cache == NULL; }
 bool cache_stopped(const struct cache *cache) { return cache == NULL; }
 void cache_go_on(struct cache *cache) { (void)cache; }
 uint64_t cache_sweep(struct cache *cache) { return cache == NULL; }
-uint64_t cache_flush_set(struct cache *cache, unsigned set) { return cache == NULL && set; }
+uint64_t cache_empty_set(struct cache *cache, unsigned set) { return cache == NULL && set; }
 void cache_after_fork(void) {}
 bool os_barrier(void) {
     model_barrier();
