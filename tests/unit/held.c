@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "check.h"
+#include "core/bitmap.h"
 #include "core/keeper.h"
+#include "core/pages.h"
 #include "core/region.h"
 #include "hostmem.h"
 #include "os/fault.h"
@@ -199,6 +201,54 @@ static void kept_allocations(void) {
     CHECK(release(p));
     CHECK_EQ(taken(), 0);
     CHECK_EQ(held_bytes(), 0);
+}
+
+/* ---- Adding up ---------------------------------------------------------------------------------------------------- */
+
+/* Bytes of the pages that the tables say are held. */
+static uint64_t held_in_tables(void) {
+    uint64_t pages = 0;
+    uintptr_t base;
+    struct slot *slot;
+    for (size_t n = 0; (slot = region_slot(n, &base)) != NULL; n++) {
+        for (size_t g = 0; (g = bitmap_next_taken(slot->taken, GRANULES_PER_SLOT, g)) < GRANULES_PER_SLOT; g++) {
+            struct page first = page_of(base + g * GRANULE_BYTES);
+            for (uint64_t i = 0; i < PAGES_PER_GRANULE; i++) pages += prot_held(pages_state((struct page){first.n + i}));
+        }
+    }
+    return pages << PAGE_SHIFT;
+}
+
+/* After every step of a random run the sum is what the tables say. (The keeper may be at work between one look and the other.) */
+static void sum_is_exact(void) {
+    enum { MANY = 12 };
+    static struct { char *start; size_t size; } own[MANY];
+    uint64_t random = 11, most = 0;
+    for (int step = 0; step < 1500; step++) {
+        size_t i = thread_random(&random) % MANY, size = own[i].size;
+        char *p = own[i].start;
+        if (!p) {
+            own[i].size = (1 + thread_random(&random) % (i % 3 ? 6 : 40)) * 128 * KIB;
+            own[i].start = reserve(own[i].size);
+        } else if (thread_random(&random) % 5 == 0) {
+            CHECK(commit(p, size));
+            memset(p, 1, size);
+            CHECK(release(p));
+            own[i].start = NULL;
+        } else {
+            size_t at = thread_random(&random) % (size / PAGE) * PAGE, count = (1 + thread_random(&random) % 64) * PAGE;
+            if (count > size - at) count = size - at;
+            CHECK(thread_random(&random) % 2 ? commit(p + at, count) : decommit(p + at, count));
+        }
+        uint64_t sum = held_bytes(), tables = held_in_tables();
+        for (int look = 0; look < 200 && sum != tables; look++, sum = held_bytes(), tables = held_in_tables()) os_yield(100);
+        CHECK_EQ(sum, tables);
+        most = sum > most ? sum : most;
+    }
+    CHECK(most > 2 * MIB);
+    for (size_t i = 0; i < MANY; i++) if (own[i].start) CHECK(release(own[i].start));
+    HmTrim();
+    CHECK(held_bytes() == 0 && held_in_tables() == 0);
 }
 
 /* ---- Bounds ------------------------------------------------------------------------------------------------------- */
@@ -409,6 +459,7 @@ int main(void) {
     every_call_fails(true);
 #endif
     time_gives_back();
+    sum_is_exact();
     below_limits();
     bound_holds(); /* last: it makes the bound smaller for good */
     return check_done();
