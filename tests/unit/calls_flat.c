@@ -26,8 +26,9 @@ int main(void) {
     calls_each(find_flat, NULL);
     if (!CHECK(record != NULL)) return check_done();
     HANDLE heap = HmHeapCreate(0, 0, 0);
+    char *p = NULL;
     for (int i = 0; i < 7; i++) {
-        char *p = HmVirtualAlloc(NULL, 65536, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+        p = HmVirtualAlloc(NULL, 65536, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
         DWORD old;
         MEMORY_BASIC_INFORMATION info;
         CHECK(HmVirtualProtect(p, 4096, PAGE_READONLY, &old));
@@ -48,7 +49,7 @@ int main(void) {
     CHECK_EQ(counted(CALL_OTHER), 8);
     for (enum call call = 0; call < CALL_COUNT; call++) CHECK_EQ(calls_failed(record, call), 0);
     CHECK(!HmVirtualAlloc(NULL, 0, MEM_COMMIT, PAGE_READWRITE) && HmGetLastError() == ERROR_INVALID_PARAMETER);
-    CHECK(!HmVirtualFree(&record, 0, MEM_RELEASE) && !HmHeapFree(NULL, 0, &record) && !HmHeapAlloc(&record, 0, 5));
+    CHECK(!HmVirtualFree(p, 0, MEM_RELEASE) && !HmHeapFree(NULL, 0, &record) && !HmHeapAlloc(&record, 0, 5));
     CHECK(!HmHeapCreate(0x40000000, 0, 0) && !HmHeapDestroy(&record));
     CHECK_EQ(counted(CALL_VIRTUAL_ALLOC), 8);
     CHECK_EQ(calls_failed(record, CALL_VIRTUAL_ALLOC), 1);
