@@ -33,15 +33,14 @@ HANDLE WINAPI HmHeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaxim
 
 BOOL WINAPI HmHeapDestroy(HANDLE hHeap) { return calls_flat_answer(CALL_OTHER, heap_destroy(hHeap)); }
 
-/*
- * The process's heap where nothing has to be looked at but this word: 0 until it is made, and for ever where calls are counted.
- * So counting costs nothing where it is not asked for.
- */
+/* The process's heap: 0 until it is made, and for ever where calls are counted; that costs nothing where nobody asks for it. */
 static uint64_t plain_heap;
 
-static inline struct heap *heap_plain(HANDLE handle) {
-    return handle == NULL ? (struct heap *)(uintptr_t)atom_load_acq_u64(&plain_heap) : NULL; /* acq: pairs with the store below */
-}
+/* acq: pairs with the store below. */
+static inline struct heap *heap_plain(void) { return (struct heap *)(uintptr_t)atom_load_acq_u64(&plain_heap); }
+
+/* NULL: there is something to count, or to say about the handle. */
+static inline struct heap *heap_handed(HANDLE handle) { return calls_flat_counted() ? NULL : heap_of_handle(handle); }
 
 static struct heap *heap_or_status(HANDLE handle, enum status *status) {
     struct heap *heap = heap_for(handle, status);
@@ -65,19 +64,42 @@ static __attribute__((noinline)) BOOL free_any(HANDLE handle, void *block) {
     return calls_flat_answer(CALL_FREE, status);
 }
 
-LPVOID WINAPI HmHeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes) {
+/* Each request is served in one of three functions: for the process's heap, for a handle, and for all that is not plain. */
+static __attribute__((noinline)) void *alloc_plain(DWORD flags, SIZE_T size) {
     void *block;
-    struct heap *heap = heap_plain(hHeap);
-    if (heap == NULL) return alloc_any(hHeap, dwFlags, dwBytes);
-    error_report(front_alloc(heap, dwBytes, (dwFlags & HEAP_ZERO_MEMORY) != 0, &block));
+    struct heap *heap = heap_plain();
+    if (__builtin_expect(heap == NULL, 0)) return alloc_any(NULL, flags, size);
+    error_report(front_alloc(heap, size, (flags & HEAP_ZERO_MEMORY) != 0, &block));
     return block;
+}
+
+static __attribute__((noinline)) BOOL free_plain(void *block) {
+    struct heap *heap = heap_plain();
+    if (__builtin_expect(heap == NULL, 0)) return free_any(NULL, block);
+    return block == NULL || error_report(block_status(front_free(heap, block)));
+}
+
+static __attribute__((noinline)) void *alloc_handed(HANDLE handle, DWORD flags, SIZE_T size) {
+    void *block;
+    struct heap *heap = heap_handed(handle);
+    if (__builtin_expect(heap == NULL, 0)) return alloc_any(handle, flags, size);
+    error_report(front_alloc(heap, size, (flags & HEAP_ZERO_MEMORY) != 0, &block));
+    return block;
+}
+
+static __attribute__((noinline)) BOOL free_handed(HANDLE handle, void *block) {
+    struct heap *heap = heap_handed(handle);
+    if (__builtin_expect(heap == NULL, 0)) return free_any(handle, block);
+    return block == NULL || error_report(block_status(front_free(heap, block)));
+}
+
+LPVOID WINAPI HmHeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes) {
+    return hHeap == NULL ? alloc_plain(dwFlags, dwBytes) : alloc_handed(hHeap, dwFlags, dwBytes);
 }
 
 BOOL WINAPI HmHeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem) {
     (void)dwFlags;
-    struct heap *heap = heap_plain(hHeap);
-    if (heap == NULL) return free_any(hHeap, lpMem);
-    return lpMem == NULL || error_report(block_status(front_free(heap, lpMem)));
+    return hHeap == NULL ? free_plain(lpMem) : free_handed(hHeap, lpMem);
 }
 
 SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem) {

@@ -66,7 +66,8 @@ enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **hea
 
 struct heap *heap_of_handle(const void *handle) {
     size_t index = table_index(&heap_table, heap_shape, handle);
-    return index < HEAPS_AT_MOST && bitmap_taken(heap_live, index) ? table_entry(&heap_table, heap_shape, index) : NULL;
+    bool live = index < HEAPS_AT_MOST && bitmap_taken(heap_live, index);
+    return live ? (struct heap *)(uintptr_t)handle : NULL; /* a handle is the entry's address */
 }
 
 /* The last user is gone. */
