@@ -49,6 +49,11 @@
     X(memory_bytes)         /* of the machine, or of the control group or job */                                                 \
     X(memory_available_bytes)                                                                                                    \
     X(memory_load_percent)                                                                                                       \
+    X(memory_available)     /* as callbacks are told of the machine and the process: 1 low, 2 neutral, 3 high, 0 not watched */  \
+    X(callbacks)            /* registered for that */                                                                            \
+    X(views)                /* mapped, that CLRs have reported */                                                                \
+    X(view_bytes)                                                                                                                \
+    X(address_space_pleas)  /* of CLRs, so far */                                                                                \
     X(refills)              /* batches of blocks from heaps to caches */                                                         \
     X(refilled_blocks)                                                                                                           \
     X(flushes)              /* and back */                                                                                       \

@@ -14,6 +14,7 @@
 #include "core/region.h"
 #include "os/os.h"
 #include "policy/limits.h"
+#include "policy/told.h"
 #include "vm/error.h"
 #include "vm/held.h"
 
@@ -113,6 +114,12 @@ void clerks_totals_other(struct published_totals *totals) {
     totals->memory_bytes = memory.total_bytes;
     totals->memory_available_bytes = memory.available_bytes;
     totals->memory_load_percent = memory.load_percent;
+    /* rlx, all five: figures for people. */
+    totals->memory_available = atom_load_rlx_u32(&told_level);
+    totals->callbacks = atom_load_rlx_u64(&told_callbacks);
+    totals->views = atom_load_rlx_u64(&told_views);
+    totals->view_bytes = atom_load_rlx_u64(&told_view_bytes);
+    totals->address_space_pleas = atom_load_rlx_u64(&told_pleas);
     totals->refills = tally_sum(TALLY_REFILL);
     totals->refilled_blocks = tally_sum(TALLY_REFILL_BLOCKS);
     totals->flushes = tally_sum(TALLY_FLUSH);

@@ -24,6 +24,7 @@
 #include "os/os_alarm.h"
 #include "policy/limits.h"
 #include "policy/notify.h"
+#include "policy/told.h"
 #include "policy/turn.h"
 #include "vm/held.h"
 
@@ -179,6 +180,7 @@ static uint64_t watch_round(uint64_t *calm_ms) {
     system_level = judge_system();
     judge_budgets();
     if (anything_low) trim();
+    atom_store_rlx_u32(&told_level, (uint32_t)worse(system_level, process_level)); /* rlx: a figure */
     notify_tell(level_of, now_ms, spacing());
     if (!anything_low) limits_reserve_refill();
     if (anything_low) {
@@ -202,6 +204,7 @@ static bool watch_stays(void) {
     bool stays = watch_wanted();
     if (!stays) {
         os_alarm_close();
+        atom_store_rlx_u32(&told_level, 0);    /* rlx: a figure */
         atom_store_rel_u32(&watch_running, 0); /* rel: the next thread finds the alarm closed */
     }
     turn_give(&watch_turn);
@@ -227,6 +230,7 @@ static void watch_forked(void) {
     atom_store_rlx_u32(&watch_turn, 0); /* rlx, all: the child has one thread */
     atom_store_rlx_u32(&watch_running, 0);
     atom_store_rlx_u32(&watch_rung, 0);
+    atom_store_rlx_u32(&told_level, 0);
     notify_forked();
 }
 

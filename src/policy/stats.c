@@ -11,16 +11,13 @@
 #include "policy/calls.h"
 #include "policy/clerks.h"
 #include "policy/json.h"
-#include "policy/notify.h"
 #include "vm/error.h"
 
 /* ---- The structs -------------------------------------------------------------------------------------------------- */
 
 void stats_collect(HM_STATS *stats) {
     struct published_totals t;
-    struct notify_totals notify;
     clerks_totals(&t, NULL);
-    notify_totals(&notify);
     *stats = (HM_STATS){
         .cbSize = stats->cbSize,
         .cRegions = t.regions,
@@ -32,10 +29,10 @@ void stats_collect(HM_STATS *stats) {
         .cbHeapReserved = t.heap_bytes,
         .cHeapSpans = t.heap_spans,
         .cGranulesTaken = t.granules_taken,
-        .cViews = notify.count_views,
-        .cbViews = notify.view_bytes,
-        .cCallbacks = notify.count_callbacks,
-        .cAddressSpacePleas = notify.count_pleas,
+        .cViews = t.views,
+        .cbViews = t.view_bytes,
+        .cCallbacks = t.callbacks,
+        .cAddressSpacePleas = t.address_space_pleas,
         .cHeaps = t.heaps,
         .cbHeapPeak = t.heap_peak_bytes,
         .cBlocks = t.live_blocks,

@@ -11,6 +11,7 @@
 #include "listener.h"
 #include "os/fault.h"
 #include "policy/notify.h"
+#include "policy/told.h"
 
 /* ---- A thread only while it is wanted ---- */
 
@@ -24,6 +25,7 @@ static void test_existence(void) {
     CHECK(HmUnregisterMemoryNotificationCallback(m, &l.face) == S_OK);
     CHECK_EQ(l.references, 1);
     EVENTUALLY(!pressure_watched());
+    CHECK_EQ(atom_load_acq_u32(&told_level), 0);
     CHECK(HmUnregisterMemoryNotificationCallback(m, &l.face) == E_INVALIDARG);
     CHECK(HmUnregisterMemoryNotificationCallback(m, NULL) == E_POINTER);
     CHECK(HmUnregisterMemoryNotificationCallback(NULL, &l.face) == E_POINTER);
@@ -55,6 +57,7 @@ static void test_budget(void) {
     listen_to(other, &others);
     void *some = take(m, 5 * MIB), *more = take(m, 4 * MIB);
     EVENTUALLY(heard(&mine, eMemoryAvailableLow) >= 1);
+    CHECK(atom_load_acq_u32(&told_level) > 1); /* it is the manager's trouble alone */
     /* Again and again while it lasts, not faster than asked for. */
     double start = thread_seconds();
     uint32_t before = heard(&mine, eMemoryAvailableLow);
@@ -81,6 +84,7 @@ static void test_budget(void) {
     CHECK(HmSetLimits(NULL, &LIMITS(.cbSoftCommit = usage.cbCommitted + MIB)) == S_OK);
     some = HmVirtualAlloc(NULL, 2 * MIB, MEM_COMMIT, PAGE_READWRITE);
     EVENTUALLY(heard(&others, eMemoryAvailableLow) >= 1);
+    CHECK_EQ(atom_load_acq_u32(&told_level), eMemoryAvailableLow);
     CHECK(HmVirtualFree(some, 0, MEM_RELEASE));
     CHECK(HmSetLimits(NULL, &LIMITS(0)) == S_OK);
     EVENTUALLY(last(&others) != eMemoryAvailableLow);

@@ -87,6 +87,9 @@ static void totals(struct lines *lines, const struct top *top, int bar) {
     line_bar(line, bar, (struct bar_part[]){{colour, (double)t->memory_load_percent / 100}}, 1);
     line_put(line, colour, "  %" PRIu64 " %%", t->memory_load_percent);
     line_put(line, DIM, " of %s in use, %s available", look_bytes(t->memory_bytes, a), look_bytes(t->memory_available_bytes, b));
+    static const char *const told[] = {"", "low", "neutral", "high"};
+    if (t->memory_available > 0 && t->memory_available < 4)
+        line_put(line, t->memory_available == 1 ? RED : DIM, "; %s", told[t->memory_available]);
 }
 
 static void history(struct lines *lines, const struct top *top, int bar) {
