@@ -142,7 +142,9 @@ HM_API SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
 
 /*
  * Limits on what the process, a manager or a heap may have reserved and committed, in bytes; 0 is no limit. What threads' caches
- * hold counts as reserved and committed. A request is refused that would go
+ * hold counts as reserved and committed; what the process holds (HM_OPTIONS.cbHeld) is counted apart, stays with what is
+ * committed below seven eighths of the process's limits, and goes back before anything is refused. A request is refused that
+ * would go
  *     past the soft limit             if it is critical to a task (eTaskCritical);
  *     past the hard limit             if it is critical to an application domain, or has no level (every Hm* function, malloc);
  *     past hard limit and cbEmergency if it is critical to the process.
@@ -215,7 +217,7 @@ HM_API HRESULT WINAPI HmSetFaults(const HM_FAULTS *faults);
  * is left, and the end of the process does so for the heaps that there still are.
  *
  * HM_COUNT_CALLS: calls of the manager and its heaps are counted by kind and critical level (HmWriteStats shows them).
- * Environment: HOSTMEM_COUNT_CALLS=1.
+ * Environment: HOSTMEM_COUNT_CALLS=1, for all managers and for the flat functions, HmVirtualAlloc to HmHeapSize, too.
  *
  * HM_PUBLISH: the process publishes a view of itself for hostmem-top and hostmem-map. Environment: HOSTMEM_PUBLISH=1, or the
  * milliseconds between two looks; it works for every process that has the engine in it, a preloaded one too.
@@ -305,6 +307,7 @@ HM_API HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemo
  * Callbacks are called by one thread of hostmem's, which exists while a callback is registered or a limit set, and looks at the
  * system (pressure stalls, the control group's events and load; on Windows the memory resource notifications), at the
  * process's limits and at the manager's own: Low again and again while pressure lasts (msLowSpacing), Neutral and High once.
+ * Before it says Low it does as HmTrim does, and looks whether that was enough.
  *
  * E_POINTER; E_INVALIDARG for a manager that is not hostmem's and for a callback that is not registered.
  */
@@ -369,6 +372,11 @@ typedef struct HM_STATS {
     SIZE_T cBlocksFlushed;
     SIZE_T cSystemCalls[5];   /* reserve, release, commit, decommit, protect: what the engine asked of the system */
     SIZE_T cFailures;         /* calls that were refused, for any reason */
+    /* since the third version: the process's budget, as HmGetLimits of NULL has it, with what caches keep */
+    SIZE_T cbCharged[2];      /* reserved, committed */
+    SIZE_T cbChargedPeak[2];
+    SIZE_T cbEmergencyHeld;   /* the emergency reserve, as far as it is held; not charged */
+    SIZE_T cManagers;         /* and those that are gone and whose memory is not */
 } HM_STATS;
 
 /* Fills *stats. FALSE with 24 for a cbSize that is too small, 998 for NULL. Other threads may go on meanwhile. */
@@ -393,23 +401,27 @@ HM_API BOOL WINAPI HmGetHeapStats(HANDLE hHeap, HM_HEAP_STATS *stats);
 /*
  * Writes all figures as one line of JSON. FALSE with 998 for a NULL write. Keys that end in _bytes are bytes, all others count.
  *
- *   {"version": 1, "program": "...", "process": 1234,
+ *   {"version": 2, "program": "...", "process": 1234,
  *    "totals": {"regions": 1, "committed_bytes": ..., ...},        every key is listed in src/base/published.h
  *    "failed": {"no_memory": 0, "bad_argument": 0, ...},           calls refused, by reason
- *    "heaps": [{"heap": 1, "of_process": true, "executable": false, "taken_bytes": ..., "peak_bytes": ..., "limit_bytes": 0,
- *               "slabs": 1, "live_blocks": ..., "live_bytes": ..., "cached_blocks": ...,
+ *    "budget": {"reserved_bytes": ..., "committed_bytes": ..., "peak_reserved_bytes": ..., "soft_commit_bytes": 0,
+ *               "refused_task": 0, ...},                           the process's; its keys are in src/base/published.h, too
+ *    "managers": [{"manager": 1, "name": "...", "budget": {...}}, ...],
+ *    "heaps": [{"heap": 1, "of_process": true, "executable": false, "manager": 0, "budget": {...}, "slabs": 1,
+ *               "live_blocks": ..., "live_bytes": ..., "cached_blocks": ...,
  *               "classes": [{"size_bytes": 64, "slabs": 1, "slab_bytes": 65536, "room": 1024, "live": 3, "live_bytes": 192,
  *                            "cached": 61}, ...]}, ...],           a size of 0 is for blocks above the largest class
  *    "threads": [{"thread": 1234, "blocks": ..., "block_bytes": ..., "spans": ..., "span_bytes": ...}, ...],
  *    "calls": [{"name": "...", "manager": 1, "heap": 0,            with HM_COUNT_CALLS: one for each manager and its heaps
- *               "alloc": {"none": 0, "task": 5, "domain": 0, "process": 0, "failed": 0}, ...}, ...]}
+ *               "alloc": {"none": 0, "task": 5, "domain": 0, "process": 0, "failed": 1}, ...,
+ *               "failed": {"no_quota": 1, ...}}, ...]}             by reason, for those that there were
  */
 HM_API BOOL WINAPI HmWriteStats(HM_WRITE write, LPVOID context);
 
 /*
- * Gives memory that nothing uses, and what the calling thread keeps at hand, back to the system at once. Returns the bytes. What
- * other threads keep at hand goes back by itself when they have not used it for half a second, by a thread that the engine
- * starts when that is worth it (environment HOSTMEM_NO_KEEPER=1: it does not).
+ * Gives memory that nothing uses, and what threads keep at hand, back to the system at once; returns the bytes. A thread that
+ * is in the middle of a call keeps what it has. By itself goes back what a thread has not used for half a second, by a thread
+ * that the engine starts when that is worth it (environment HOSTMEM_NO_KEEPER=1: it does not).
  */
 HM_API SIZE_T WINAPI HmTrim(void);
 

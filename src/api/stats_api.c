@@ -3,9 +3,10 @@
  */
 #include <string.h>
 
-#include "core/cache.h"
+#include "core/keeper.h"
 #include "heap/heap.h"
 #include "hostmem.h"
+#include "policy/calls.h"
 #include "policy/stats.h"
 #include "policy/view.h"
 #include "vm/error.h"
@@ -13,6 +14,7 @@
 
 #define STATS_FIRST_VERSION offsetof(HM_STATS, cHeaps)
 
+__attribute__((constructor(101))) static void count_if_asked(void) { calls_flat_start_if_asked(); } /* before any call */
 __attribute__((constructor)) static void publish_if_asked(void) { view_start_if_asked(); }
 
 BOOL WINAPI HmGetStats(HM_STATS *stats) {
@@ -41,7 +43,6 @@ BOOL WINAPI HmWriteStats(HM_WRITE write, LPVOID context) {
 }
 
 SIZE_T WINAPI HmTrim(void) {
-    uint64_t spans = cache_flush_mine(CACHE_SPANS);
-    cache_flush_all();
-    return (SIZE_T)(spans + held_give_back(0)) + heap_trim();
+    uint64_t bytes = keeper_trim() + held_give_back(0);
+    return (SIZE_T)(bytes + heap_trim());
 }

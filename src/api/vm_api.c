@@ -3,27 +3,27 @@
  */
 #include "hostmem.h"
 #include "os/os.h"
-#include "vm/error.h"
+#include "policy/calls.h"
 #include "vm/query.h"
 #include "vm/vm.h"
 
 LPVOID WINAPI HmVirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAllocationType, DWORD flProtect) {
     uintptr_t result;
-    error_report(vm_alloc((uintptr_t)lpAddress, dwSize, flAllocationType, flProtect, &result));
+    calls_flat_answer(CALL_VIRTUAL_ALLOC, vm_alloc((uintptr_t)lpAddress, dwSize, flAllocationType, flProtect, &result));
     return (LPVOID)result;
 }
 
 BOOL WINAPI HmVirtualFree(LPVOID lpAddress, SIZE_T dwSize, DWORD dwFreeType) {
-    return error_report(vm_free((uintptr_t)lpAddress, dwSize, dwFreeType));
+    return calls_flat_answer(CALL_VIRTUAL_FREE, vm_free((uintptr_t)lpAddress, dwSize, dwFreeType));
 }
 
 BOOL WINAPI HmVirtualProtect(LPVOID lpAddress, SIZE_T dwSize, DWORD flNewProtect, PDWORD lpflOldProtect) {
-    return error_report(vm_protect((uintptr_t)lpAddress, dwSize, flNewProtect, lpflOldProtect));
+    return calls_flat_answer(CALL_VIRTUAL_PROTECT, vm_protect((uintptr_t)lpAddress, dwSize, flNewProtect, lpflOldProtect));
 }
 
 SIZE_T WINAPI HmVirtualQuery(LPCVOID lpAddress, PMEMORY_BASIC_INFORMATION lpBuffer, SIZE_T dwLength) {
     size_t written;
-    error_report(vm_query((uintptr_t)lpAddress, lpBuffer, dwLength, &written));
+    calls_flat_answer(CALL_VIRTUAL_QUERY, vm_query((uintptr_t)lpAddress, lpBuffer, dwLength, &written));
     return written;
 }
 

@@ -18,7 +18,7 @@
 #include "base/base.h"
 
 #define PUBLISHED_MAGIC ((uint64_t)0x0077656976206d68) /* "hm view" */
-#define PUBLISHED_VERSION 1u
+#define PUBLISHED_VERSION 2u
 
 /* How the view is found: the name of the memory file on Linux, with the process's number behind it on Windows. */
 #define PUBLISHED_FILE "hostmem-view"
@@ -42,11 +42,18 @@
     X(cached_block_bytes)                                                                                                        \
     X(cached_spans)         /* freed allocations in threads' caches */                                                           \
     X(cached_span_bytes)                                                                                                         \
-    X(held_bytes)           /* decommitted or released, and not yet given back to the system */                                  \
+    X(held_bytes)           /* decommitted or released, and not yet given back to the system; in no budget */                    \
+    X(emergency_held_bytes) /* the emergency reserve, as far as it is held; in no budget */                                      \
+    X(managers)             /* and accounts of gone ones that still have memory */                                               \
     X(thread_caches)        /* threads that have one */                                                                          \
     X(memory_bytes)         /* of the machine, or of the control group or job */                                                 \
     X(memory_available_bytes)                                                                                                    \
     X(memory_load_percent)                                                                                                       \
+    X(memory_available)     /* as callbacks are told of the machine and the process: 1 low, 2 neutral, 3 high, 0 not watched */  \
+    X(callbacks)            /* registered for that */                                                                            \
+    X(views)                /* mapped, that CLRs have reported */                                                                \
+    X(view_bytes)                                                                                                                \
+    X(address_space_pleas)  /* of CLRs, so far */                                                                                \
     X(refills)              /* batches of blocks from heaps to caches */                                                         \
     X(refilled_blocks)                                                                                                           \
     X(flushes)              /* and back */                                                                                       \
@@ -64,8 +71,33 @@ struct published_totals {
 #undef PUBLISHED_MEMBER
 };
 
+/*
+ * A budget: the process's, a manager's or a heap's. Charged is what counts against its limits, which is everything that it has
+ * from regions and the system, what threads' caches keep of it too. A limit of 0 is none.
+ */
+#define PUBLISHED_BUDGET(X)                                                                                                      \
+    X(reserved_bytes)                                                                                                            \
+    X(committed_bytes)                                                                                                           \
+    X(peak_reserved_bytes)                                                                                                       \
+    X(peak_committed_bytes)                                                                                                      \
+    X(soft_reserve_bytes)                                                                                                        \
+    X(hard_reserve_bytes)                                                                                                        \
+    X(soft_commit_bytes)                                                                                                         \
+    X(hard_commit_bytes)                                                                                                         \
+    X(emergency_bytes)                                                                                                           \
+    X(refused_task) /* requests that its own limits refused, by level */                                                         \
+    X(refused_domain)                                                                                                            \
+    X(refused_process)
+
+struct published_budget {
+#define PUBLISHED_MEMBER(name) uint64_t name;
+    PUBLISHED_BUDGET(PUBLISHED_MEMBER)
+#undef PUBLISHED_MEMBER
+};
+
 #define PUBLISHED_CLASSES 128u /* at most; a size of 0: blocks above the largest class, or no class */
 #define PUBLISHED_HEAPS 128u
+#define PUBLISHED_MANAGERS 64u
 #define PUBLISHED_THREADS 512u
 #define PUBLISHED_SPANS 256u
 #define PUBLISHED_REGIONS 32u
@@ -85,13 +117,18 @@ enum { PUBLISHED_HEAP_OF_PROCESS = 1, PUBLISHED_HEAP_EXECUTABLE = 2 };
 struct published_heap {
     uint64_t number;
     uint64_t flags;
-    uint64_t taken_bytes;
-    uint64_t peak_bytes;
-    uint64_t limit_bytes; /* 0: none */
+    uint64_t manager;               /* whose heap it is; 0: the process's */
+    struct published_budget budget; /* a heap commits what it takes, so reserved and committed are the same */
     uint64_t slabs;
     uint64_t live_blocks;
     uint64_t live_bytes;
     uint64_t cached_blocks;
+};
+
+struct published_manager {
+    uint64_t number;
+    char name[32]; /* ended by a zero; empty: it was given none */
+    struct published_budget budget;
 };
 
 struct published_thread {
@@ -109,7 +146,7 @@ struct published_span {
     uint64_t committed_bytes;
 };
 
-enum published_use { USE_FREE, USE_ALLOCATION, USE_SLAB, USE_LARGE, USE_CACHED, USE_COUNT };
+enum published_use { USE_FREE, USE_ALLOCATION, USE_SLAB, USE_LARGE, USE_CACHED, USE_GIVEN /* back to the system */, USE_COUNT };
 
 /* One granule of a region. */
 struct published_granule {
@@ -130,11 +167,14 @@ struct published_half {
     uint64_t written_ms; /* of the system's monotonic clock */
     uint64_t rest_ms;    /* the next one comes so much later */
     struct published_totals totals;
-    uint64_t count_heaps; /* these four: how many there are; the arrays hold the first of them */
+    struct published_budget process;
+    uint64_t count_managers; /* these five: how many there are; the arrays hold the first of them */
+    uint64_t count_heaps;
     uint64_t count_threads;
     uint64_t count_spans;
     uint64_t count_regions;
     struct published_class row[PUBLISHED_CLASSES];
+    struct published_manager manager[PUBLISHED_MANAGERS];
     struct published_heap heap[PUBLISHED_HEAPS];
     struct published_thread thread[PUBLISHED_THREADS];
     struct published_span span[PUBLISHED_SPANS];

@@ -209,7 +209,7 @@ HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManag
     os_slots_there(); /* where the level of a request is kept while it is served */
     struct manager *manager = cold_alloc(sizeof *manager);
     if (manager == NULL) return com_answer(ST_NO_MEMORY);
-    manager->account = budget_open();
+    manager->account = budget_open(known.pszName);
     enum status status = manager->account == NULL ? ST_NO_MEMORY : options_apply(&known);
     if (status != ST_OK) {
         if (manager->account != NULL) budget_drop(manager->account);
@@ -219,7 +219,7 @@ HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManag
     manager->notify.account = manager->account;
     if (known.pLimits != NULL) limits_set(manager->account, known.pLimits);
     if (known.pHeapLimits != NULL) manager->heap_limits = *known.pHeapLimits;
-    manager->face.lpVtbl = (IHostMemoryManagerVtbl *)observed_manager_start(&manager->observed, &known);
+    manager->face.lpVtbl = (IHostMemoryManagerVtbl *)observed_manager_start(&manager->observed, &known, manager->account->number);
     manager->references = 1;
     pressure_update(); /* limits work without the thread, too, so it does not matter if there is none to be had */
     *out = &manager->face;

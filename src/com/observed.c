@@ -160,14 +160,14 @@ bool observed_is_malloc(const IHostMallocVtbl *methods) {
     return methods == &malloc_methods || methods == &malloc_observed || methods == &malloc_tracked;
 }
 
-const IHostMemoryManagerVtbl *observed_manager_start(struct observed *observed, const HM_OPTIONS *options) {
+const IHostMemoryManagerVtbl *observed_manager_start(struct observed *observed, const HM_OPTIONS *options, uint32_t number) {
     uint64_t every = options->cSampleEvery != 0 ? options->cSampleEvery : os_environment_bytes("HOSTMEM_SAMPLE_EVERY");
     bool track = (options->dwFlags & HM_TRACK_BLOCKS) || os_environment_bytes("HOSTMEM_LEAKS") != 0;
     bool count = (options->dwFlags & HM_COUNT_CALLS) || os_environment_bytes("HOSTMEM_COUNT_CALLS") != 0;
     if (every == 0 || every > UINT32_MAX) every = SAMPLE_EVERY;
     if (options->dwFlags & HM_PUBLISH) view_start(1);
     *observed = (struct observed){
-        .calls = count ? calls_open(options->pszName, 0, 0) : NULL,
+        .calls = count ? calls_open(options->pszName, number, 0) : NULL,
         .track_every = track ? (uint32_t)every : 0,
         .leak = options->pfnLeak,
         .leak_context = options->pLeakContext,

@@ -23,7 +23,7 @@ extern HM_HIDDEN const IHostMemoryManagerVtbl manager_methods;
 extern HM_HIDDEN const IHostMallocVtbl malloc_methods;
 
 /* Set *observed up for a new object. Return its methods. A record of calls that cannot be had is done without. */
-const IHostMemoryManagerVtbl *observed_manager_start(struct observed *observed, const HM_OPTIONS *options);
+const IHostMemoryManagerVtbl *observed_manager_start(struct observed *observed, const HM_OPTIONS *options, uint32_t number);
 const IHostMallocVtbl *observed_malloc_start(struct observed *observed, const struct observed *manager, const struct heap *heap);
 
 /* Are these the methods of a manager, or of a heap, of ours? */

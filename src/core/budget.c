@@ -15,6 +15,8 @@
  */
 #include "core/budget.h"
 
+#include <string.h>
+
 #include "core/bitmap.h"
 #include "core/table.h"
 #include "os/os.h"
@@ -33,7 +35,7 @@ struct budget *budget_numbered(uint32_t number) {
     return (struct budget *)(uintptr_t)atom_load_acq_u64(&account_table) + number; /* acq: as in table_once */
 }
 
-struct budget *budget_open(void) {
+struct budget *budget_open(const char *name) {
     struct budget *table = table_once(&account_table, BUDGET_ACCOUNTS * sizeof(struct budget), 0);
     uint64_t mask;
     if (!table) return NULL;
@@ -53,6 +55,8 @@ struct budget *budget_open(void) {
     atom_store_rlx_u64(&budget->shortage_ms, 0);
     atom_store_rlx_u32(&budget->judged, 0);
     budget->parent = &budget_process;
+    memset(budget->name, 0, sizeof budget->name);
+    for (size_t i = 0; name != NULL && name[i] != 0 && i < sizeof budget->name - 1; i++) budget->name[i] = name[i];
     budget->number = number;
     atom_store_rel_u64(&budget->reserved, 1); /* rel: pairs with budget_each */
     return budget;
@@ -174,7 +178,7 @@ static bool one_charge(struct budget *budget, uint64_t reserved_pages, uint64_t 
         good = false;
     }
     if (good) return true;
-    atom_add_acqrel_u64(&budget->refused[level], 1);
+    if (!(budget_asked() & BUDGET_AGAIN)) atom_add_acqrel_u64(&budget->refused[level], 1);
     atom_add_acqrel_u64(&budget->shortages, 1);
     /* A heap has nobody to tell but the manager that it belongs to. */
     if (!budget->number && budget->parent && budget->parent->number) atom_add_acqrel_u64(&budget->parent->shortages, 1);

@@ -24,6 +24,8 @@ enum budget_kind { BUDGET_RESERVE, BUDGET_COMMIT, BUDGET_KINDS };
 
 #define BUDGET_ACCOUNTS 4096u /* as many as a span has numbers for */
 #define BUDGET_HOLD_BITS 16
+#define BUDGET_NAME 32u
+#define BUDGET_AGAIN (BUDGET_ACCOUNTS << 2) /* see budget_ask_again */
 
 /* In bytes; 0: there is no such line. */
 struct budget_lines {
@@ -37,21 +39,22 @@ struct budget {
     uint64_t committed; /* pages */
     uint64_t peak[BUDGET_KINDS]; /* pages; the most there ever was of each */
     struct budget_lines lines;
-    uint64_t refused[BUDGET_LEVELS]; /* charges that its own lines refused so far */
-    uint64_t shortages;              /* the same, an account's heaps' too */
+    uint64_t refused[BUDGET_LEVELS]; /* requests that its own lines refused so far */
+    uint64_t shortages;              /* charges that they refused, an account's heaps' too */
     struct budget *parent;
     uint32_t number; /* of an account, else 0 */
     uint32_t judged; /* this and the next two are the watching thread's (policy/pressure.c) */
     uint64_t shortages_seen;
     uint64_t shortage_ms;
+    char name[BUDGET_NAME]; /* of an account, for figures; ended by a zero */
 } __attribute__((aligned(128)));
 
 extern HM_HIDDEN struct budget budget_process;
 
 /* ---- Accounts ---- */
 
-/* A new account below the process, held once. NULL if there is no memory or no number left. */
-struct budget *budget_open(void);
+/* A new account below the process, held once. name: NULL for none. NULL if there is no memory or no number left. */
+struct budget *budget_open(const char *name);
 
 /* The account with that number, which somebody holds or is charged to; the process's budget for 0. */
 struct budget *budget_numbered(uint32_t number);
@@ -70,12 +73,22 @@ static inline void *budget_ask(uint32_t number, enum budget_level level) {
 }
 static inline void budget_ask_end(void *before) { os_slot_set(OS_SLOT_ASKER, before); }
 
-/* Number and level as budget_ask has packed them; 0 in a thread that has not said. */
+/* Number, level and BUDGET_AGAIN as packed by budget_ask; 0 in a thread that has not said. */
 static inline uint32_t budget_asked(void) {
     uintptr_t packed = (uintptr_t)os_slot_get(OS_SLOT_ASKER);
-    return packed < BUDGET_ACCOUNTS << 2 ? (uint32_t)packed : 0; /* a slot never set may hold an address */
+    return packed < BUDGET_AGAIN << 1 ? (uint32_t)packed : 0; /* a slot never set may hold an address */
 }
-static inline uint32_t budget_asked_number(void) { return budget_asked() >> 2; }
+static inline uint32_t budget_asked_number(void) { return budget_asked() >> 2 & (BUDGET_ACCOUNTS - 1); }
+
+/*
+ * The same account and level, but a refusal is not the request's end: it will be tried again, with more room or for less. So
+ * that what was refused counts requests.
+ */
+static inline void *budget_ask_again(void) {
+    void *before = os_slot_get(OS_SLOT_ASKER);
+    os_slot_set(OS_SLOT_ASKER, (void *)(uintptr_t)(budget_asked() | BUDGET_AGAIN));
+    return before;
+}
 
 /* ---- Charging ---- */
 

@@ -222,7 +222,16 @@ struct cache *cache_of_home(uint64_t home);
 bool cache_home_active(uint64_t home);
 
 /* The thread's cache, entered; NULL if it has none, or is in the middle of using it, or the keeper is. */
-struct cache *cache_enter(void);
+static inline struct cache *cache_enter(void) {
+    struct cache *cache = cache_mine();
+    if (!cache_try(cache)) return NULL;
+    if (__builtin_expect(cache_bins(cache) == &cache->own, 1)) {
+        if (atom_load_rlx_u64(&cache->idle)) atom_store_rlx_u64(&cache->idle, 0); /* rlx: a hint to others */
+        return cache;
+    }
+    cache_leave(cache);
+    return NULL;
+}
 
 /* cache_enter, and makes the cache if the thread has none yet. NULL as well if there is no memory or no room for one. */
 struct cache *cache_enter_or_make(void);
@@ -248,6 +257,8 @@ bool cache_put(struct cache *cache, unsigned set, unsigned bin, void *item);
 
 /* Flushes one set of the cache, or the same set (or all) of the calling thread's. Returns the bytes of what was in it. */
 uint64_t cache_flush_set(struct cache *cache, unsigned set);
+/* The same of a stopped cache: its owner, which the thread reads without entering, stays. */
+uint64_t cache_empty_set(struct cache *cache, unsigned set);
 uint64_t cache_flush_mine(unsigned set);
 /* All of the calling thread's, and what ended threads have left. */
 void cache_flush_all(void);

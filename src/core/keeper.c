@@ -5,6 +5,9 @@
  * A round stops the caches that their threads have not swept for a while, sweeps them, and lets them go on; then it does
  * the jobs that other layers have added. A thread that comes along while its cache is stopped does not wait (cache.h).
  *
+ * Where memory is short others may not want to wait for idle caches to be found idle: keeper_trim stops and empties all of them,
+ * in the thread of whoever calls. A cache is stopped by one thread at a time, so it may meet a round or another trim.
+ *
  * States: NONE -> RUNS (keeper_wanted) <-> RESTS; NONE -> FAILED where the system gives no thread, or the user wants none:
  * then threads sweep only their own caches, on slow paths. A child made by fork starts again at NONE.
  *
@@ -55,6 +58,7 @@ struct stopped {
     size_t count;
     uint32_t next; /* the number to go on from in this round */
     uint64_t now_ms;
+    bool all;   /* and not those alone that are idle */
     bool later; /* some are not idle yet */
 };
 
@@ -65,7 +69,7 @@ static void stop_idle(struct cache *cache, void *context) {
     uint32_t number = atom_load_rlx_u32(&cache->number); /* rlx: written once; seen late, it is the cache's turn later */
     if (all->count == STOP_MOST || number < all->next) return;
     all->next = number + 1;
-    if (all->now_ms < swept_ms + IDLE_MS) {
+    if (!all->all && all->now_ms < swept_ms + IDLE_MS) {
         all->later = true;
         return;
     }
@@ -78,15 +82,37 @@ static bool sweep_some(struct stopped *all) {
     bool more = false;
     all->count = 0;
     cache_each_used(stop_idle, all);
-    if (all->count != 0) os_barrier();
+    bool passed = all->count == 0 || os_barrier();
     for (size_t i = 0; i < all->count; i++) {
         struct cache *cache = all->cache[i];
-        bool stopped = cache_stopped(cache);
+        bool stopped = passed && cache_stopped(cache);
         more |= !stopped || cache_sweep(cache) != 0;
         if (stopped) atom_store_rlx_u64(&cache->idle, 1); /* rlx: a hint, see cache_home_active */
         cache_go_on(cache);
     }
     return more;
+}
+
+static uint64_t empty_some(struct stopped *all) {
+    uint64_t bytes = 0;
+    all->count = 0;
+    cache_each_used(stop_idle, all);
+    bool passed = all->count == 0 || os_barrier();
+    for (size_t i = 0; i < all->count; i++) {
+        bool stopped = passed && cache_stopped(all->cache[i]);
+        if (stopped) bytes += cache_empty_set(all->cache[i], CACHE_SPANS);
+        for (unsigned set = 0; stopped && set < CACHE_SETS; set++) cache_empty_set(all->cache[i], set);
+        cache_go_on(all->cache[i]);
+    }
+    return bytes;
+}
+
+uint64_t keeper_trim(void) {
+    struct stopped all = {.all = true};
+    uint64_t bytes = 0;
+    do bytes += empty_some(&all);
+    while (all.count == STOP_MOST);
+    return bytes;
 }
 
 bool keeper_round(void) {

@@ -28,6 +28,13 @@ void keeper_on_fork(void (*told)(void));
 /* Before anything else here, when the first cache is made: looks whether a keeper is allowed, and asks to be told of forks. */
 void keeper_prepare(void);
 
+/*
+ * Empties the caches of all threads, but those that are in use at this very moment. Any thread may call; it makes every running
+ * thread pass a barrier, and their requests go to the bitmaps meanwhile. Blocks go to their heaps, whole spans to the system:
+ * returns the bytes of these.
+ */
+uint64_t keeper_trim(void);
+
 /* One round, by whoever calls. Returns whether there may be more to do soon. */
 bool keeper_round(void);
 

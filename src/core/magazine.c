@@ -99,11 +99,16 @@ static uint64_t last_flush(struct cache *cache, unsigned set) {
     return source->item_bytes(bin);
 }
 
+uint64_t cache_empty_set(struct cache *cache, unsigned set) {
+    uint64_t bytes = 0;
+    if (!cache->owner[set]) return 0;
+    for (unsigned bin = 0; bin < CACHE_BINS; bin++) bytes += magazine_close(cache, set, bin);
+    return bytes + last_flush(cache, set);
+}
+
 uint64_t cache_flush_set(struct cache *cache, unsigned set) {
     if (!cache->owner[set]) return 0;
-    uint64_t bytes = 0;
-    for (unsigned bin = 0; bin < CACHE_BINS; bin++) bytes += magazine_close(cache, set, bin);
-    bytes += last_flush(cache, set);
+    uint64_t bytes = cache_empty_set(cache, set);
     cache->own.last[set].mark = LAST_CLOSED;
     cache->owner[set] = 0;
     return bytes;

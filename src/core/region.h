@@ -51,8 +51,8 @@ void region_limit_set(uint64_t limit_bytes);
 
 /*
  * Gives address space back to the system: the free end of a region, at least size_bytes of it and granule by granule, or for 0
- * as much as lies together anywhere; for an address in a region, all from there on. What the system takes back as a whole only
- * (Windows) is given as a whole; heaps' regions are not. Returns the bytes; 0: there is nothing of that kind.
+ * as much as lies together anywhere; for an address in a region, all from there on. Heaps' regions give whole steps (steps.h);
+ * what the system takes back as a whole only (Windows) is given as a whole. Returns the bytes; 0: there is nothing of that kind.
  */
 uint64_t region_give(uintptr_t address, uint64_t size_bytes);
 

@@ -5,14 +5,28 @@
  * `given`, then unmapped. From the second step on the addresses are the system's: space_in_region says no, and runs that the
  * system places there leave the bits alone (region.c). A claim that comes late finds the bits set, as with any other run.
  *
+ * Regions of heaps are made read-write in steps that reach past what is taken (steps.c), so they give whole steps. A step is
+ * opened by somebody who has a run in it; where all of its granules are claimed, nobody is opening it, or ever will.
+ *
  * A region that was given as a whole may be reserved again at the same place: then it is a region once more, under its old
- * number (region_returns).
+ * number, and its steps are closed (region_returns).
  *
  * Any thread; nothing waits.
  */
 #include "core/bitmap.h"
 #include "core/region.h"
 #include "os/os.h"
+
+#define GRANULES_PER_STEP (STEP_BYTES / GRANULE_BYTES)
+
+/* In how many granules at once the region gives: 0 for what is no region any more. */
+static size_t given_at_once(const struct slot *slot) {
+    switch (atom_load_acq_u64(&slot->region)) { /* acq: pairs with region_make */
+    case REGION_PLAIN: return 1;
+    case REGION_HEAP: return GRANULES_PER_STEP;
+    default: return 0;
+    }
+}
 
 /* How many granules at the end of what is left of the region are free. */
 static size_t tail_free(const struct slot *slot) {
@@ -46,15 +60,21 @@ static bool tail_give(struct slot *slot, uintptr_t base, size_t count) {
     return false;
 }
 
+/* As many granules as are wanted, or a few more, so that what is left of the region ends where a step does. */
+static size_t rounded(const struct slot *slot, size_t wanted) {
+    size_t end = GRANULES_PER_SLOT - (size_t)atom_load_acq_u64(&slot->given); /* acq: as above */
+    return wanted < end ? end - align_down(end - wanted, given_at_once(slot)) : end;
+}
+
 /* Of the region around the address: all from there on. */
 static uint64_t give_from(uintptr_t address) {
     struct slot *slot = space_slot(address);
-    size_t first = granule_of(address).n % GRANULES_PER_SLOT;
+    size_t first = align_down(granule_of(address).n % GRANULES_PER_SLOT, given_at_once(slot));
     size_t count = GRANULES_PER_SLOT - (size_t)atom_load_acq_u64(&slot->given) - first; /* acq: as above */
     return tail_give(slot, align_down(address, SLOT_BYTES), count) ? (uint64_t)count * GRANULE_BYTES : 0;
 }
 
-/* Of the region with the longest free end, that is at least `least` granules long. *count gets its length. */
+/* The region with the longest free end, at least as long as what it would give for `least`. *count gets what it can give. */
 static struct slot *longest_tail(size_t least, uintptr_t *base, size_t *count) {
     struct slot *best = NULL;
     struct region_totals totals;
@@ -62,10 +82,8 @@ static struct slot *longest_tail(size_t least, uintptr_t *base, size_t *count) {
     for (size_t n = 0; n < totals.count_regions; n++) {
         uintptr_t at;
         struct slot *slot = region_slot(n, &at);
-        /* acq: pairs with region_make. Heaps' regions are committed in steps that reach past what is taken. */
-        bool plain = slot && atom_load_acq_u64(&slot->region) == REGION_PLAIN;
-        size_t tail = plain ? tail_free(slot) : 0;
-        if (tail < least || (best && tail <= *count)) continue;
+        size_t at_once = slot ? given_at_once(slot) : 0, tail = at_once ? tail_free(slot) / at_once * at_once : 0;
+        if (tail == 0 || tail < rounded(slot, least) || (best && tail <= *count)) continue;
         best = slot, *base = at, *count = tail;
     }
     return best;
@@ -73,7 +91,7 @@ static struct slot *longest_tail(size_t least, uintptr_t *base, size_t *count) {
 
 uint64_t region_give(uintptr_t address, uint64_t size_bytes) {
     enum region_kind kind = address ? space_region_kind(address) : REGION_NONE;
-    if (kind != REGION_NONE) return kind == REGION_PLAIN ? give_from(address) : 0;
+    if (kind != REGION_NONE) return give_from(address);
     if (size_bytes > SLOT_BYTES) return 0;
     size_t wanted = (size_t)((size_bytes + GRANULE_BYTES - 1) / GRANULE_BYTES), tail = 0;
     uintptr_t base;
@@ -81,7 +99,8 @@ uint64_t region_give(uintptr_t address, uint64_t size_bytes) {
     for (int attempt = 0; attempt < 4; attempt++) {
         struct slot *slot = longest_tail(wanted ? wanted : 1, &base, &tail);
         if (!slot) return 0;
-        if (wanted && tail_give(slot, base, wanted)) return (uint64_t)wanted * GRANULE_BYTES;
+        size_t count = wanted ? rounded(slot, wanted) : tail;
+        if (wanted && tail_give(slot, base, count)) return (uint64_t)count * GRANULE_BYTES;
         /* All of it: where nothing less is said, and where the system takes nothing less. */
         if ((!wanted || tail == GRANULES_PER_SLOT) && tail_give(slot, base, tail)) return (uint64_t)tail * GRANULE_BYTES;
     }
@@ -90,6 +109,7 @@ uint64_t region_give(uintptr_t address, uint64_t size_bytes) {
 
 bool region_returns(struct slot *slot, enum region_kind kind) {
     if (atom_load_acq_u64(&slot->region) == REGION_NONE) return false; /* acq: pairs with region_make */
+    for (size_t i = 0; i < STEPS_PER_SLOT; i++) atom_store_rel_u8(&slot->step[i], 0); /* rel: as the bits below */
     atom_store_rel_u64(&slot->region, kind); /* rel: pairs with space_region_kind */
     /* The whole slot has just been reserved, so all of it had been given, and nobody else has anything in it. */
     atom_store_rel_u64(&slot->given, 0); /* rel: pairs with space_in_region */

@@ -79,12 +79,14 @@ void *front_fetch(struct heap *heap, unsigned class_index) {
     size_t want = cache_want(cache, front->set, class_index, &items);
     if (want) {
         size_t got = depot_take(heap, class_index, items, want);
+        void *before = budget_ask_again();
         cache_filled(m, got ? got : heap_alloc_some(heap, class_index, asker, want, items));
+        budget_ask_end(before);
     }
     block = cache_pop(&cache->own, front->set, cache_mark(class_index));
     if (!block) {
-        /* No memory: what this thread keeps of the heap's other classes may be what is missing. Or nothing is ever kept. */
-        if (want) cache_flush_set(cache, front->set);
+        /* No memory: what this thread keeps at hand may be what is missing. Or nothing is ever kept. */
+        for (unsigned set = 0; want && set < CACHE_SETS; set++) cache_flush_set(cache, set);
         heap_alloc_some(heap, class_index, (struct heap_asker){cache->home, &no_hint}, 1, &block);
     }
     cache_leave(cache);
@@ -120,8 +122,17 @@ enum status front_free_other(struct heap *heap, void *block) {
     return kept ? ST_OK : free_slowly(heap, tag, block);
 }
 
+static enum status alloc_large(struct heap *heap, size_t size_bytes, bool zero, void **block) {
+    void *before = budget_ask_again();
+    enum status status = heap_alloc(heap, size_bytes, zero, block);
+    budget_ask_end(before);
+    if (status == ST_OK) return status;
+    for (unsigned set = 0; set < CACHE_SETS; set++) cache_flush_mine(set); /* as in front_fetch */
+    return heap_alloc(heap, size_bytes, zero, block);
+}
+
 enum status front_alloc_other(struct heap *heap, size_t size_bytes, bool zero, void **block) {
-    if (size_bytes > CLASS_LARGEST) return heap_alloc(heap, size_bytes, zero, block);
+    if (size_bytes > CLASS_LARGEST) return alloc_large(heap, size_bytes, zero, block);
     enum status status = front_alloc(heap, size_bytes, false, block);
     if (status == ST_OK && zero) memset(*block, 0, class_size(class_of(size_bytes)));
     return status;

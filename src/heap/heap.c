@@ -147,7 +147,7 @@ static size_t take_any(struct heap *heap, unsigned class_index, struct heap_aske
 /* A new slab, at a multiple of align; *block is its first object, whose bytes are zero. */
 static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t home, uint64_t count_pages, size_t align,
                             void **block) {
-    if (!budget_charge(&heap->budget, count_pages, count_pages)) return ST_NO_MEMORY;
+    if (!budget_charge(&heap->budget, count_pages, count_pages)) return ST_NO_QUOTA;
     struct set *set = &heap->set[class_index];
     size_t place;
     enum status status = set_reserve(set, &place);
@@ -170,10 +170,14 @@ static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t ho
 
 static enum status slab_add_or_trim(struct heap *heap, unsigned class_index, uint64_t home, uint64_t count_pages, size_t align,
                                     void **block) {
+    void *before = budget_ask_again();
     enum status status = slab_add(heap, class_index, home, count_pages, align, block);
+    budget_ask_end(before);
     /* What other classes keep in reserve may be what is missing. */
-    if (status != ST_OK && heap_trim_one(heap) != 0) status = slab_add(heap, class_index, home, count_pages, align, block);
-    return status;
+    if (status != ST_OK && (heap_trim_one(heap) != 0 || status == ST_NO_QUOTA)) {
+        status = slab_add(heap, class_index, home, count_pages, align, block);
+    }
+    return status == ST_NO_QUOTA ? ST_NO_MEMORY : status;
 }
 
 static enum status slab_add_of_class(struct heap *heap, unsigned class_index, uint64_t home, void **block) {

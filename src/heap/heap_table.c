@@ -52,6 +52,7 @@ static enum status heap_make(bool executable, uint64_t limit_bytes, bool of_proc
     budget_hold(made->budget.parent);
     atom_store_rlx_u64(&made->budget.peak[BUDGET_RESERVE], 0); /* rlx: published below */
     atom_store_rlx_u64(&made->budget.peak[BUDGET_COMMIT], 0);
+    for (int level = 0; level < BUDGET_LEVELS; level++) atom_store_rlx_u64(&made->budget.refused[level], 0); /* rlx: the same */
     budget_lines_set(&made->budget, &(struct budget_lines){.hard = {limit_bytes, limit_bytes}});
     made->state = executable ? PG_EXECUTE_READWRITE : PG_READWRITE;
     atom_store_rel_u64(&made->users, 1); /* rel: pairs with heap_enter */
@@ -66,7 +67,8 @@ enum status heap_create(bool executable, uint64_t limit_bytes, struct heap **hea
 
 struct heap *heap_of_handle(const void *handle) {
     size_t index = table_index(&heap_table, heap_shape, handle);
-    return index < HEAPS_AT_MOST && bitmap_taken(heap_live, index) ? table_entry(&heap_table, heap_shape, index) : NULL;
+    bool live = index < HEAPS_AT_MOST && bitmap_taken(heap_live, index);
+    return live ? (struct heap *)(uintptr_t)handle : NULL; /* a handle is the entry's address */
 }
 
 /* The last user is gone. */

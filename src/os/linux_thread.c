@@ -162,17 +162,26 @@ void os_at_fork(void (*told)(void)) { atom_store_rel_u64(&fork_told, (uint64_t)(
  * Where the kernel has no membarrier: taking a page away that is in use makes it interrupt every processor that runs the
  * process, to have it forget the page.
  */
-static void barrier_by_page(void) {
+static bool barrier_by_page(void) {
     static _Alignas(PAGE_BYTES) uint8_t page[PAGE_BYTES];
+    static uint32_t taken;
+    uint32_t none = 0;
+    if (!atom_cas_acqrel_u32(&taken, &none, 1)) return false;
     mprotect(page, PAGE_BYTES, PROT_READ | PROT_WRITE);
     atom_store_rel_u8(page, 1);
     mprotect(page, PAGE_BYTES, PROT_READ);
+    atom_store_rel_u32(&taken, 0); /* rel: pairs with the CAS */
+    return true;
 }
 
-void os_barrier(void) {
-    static uint32_t ready; /* 1: registered; the keeper alone calls */
+bool os_barrier(void) {
+    static uint32_t ready; /* 1: registered */
     int kept = errno;
-    if (!ready) ready = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
-    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) barrier_by_page();
+    /* rlx: twice does no harm. */
+    if (!atom_load_rlx_u32(&ready)) {
+        atom_store_rlx_u32(&ready, syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0);
+    }
+    bool passed = syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0 || barrier_by_page();
     errno = kept;
+    return passed;
 }

@@ -151,8 +151,8 @@ void os_nap_end(void);
 /* Has told() called in the child of each fork; one function for the process. */
 void os_at_fork(void (*told)(void));
 
-/* Each other thread of the process passes a full memory barrier before this returns. Of one thread at a time. */
-void os_barrier(void);
+/* Each other thread of the process passes a full memory barrier before this returns. False: none has, somebody is at it. */
+bool os_barrier(void);
 
 /* The thread's last error. */
 void os_last_error_set(uint32_t error);

@@ -56,7 +56,8 @@ void os_at_fork(void (*told)(void)) { (void)told; /* there is none */ }
  * Some versions of Wine only say that they cannot flush the other processors' buffers. A store leaves its buffer within
  * microseconds of its own accord, and a thread that is not running has none; so a wait of two ticks serves there as well.
  */
-void os_barrier(void) {
+bool os_barrier(void) {
     FlushProcessWriteBuffers();
     Sleep(2);
+    return true;
 }

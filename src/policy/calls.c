@@ -2,7 +2,7 @@
  * calls.c - the records of calls.h.
  *
  * Records stand in a table that is never unmapped, so that one can be read while its owner goes. States of a record: free ->
- * claimed (a bit) -> shown (another, when it has been written) -> free. A manager's own number is its record's, from 1.
+ * claimed (a bit) -> shown (another, when it has been written) -> free. The flat functions' record is made once, for life.
  */
 #include "policy/calls.h"
 
@@ -11,6 +11,7 @@
 #include "core/bitmap.h"
 #include "core/table.h"
 #include "os/os.h"
+#include "vm/error.h"
 
 #define RECORDS_AT_MOST ((size_t)1024)
 
@@ -35,7 +36,7 @@ struct call_record *calls_open(const char *name, uint32_t manager, uint32_t heap
         return NULL;
     }
     memset(record, 0, sizeof *record);
-    record->manager = manager != 0 ? manager : (uint32_t)index + 1;
+    record->manager = manager;
     record->heap = heap;
     for (size_t i = 0; name != NULL && name[i] != 0 && i < sizeof record->name - 1; i++) record->name[i] = name[i];
     HM_CHECK(bitmap_claim(record_shown, index, 1));
@@ -47,6 +48,39 @@ void calls_close(struct call_record *record) {
     size_t index = (size_t)(record - table_get());
     HM_CHECK(bitmap_release(record_shown, index, 1));
     HM_CHECK(bitmap_release(record_claimed, index, 1));
+}
+
+void calls_count_failure(struct call_record *record, enum call call, enum status reason) {
+    atom_add_acqrel_u64(&record->failed[tally_shard_mine()][call], 1);
+    if (reason != ST_OK) atom_add_acqrel_u64(&record->reason[reason], 1);
+}
+
+enum status calls_reason(HRESULT answer) { return error_told(os_last_error(), answer); }
+
+/* ---- The flat functions ------------------------------------------------------------------------------------------- */
+
+uint64_t calls_flat;
+
+void calls_flat_start_if_asked(void) {
+    if (os_environment_bytes("HOSTMEM_COUNT_CALLS") == 0 || atom_load_acq_u64(&calls_flat) != 0) return; /* acq: as below */
+    struct call_record *record = calls_open("flat functions", 0, 0);
+    if (record != NULL) atom_store_rel_u64(&calls_flat, (uint64_t)(uintptr_t)record); /* rel: the record is there */
+}
+
+void calls_flat_tell(enum call call, enum status status) {
+    struct call_record *record = (struct call_record *)(uintptr_t)atom_load_acq_u64(&calls_flat); /* acq: as above */
+    error_report(status);
+    if (record == NULL) return;
+    atom_add_acqrel_u64(&record->shard[tally_shard_mine()][call][LEVEL_NONE], 1);
+    if (status != ST_OK) calls_count_failure(record, call, status);
+}
+
+/* ---- Figures ------------------------------------------------------------------------------------------------------ */
+
+bool calls_has(const struct call_record *record, enum call call) {
+    bool of_heap = call >= CALL_ALLOC;
+    if (record->manager == 0) return call != CALL_CREATE_MALLOC && call != CALL_DEBUG_ALLOC;
+    return of_heap == (record->heap != 0);
 }
 
 const char *calls_name(enum call call) {

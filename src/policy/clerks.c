@@ -13,9 +13,12 @@
 #include "core/pages.h"
 #include "core/region.h"
 #include "os/os.h"
+#include "policy/limits.h"
+#include "policy/told.h"
 #include "vm/error.h"
 #include "vm/held.h"
 
+_Static_assert(BUDGET_NAME == sizeof((struct published_manager){0}.name), "a manager's name as it is kept");
 _Static_assert(FIGURES_ROWS <= PUBLISHED_CLASSES, "a published row for each class, and one for large blocks");
 
 static uint64_t class_bytes(unsigned row) { return row == FIGURES_LARGE ? 0 : class_size(row); }
@@ -42,6 +45,54 @@ void clerks_add_heap(const struct heap_figures *figures, struct published_totals
     }
 }
 
+void clerks_budget(struct budget *budget, struct published_budget *shown) {
+    struct budget_lines lines;
+    budget_lines_get(budget, &lines);
+    *shown = (struct published_budget){
+        .reserved_bytes = budget_held(budget, BUDGET_RESERVE),
+        .committed_bytes = budget_held(budget, BUDGET_COMMIT),
+        .peak_reserved_bytes = budget_peak(budget, BUDGET_RESERVE),
+        .peak_committed_bytes = budget_peak(budget, BUDGET_COMMIT),
+        .soft_reserve_bytes = lines.soft[BUDGET_RESERVE],
+        .hard_reserve_bytes = lines.hard[BUDGET_RESERVE],
+        .soft_commit_bytes = lines.soft[BUDGET_COMMIT],
+        .hard_commit_bytes = lines.hard[BUDGET_COMMIT],
+        .emergency_bytes = lines.emergency,
+        .refused_task = atom_load_rlx_u64(&budget->refused[BUDGET_TASK]), /* rlx, all three: figures for people */
+        .refused_domain = atom_load_rlx_u64(&budget->refused[BUDGET_DOMAIN]),
+        .refused_process = atom_load_rlx_u64(&budget->refused[BUDGET_PROCESS]),
+    };
+}
+
+uint64_t clerks_manager_of(struct heap *heap) { return heap_budget(heap)->parent->number; }
+
+struct managers {
+    void (*visit)(const struct published_manager *manager, void *context);
+    void *context;
+};
+
+/* An account may be closed and opened for another manager meanwhile: then this name is of neither, and gone at the next look. */
+HM_READS_OTHERS static void read_name(const struct budget *budget, char name[BUDGET_NAME]) {
+    for (unsigned i = 0; i < BUDGET_NAME - 1; i++) name[i] = *(const volatile char *)&budget->name[i];
+    name[BUDGET_NAME - 1] = 0;
+}
+
+static void visit_account(struct budget *budget, void *context) {
+    const struct managers *each = context;
+    struct published_manager shown = {.number = budget->number};
+    if (budget->number == 0) return;
+    read_name(budget, shown.name);
+    clerks_budget(budget, &shown.budget);
+    each->visit(&shown, each->context);
+}
+
+void clerks_each_manager(void (*visit)(const struct published_manager *manager, void *context), void *context) {
+    struct managers each = {visit, context};
+    budget_each(visit_account, &each);
+}
+
+static void count_manager(struct budget *budget, void *context) { *(uint64_t *)context += budget->number != 0; }
+
 void clerks_add_census(const struct census *held, struct published_totals *totals) {
     totals->thread_caches += held->thread != 0;
     totals->cached_spans += held->spans;
@@ -57,9 +108,18 @@ void clerks_totals_other(struct published_totals *totals) {
     totals->region_bytes = regions.count_regions * SLOT_BYTES;
     totals->granules_taken = regions.granules_taken;
     totals->held_bytes = held_bytes();
+    totals->emergency_held_bytes = limits_reserve_held();
+    totals->managers = 0;
+    budget_each(count_manager, &totals->managers);
     totals->memory_bytes = memory.total_bytes;
     totals->memory_available_bytes = memory.available_bytes;
     totals->memory_load_percent = memory.load_percent;
+    /* rlx, all five: figures for people. */
+    totals->memory_available = atom_load_rlx_u32(&told_level);
+    totals->callbacks = atom_load_rlx_u64(&told_callbacks);
+    totals->views = atom_load_rlx_u64(&told_views);
+    totals->view_bytes = atom_load_rlx_u64(&told_view_bytes);
+    totals->address_space_pleas = atom_load_rlx_u64(&told_pleas);
     totals->refills = tally_sum(TALLY_REFILL);
     totals->refilled_blocks = tally_sum(TALLY_REFILL_BLOCKS);
     totals->flushes = tally_sum(TALLY_FLUSH);

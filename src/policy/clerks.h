@@ -9,12 +9,18 @@
 #define HM_CLERKS_H
 
 #include "base/published.h"
+#include "core/budget.h"
 #include "heap/figures.h"
-
-
 
 /* Adds the heap to the totals, and to the rows of classes unless rows is NULL. */
 void clerks_add_heap(const struct heap_figures *figures, struct published_totals *totals, struct published_class *rows);
+
+/* What a budget, which somebody holds, has and may have; and a heap's with its manager's number. */
+void clerks_budget(struct budget *budget, struct published_budget *shown);
+uint64_t clerks_manager_of(struct heap *heap);
+
+/* Calls visit for every manager's account. */
+void clerks_each_manager(void (*visit)(const struct published_manager *manager, void *context), void *context);
 
 /* Adds what a thread's cache holds of spans. (Its blocks are counted with their heaps.) */
 struct census;

@@ -23,11 +23,12 @@
 #include "base/atom.h"
 #include "base/cold.h"
 #include "core/bitmap.h"
+#include "core/keeper.h"
 #include "core/region.h"
 #include "heap/heap.h"
+#include "policy/told.h"
 #include "policy/turn.h"
 #include "vm/held.h"
-#include "vm/spans.h"
 
 #define VIEW_BUSY 1u /* no mapping starts at 1 */
 
@@ -57,11 +58,6 @@ static uint32_t callback_turn; /* guards the list and all cells in it */
 static struct callback_cell *callbacks;
 static uint32_t calling_thread; /* whose call the busy cell is, 0: nobody's */
 static uint64_t callback_round;
-
-static uint64_t total_views;
-static uint64_t total_view_bytes;
-static uint64_t total_callbacks;
-static uint64_t total_pleas;
 
 /* acq: pairs with the CAS that pushed the chunk; its fields are written. */
 static struct view_chunk *chunk_at(const uint64_t *link) { return (struct view_chunk *)(uintptr_t)atom_load_acq_u64(link); }
@@ -94,7 +90,7 @@ enum status notify_register(struct notify *notify, ICLRMemoryNotificationCallbac
     }
     turn_give(&callback_turn);
     if (!there) {
-        atom_add_acqrel_u64(&total_callbacks, 1);
+        atom_add_acqrel_u64(&told_callbacks, 1);
         return ST_OK;
     }
     callback->lpVtbl->Release(callback);
@@ -123,7 +119,7 @@ static bool callback_remove(const struct notify *owner, const ICLRMemoryNotifica
             turn_take(&callback_turn);
             continue;
         }
-        if (!cell->removed) atom_add_acqrel_u64(&total_callbacks, UINT64_MAX); /* else: in the child of a fork */
+        if (!cell->removed) atom_add_acqrel_u64(&told_callbacks, UINT64_MAX); /* else: in the child of a fork */
         if (own_call) cell->removed = true;
         else *link = cell->next;
         turn_give(&callback_turn);
@@ -136,7 +132,7 @@ enum status notify_unregister(struct notify *notify, ICLRMemoryNotificationCallb
     return callback_remove(notify, callback) ? ST_OK : ST_BAD_ARGUMENT;
 }
 
-bool notify_any(void) { return atom_load_acq_u64(&total_callbacks) != 0; /* acq: pairs with the adds */ }
+bool notify_any(void) { return atom_load_acq_u64(&told_callbacks) != 0; /* acq: pairs with the adds */ }
 
 /* What to tell the cell's callback now; 0 for nothing. With the turn. */
 static EMemoryAvailable cell_due(struct callback_cell *cell, EMemoryAvailable level, uint64_t now_ms, uint64_t spacing_ms) {
@@ -206,7 +202,7 @@ static struct view *view_seize(struct view_chunk **chunk, unsigned *index, uintp
 
 static void view_write(struct view *view, uintptr_t start, size_t size_bytes) {
     view->size_bytes = size_bytes;
-    atom_add_acqrel_u64(&total_view_bytes, size_bytes);
+    atom_add_acqrel_u64(&told_view_bytes, size_bytes);
     atom_store_rel_u64(&view->start, start); /* rel: pairs with view_seize */
 }
 
@@ -217,7 +213,7 @@ enum status notify_view_acquired(struct notify *notify, uintptr_t start, size_t 
     unsigned index = 0;
     struct view *view = view_seize(&chunk, &index, start);
     if (view != NULL) {
-        atom_add_acqrel_u64(&total_view_bytes, -view->size_bytes);
+        atom_add_acqrel_u64(&told_view_bytes, -view->size_bytes);
         view_write(view, start, size_bytes);
         return ST_OK;
     }
@@ -225,7 +221,7 @@ enum status notify_view_acquired(struct notify *notify, uintptr_t start, size_t 
         uint64_t mask;
         for (chunk = chunk_at(&notify->views); chunk != NULL; chunk = chunk_at(&chunk->next)) {
             if (bitmap_claim_some(&chunk->used, 64, 0, 1, &mask) == BITMAP_NONE) continue;
-            atom_add_acqrel_u64(&total_views, 1);
+            atom_add_acqrel_u64(&told_views, 1);
             view_write(&chunk->view[__builtin_ctzll(mask)], start, size_bytes);
             return ST_OK;
         }
@@ -242,16 +238,16 @@ void notify_view_released(struct notify *notify, uintptr_t start) {
     struct view_chunk *chunk = chunk_at(&notify->views);
     unsigned index = 0;
     for (struct view *view; (view = view_seize(&chunk, &index, start)) != NULL;) {
-        atom_add_acqrel_u64(&total_view_bytes, -view->size_bytes);
-        atom_add_acqrel_u64(&total_views, UINT64_MAX);
+        atom_add_acqrel_u64(&told_view_bytes, -view->size_bytes);
+        atom_add_acqrel_u64(&told_views, UINT64_MAX);
         atom_store_rel_u64(&view->start, 0); /* rel: the release of the bit publishes it */
         HM_CHECK(bitmap_release(&chunk->used, index, 1));
     }
 }
 
 enum status notify_plea(uintptr_t start, size_t size_bytes) {
-    atom_add_acqrel_u64(&total_pleas, 1);
-    spans_flush();
+    atom_add_acqrel_u64(&told_pleas, 1);
+    keeper_trim();
     held_give_back(0);
     heap_trim();
     return region_give(start, size_bytes) != 0 ? ST_OK : ST_NO_ADDRESS_SPACE;
@@ -262,8 +258,8 @@ void notify_clear(struct notify *notify) {
     for (struct view_chunk *chunk = chunk_at(&notify->views), *next; chunk != NULL; chunk = next) {
         next = chunk_at(&chunk->next);
         for (size_t i = 0; (i = bitmap_next_taken(&chunk->used, 64, i)) < 64; i++) {
-            atom_add_acqrel_u64(&total_view_bytes, -chunk->view[i].size_bytes);
-            atom_add_acqrel_u64(&total_views, UINT64_MAX);
+            atom_add_acqrel_u64(&told_view_bytes, -chunk->view[i].size_bytes);
+            atom_add_acqrel_u64(&told_views, UINT64_MAX);
         }
         cold_free(chunk);
     }
@@ -272,8 +268,8 @@ void notify_clear(struct notify *notify) {
 
 void notify_totals(struct notify_totals *totals) {
     /* rlx: figures for people; they need not be of one moment. */
-    totals->count_views = atom_load_rlx_u64(&total_views);
-    totals->view_bytes = atom_load_rlx_u64(&total_view_bytes);
-    totals->count_callbacks = atom_load_rlx_u64(&total_callbacks);
-    totals->count_pleas = atom_load_rlx_u64(&total_pleas);
+    totals->count_views = atom_load_rlx_u64(&told_views);
+    totals->view_bytes = atom_load_rlx_u64(&told_view_bytes);
+    totals->count_callbacks = atom_load_rlx_u64(&told_callbacks);
+    totals->count_pleas = atom_load_rlx_u64(&told_pleas);
 }

@@ -40,8 +40,8 @@ enum status notify_view_acquired(struct notify *notify, uintptr_t start, size_t 
 void notify_view_released(struct notify *notify, uintptr_t start);
 
 /*
- * Address space is short, size_bytes of it (0: it is not said) at start (0: anywhere): gives back what this thread keeps at hand,
- * what is empty in heaps, and then free address space of regions. ST_NO_ADDRESS_SPACE: there is none to give.
+ * Address space is short, size_bytes of it (0: it is not said) at start (0: anywhere): gives back what threads keep at hand,
+ * what is held, what is empty in heaps, and then free address space of regions. ST_NO_ADDRESS_SPACE: there is none to give.
  */
 enum status notify_plea(uintptr_t start, size_t size_bytes);
 

@@ -9,8 +9,8 @@
  * budget, and the budget of the manager that a callback was registered with. A budget is Low from its brink on until it is a
  * sixteenth below, and for a second after a refusal; High below half its brink; one without lines has no opinion.
  *
- * Before anybody is told Low, empty slabs go back and the keeper is set to work on idle caches; then the budgets are judged
- * once more.
+ * Before anybody is told Low, what all threads' caches keep goes back, what is held, and what is empty in heaps; then the budgets
+ * are judged once more.
  *
  * The load is kept in one word with its time in another. A caller reads them; the thread refreshes them for as long as callers
  * come. Only one who finds the word older than two seconds asks the system himself.
@@ -24,6 +24,7 @@
 #include "os/os_alarm.h"
 #include "policy/limits.h"
 #include "policy/notify.h"
+#include "policy/told.h"
 #include "policy/turn.h"
 #include "vm/held.h"
 
@@ -164,14 +165,12 @@ static uint64_t spacing(void) {
     return ms ? ms : SPACING_MS;
 }
 
-/*
- * Before anybody is told: empty slabs and held memory go back at once. What idle threads keep the keeper gives back in its next
- * rounds; to wait for that could be too late for those who are to be told.
- */
+/* Before anybody is told: what the engine itself can do without goes back. Caches first, for what they held may be heaps'. */
 static void trim(void) {
-    keeper_wanted();
+    keeper_trim();
     held_give_back(0);
-    if (heap_trim() != 0) judge_budgets();
+    heap_trim();
+    judge_budgets();
 }
 
 /* Looks at everything, tells everybody. Returns how long to sleep. */
@@ -181,6 +180,7 @@ static uint64_t watch_round(uint64_t *calm_ms) {
     system_level = judge_system();
     judge_budgets();
     if (anything_low) trim();
+    atom_store_rlx_u32(&told_level, (uint32_t)worse(system_level, process_level)); /* rlx: a figure */
     notify_tell(level_of, now_ms, spacing());
     if (!anything_low) limits_reserve_refill();
     if (anything_low) {
@@ -204,6 +204,7 @@ static bool watch_stays(void) {
     bool stays = watch_wanted();
     if (!stays) {
         os_alarm_close();
+        atom_store_rlx_u32(&told_level, 0);    /* rlx: a figure */
         atom_store_rel_u32(&watch_running, 0); /* rel: the next thread finds the alarm closed */
     }
     turn_give(&watch_turn);
@@ -229,6 +230,7 @@ static void watch_forked(void) {
     atom_store_rlx_u32(&watch_turn, 0); /* rlx, all: the child has one thread */
     atom_store_rlx_u32(&watch_running, 0);
     atom_store_rlx_u32(&watch_rung, 0);
+    atom_store_rlx_u32(&told_level, 0);
     notify_forked();
 }
 

@@ -11,16 +11,13 @@
 #include "policy/calls.h"
 #include "policy/clerks.h"
 #include "policy/json.h"
-#include "policy/notify.h"
 #include "vm/error.h"
 
 /* ---- The structs -------------------------------------------------------------------------------------------------- */
 
 void stats_collect(HM_STATS *stats) {
     struct published_totals t;
-    struct notify_totals notify;
     clerks_totals(&t, NULL);
-    notify_totals(&notify);
     *stats = (HM_STATS){
         .cbSize = stats->cbSize,
         .cRegions = t.regions,
@@ -32,10 +29,10 @@ void stats_collect(HM_STATS *stats) {
         .cbHeapReserved = t.heap_bytes,
         .cHeapSpans = t.heap_spans,
         .cGranulesTaken = t.granules_taken,
-        .cViews = notify.count_views,
-        .cbViews = notify.view_bytes,
-        .cCallbacks = notify.count_callbacks,
-        .cAddressSpacePleas = notify.count_pleas,
+        .cViews = t.views,
+        .cbViews = t.view_bytes,
+        .cCallbacks = t.callbacks,
+        .cAddressSpacePleas = t.address_space_pleas,
         .cHeaps = t.heaps,
         .cbHeapPeak = t.heap_peak_bytes,
         .cBlocks = t.live_blocks,
@@ -52,6 +49,10 @@ void stats_collect(HM_STATS *stats) {
         .cBlocksFlushed = t.flushed_blocks,
         .cSystemCalls = {t.system_reserves, t.system_releases, t.system_commits, t.system_decommits, t.system_protects},
         .cFailures = t.failures,
+        .cbCharged = {budget_held(&budget_process, BUDGET_RESERVE), budget_held(&budget_process, BUDGET_COMMIT)},
+        .cbChargedPeak = {budget_peak(&budget_process, BUDGET_RESERVE), budget_peak(&budget_process, BUDGET_COMMIT)},
+        .cbEmergencyHeld = t.emergency_held_bytes,
+        .cManagers = t.managers,
     };
 }
 
@@ -87,18 +88,36 @@ static void write_class(struct json *json, unsigned n, const struct class_figure
     json_object_end(json);
 }
 
+static void write_budget(struct json *json, const char *key, const struct published_budget *budget) {
+    json_object(json, key);
+#define WRITE_FIGURE(name) json_count(json, #name, budget->name);
+    PUBLISHED_BUDGET(WRITE_FIGURE)
+#undef WRITE_FIGURE
+    json_object_end(json);
+}
+
+static void write_manager(const struct published_manager *manager, void *context) {
+    struct json *json = context;
+    json_object(json, NULL);
+    json_count(json, "manager", manager->number);
+    json_text(json, "name", manager->name);
+    write_budget(json, "budget", &manager->budget);
+    json_object_end(json);
+}
+
 static void write_heap(struct heap *heap, void *context) {
     struct json *json = context;
     struct heap_figures figures;
+    struct published_budget budget;
     heap_figures(heap, &figures);
+    clerks_budget(heap_budget(heap), &budget);
     struct class_figures sum = heap_figures_sum(&figures);
     json_object(json, NULL);
     json_count(json, "heap", figures.number);
     json_bool(json, "of_process", figures.of_process);
     json_bool(json, "executable", figures.executable);
-    json_count(json, "taken_bytes", figures.taken_bytes);
-    json_count(json, "peak_bytes", figures.peak_bytes);
-    json_count(json, "limit_bytes", figures.limit_bytes);
+    json_count(json, "manager", clerks_manager_of(heap));
+    write_budget(json, "budget", &budget);
     json_count(json, "slabs", sum.slabs);
     json_count(json, "live_blocks", sum.live);
     json_count(json, "live_bytes", sum.live_bytes);
@@ -127,7 +146,7 @@ static void write_calls(const struct call_record *record, void *context) {
     json_count(json, "manager", record->manager);
     json_count(json, "heap", record->heap);
     for (enum call call = 0; call < CALL_COUNT; call++) {
-        if ((call >= CALL_ALLOC) != (record->heap != 0)) continue; /* a manager's, or a heap's */
+        if (!calls_has(record, call)) continue;
         json_object(json, calls_name(call));
         for (enum call_level level = 0; level < LEVEL_COUNT; level++) {
             json_count(json, calls_level_name(level), calls_sum(record, call, level));
@@ -135,17 +154,25 @@ static void write_calls(const struct call_record *record, void *context) {
         json_count(json, "failed", calls_failed(record, call));
         json_object_end(json);
     }
+    json_object(json, "failed");
+    for (unsigned n = ST_OK + 1; n < ST_COUNT; n++) {
+        uint64_t count = atom_load_rlx_u64(&record->reason[n]); /* rlx: a figure */
+        if (count != 0) json_count(json, error_name((enum status)n), count);
+    }
+    json_object_end(json);
     json_object_end(json);
 }
 
 void stats_write(HM_WRITE write, void *context) {
     struct published_totals totals;
+    struct published_budget process;
     struct json json;
     char program[128];
     clerks_totals(&totals, NULL);
+    clerks_budget(&budget_process, &process);
     os_process_name(program, sizeof program);
     json_begin(&json, write, context);
-    json_count(&json, "version", 1);
+    json_count(&json, "version", 2);
     json_text(&json, "program", program);
     json_count(&json, "process", os_process_number());
     json_object(&json, "totals");
@@ -156,6 +183,10 @@ void stats_write(HM_WRITE write, void *context) {
     json_object(&json, "failed");
     for (unsigned n = ST_OK + 1; n < ST_COUNT; n++) json_count(&json, error_name((enum status)n), error_count((enum status)n));
     json_object_end(&json);
+    write_budget(&json, "budget", &process);
+    json_array(&json, "managers");
+    clerks_each_manager(write_manager, &json);
+    json_array_end(&json);
     json_array(&json, "heaps");
     heap_each(write_heap, &json);
     json_array_end(&json);

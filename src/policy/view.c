@@ -43,14 +43,19 @@ static void show_heap(struct heap *heap, void *context) {
     half->heap[n] = (struct published_heap){
         .number = figures.number,
         .flags = (figures.of_process ? PUBLISHED_HEAP_OF_PROCESS : 0u) | (figures.executable ? PUBLISHED_HEAP_EXECUTABLE : 0u),
-        .taken_bytes = figures.taken_bytes,
-        .peak_bytes = figures.peak_bytes,
-        .limit_bytes = figures.limit_bytes,
+        .manager = clerks_manager_of(heap),
         .slabs = sum.slabs,
         .live_blocks = sum.live,
         .live_bytes = sum.live_bytes,
         .cached_blocks = sum.cached,
     };
+    clerks_budget(heap_budget(heap), &half->heap[n].budget);
+}
+
+static void show_manager(const struct published_manager *manager, void *context) {
+    struct published_half *half = context;
+    uint64_t n = half->count_managers++;
+    if (n < PUBLISHED_MANAGERS) half->manager[n] = *manager;
 }
 
 static void show_thread(const struct census *held, void *context) {
@@ -117,6 +122,7 @@ static void show_regions(struct published_half *half) {
     uintptr_t base;
     struct slot *slot;
     for (size_t n = 0; n < SLOT_COUNT && (slot = region_slot(n, &base)) != NULL; n++) {
+        size_t end = GRANULES_PER_SLOT - (size_t)atom_load_acq_u64(&slot->given); /* acq: pairs with region_give */
         uint64_t shown = half->count_regions++;
         if (shown >= PUBLISHED_REGIONS) continue;
         struct published_region *region = &half->region[shown];
@@ -125,10 +131,11 @@ static void show_regions(struct published_half *half) {
         for (size_t word = 0; word < GRANULES_PER_SLOT / 64; word++) {
             struct published_granule *to = &region->granule[word * 64];
             uint64_t taken = atom_load_rlx_u64(&slot->taken[word]); /* rlx: a picture of a moment, for people */
-            region->granules_taken += (uint64_t)__builtin_popcountll(taken);
             for (unsigned i = 0; i < 64; i++) {
-                to[i] = (struct published_granule){.use = taken >> i & 1 ? USE_CACHED : USE_FREE};
-                if (!(taken >> i & 1)) continue;
+                bool given = word * 64 + i >= end, held = !given && taken >> i & 1;
+                to[i] = (struct published_granule){.use = given ? USE_GIVEN : held ? USE_CACHED : USE_FREE};
+                region->granules_taken += held;
+                if (!held) continue;
                 struct page first = granule_page((struct granule){granule_of(base).n + (uint32_t)(word * 64 + i)});
                 to[i].committed = (uint8_t)pages_count_committed(first, PAGES_PER_GRANULE);
             }
@@ -139,10 +146,12 @@ static void show_regions(struct published_half *half) {
 void view_write(struct published_half *half) {
     memset(&half->totals, 0, sizeof half->totals);
     memset(half->row, 0, sizeof half->row);
-    half->count_heaps = half->count_threads = half->count_spans = half->count_regions = 0;
+    half->count_managers = half->count_heaps = half->count_threads = half->count_spans = half->count_regions = 0;
     show_regions(half);
     space_each(show_span, half);
     heap_each(show_heap, half);
+    clerks_budget(&budget_process, &half->process);
+    clerks_each_manager(show_manager, half);
     census_each(show_thread, half);
     clerks_totals_other(&half->totals);
 }

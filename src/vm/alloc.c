@@ -105,8 +105,10 @@ static enum status alloc_charged(uintptr_t base, uint64_t count_pages, size_t al
 /* What this thread keeps at hand, or the process holds, may lie where the caller wants to be, or be what is missing. */
 static enum status alloc_or_flush(uintptr_t base, uint64_t count_pages, size_t align, DWORD type, uint8_t state,
                                   uintptr_t *result) {
+    void *before = budget_ask_again();
     enum status status = alloc_charged(base, count_pages, align, type, state, result);
-    if (status == ST_OK || spans_flush() + held_give_back(0) == 0) return status;
+    budget_ask_end(before);
+    if (status == ST_OK || (spans_flush() + held_give_back(0) == 0 && status != ST_NO_QUOTA)) return status;
     return alloc_charged(base, count_pages, align, type, state, result);
 }
 
@@ -114,7 +116,10 @@ static enum status alloc_or_flush(uintptr_t base, uint64_t count_pages, size_t a
 static bool alloc_kept(uint64_t count_pages, bool commit, uint8_t state, uintptr_t *result) {
     struct granule first;
     uint32_t account = budget_asked_number();
-    if (!budget_charge(budget_numbered(account), count_pages, commit ? count_pages : 0)) return false;
+    void *before = budget_ask_again();
+    bool charged = budget_charge(budget_numbered(account), count_pages, commit ? count_pages : 0);
+    budget_ask_end(before);
+    if (!charged) return false;
     if (!keep_take(count_pages, commit, &first)) {
         budget_refund(budget_numbered(account), count_pages, commit ? count_pages : 0);
         return false;
@@ -147,13 +152,24 @@ static enum status commit_try(const struct range *r, const struct tally *t, uint
     return status;
 }
 
+/* What this thread keeps at hand may be what is missing; what the process holds goes before anything is refused. */
+static bool commit_charge(struct budget *budget, uint64_t pages) {
+    void *before = budget_ask_again();
+    bool charged = budget_charge(budget, 0, pages);
+    budget_ask_end(before);
+    if (charged) return true;
+    held_give_back(0);
+    spans_flush();
+    return budget_charge(budget, 0, pages);
+}
+
 /* With the range locked. */
 static enum status commit_locked(const struct range *r, uint8_t state) {
     if (range_is(r, state)) return ST_OK;
     struct budget *budget = budget_numbered(r->owner.span.owner);
     struct tally t = held_tally(r->first, r->count);
     uint64_t more = r->count - t.committed;
-    if (more && !budget_charge(budget, 0, more)) return ST_NO_QUOTA;
+    if (more && !commit_charge(budget, more)) return ST_NO_QUOTA;
     bool bring = prot_writable(state) && ahead_of_commit(r, &t);
     enum status status = commit_try(r, &t, state);
     if (status != ST_OK && held_give_back(0) != 0) { /* what is missing may be what others hold */

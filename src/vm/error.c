@@ -52,6 +52,13 @@ void error_report_failure(enum status status) {
     atom_add_acqrel_u64(&error_counts[status], 1);
 }
 
+enum status error_told(DWORD win32, HRESULT answer) {
+    for (unsigned status = ST_COUNT; --status > ST_OK;) {
+        if (error_win32((enum status)status) == win32 && error_hresult((enum status)status) == answer) return (enum status)status;
+    }
+    return ST_OK;
+}
+
 uint64_t error_count(enum status status) { return atom_load_rlx_u64(&error_counts[status]); /* rlx: a figure for people */ }
 
 const char *error_name(enum status status) { return error_table[status].name; }

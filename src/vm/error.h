@@ -22,6 +22,12 @@ static inline bool error_report(enum status status) {
     return false;
 }
 
+/*
+ * Which failure the caller of an interface method was told of by this last error and this answer. ST_OK: one that only COM has.
+ * Of two that are told alike it is the commoner one: ST_NO_MEMORY rather than ST_NO_ADDRESS_SPACE.
+ */
+enum status error_told(DWORD win32, HRESULT answer);
+
 /* How often error_report was given this one so far; what it is called in figures. */
 uint64_t error_count(enum status status);
 const char *error_name(enum status status);

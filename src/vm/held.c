@@ -15,6 +15,7 @@
  */
 #include "vm/held.h"
 
+#include "core/budget.h"
 #include "core/keeper.h"
 #include "core/zero.h"
 #include "os/os.h"
@@ -67,8 +68,21 @@ uint64_t held_bound(void) {
     return atom_cas_acqrel_u64(&bound_bytes, &none, bytes ? bytes : 1) ? bytes : none;
 }
 
+/*
+ * What is held is in no budget, for nobody has it; but it is memory, so with what is committed it stays below where the
+ * process's limits begin to press. What is committed later may push past that: then the watching thread gives it back, and a
+ * commit that is refused.
+ */
+static uint64_t room_below_limits(void) {
+    struct budget_lines lines;
+    budget_lines_get(&budget_process, &lines);
+    uint64_t brink = budget_brink(&lines, BUDGET_COMMIT), committed = budget_held(&budget_process, BUDGET_COMMIT);
+    return brink == 0 ? UINT64_MAX : committed < brink ? brink - committed : 0;
+}
+
 bool held_charge(uint64_t bytes) {
-    uint64_t most = held_bound(), seen = atom_load_rlx_u64(&held_sum); /* rlx: the CAS decides */
+    uint64_t room = room_below_limits(), bound = held_bound(), most = room < bound ? room : bound;
+    uint64_t seen = atom_load_rlx_u64(&held_sum); /* rlx: the CAS decides */
     do {
         if (bytes > most || seen > most - bytes) return false;
     } while (!atom_cas_acqrel_u64(&held_sum, &seen, seen + bytes));

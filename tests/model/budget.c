@@ -47,7 +47,7 @@ static void begin(uint64_t process_pages, int accounts) {
     if (account_table) memset((void *)(uintptr_t)account_table, 0, 3 * sizeof(struct budget));
     account_taken[0] = 1;
     memset(&scene, 0, sizeof scene);
-    for (int i = 0; i < accounts; i++) MODEL_HOLDS((scene.account[i] = budget_open()) != NULL);
+    for (int i = 0; i < accounts; i++) MODEL_HOLDS((scene.account[i] = budget_open(NULL)) != NULL);
 }
 
 static uint64_t held(const struct budget *budget) { return budget_held(budget, BUDGET_COMMIT) >> PAGE_SHIFT; }
@@ -90,7 +90,7 @@ static void thread_close(int me) {
 static void check_close(void) {
     MODEL_HOLDS(account_taken[0] == (1 | 1 << 2));
     MODEL_HOLDS(held(&budget_process) == 1 && held(scene.account[1]) == 1 && held(scene.account[0]) == 0);
-    MODEL_HOLDS(budget_open() == scene.account[0]);
+    MODEL_HOLDS(budget_open(NULL) == scene.account[0]);
 }
 
 static void passes(const char *name, int threads, void (*setup)(void), void (*thread)(int), void (*check)(void)) {

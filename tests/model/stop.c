@@ -61,8 +61,9 @@ void os_tables_discard(void *start, size_t size) { (void)start, (void)size; }
 uint64_t os_environment_bytes(const char *name) { return name[0] == 0; }
 uint64_t os_clock_ms(void) { return 1; }
 uint32_t os_thread_number(void) { return 1; }
-void os_barrier(void) {
+bool os_barrier(void) {
     if (scene.barrier) model_barrier();
+    return true;
 }
 void keeper_prepare(void) {}
 void keeper_missed(void) {}
@@ -172,6 +173,11 @@ static void twice_thread(int me) {
         keeper();
     }
 }
+/* The keeper on its round, and somebody who trims. */
+static void trimmed_thread(int me) {
+    if (me == 0) use_quickly();
+    else keeper();
+}
 static void check_used(void) {
     const struct cache *cache = &table[0];
     MODEL_HOLDS(cache->holder == CACHE_THREADS && cache->open != 0 && scene.finished == 0);
@@ -184,6 +190,14 @@ static void ended_thread(int me) {
         cache_exit(&table[0]);
         use_quickly(); /* what other destructors do goes past it */
         MODEL_HOLDS(cache_enter_or_make() == NULL);
+    } else {
+        keeper();
+    }
+}
+static void ended_trimmed_thread(int me) {
+    if (me == 0) {
+        use_quickly();
+        cache_exit(&table[0]);
     } else {
         keeper();
     }
@@ -234,6 +248,8 @@ static const struct {
 } cases[] = {
     {{"a cache stopped while its thread uses it", 2, 0, begin_with, used_thread, check_used}, MARKS_STOP},
     {{"and again", 2, 0, begin_with, twice_thread, check_used}, MARKS_STOP},
+    {{"stopped by two at once", 3, 0, begin_with, trimmed_thread, check_used}, MARKS_STOP},
+    {{"stopped by two while its thread ends", 3, 0, begin_with, ended_trimmed_thread, check_ended}, MARKS_STOP | MARK(MARK_LEFT)},
     {{"a cache stopped while its thread ends", 2, 0, begin_with, ended_thread, check_ended}, MARKS_STOP | MARK(MARK_LEFT)},
     {{"and another thread makes its own there", 3, 0, begin_with, next_thread, check_next},
      MARKS_STOP | MARK(MARK_LEFT) | MARK(MARK_MADE) | MARK(MARK_NOT_MADE)},

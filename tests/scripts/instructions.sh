@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What a thread's cache answers costs the same, to the instruction, with limits, callbacks and the watching thread as without.
+# What a thread's cache answers costs the same, to the instruction, with limits, callbacks, the watching thread, a published view
+# and another manager's clerks as without. Calls that a manager counts itself and blocks that it tracks cost no more than twice.
 set -u
 cd "${0%/*}/../.." || exit 1
 . tests/common/check.sh
@@ -12,18 +13,40 @@ if ! ${CC:-gcc} -std=gnu11 -O2 -Wall -Wextra -Werror -Iinclude tests/scripts/ins
     exit 1
 fi
 
-# count REQUEST off|on: instructions of a thousand pairs; nothing if they could not be counted.
+verdict() {
+    if [ "$1" = 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+}
+
+# count REQUEST off|on|counted|tracked: instructions of a thousand pairs; nothing if they could not be counted.
 count() {
     valgrind --tool=callgrind --callgrind-out-file=/dev/null --collect-atstart=no --toggle-collect=counted \
         $program "$1" "$2" 2>&1 |
         sed -n 's/.*Collected : \([0-9]*\)$/\1/p'
 }
 
-for request in IHostMalloc IHostMemoryManager HmHeapAlloc HmVirtualAlloc; do
+for request in IHostMalloc DebugAlloc IHostMemoryManager HmHeapAlloc HmVirtualAlloc; do
     off=$(count $request off)
     on=$(count $request on)
-    echo "$request: ${off:-not counted} instructions for a thousand pairs without limits, ${on:-not counted} with"
+    echo "$request: ${off:-not counted} instructions for a thousand pairs without all that, ${on:-not counted} with"
     [ -n "$off" ] && [ "$off" -gt 1000 ] && [ "$off" = "$on" ]
     verdict "$request" $?
 done
+
+# within WHAT REQUEST MODE TWENTIETHS: at most so many twentieths of what the pair costs otherwise.
+within() {
+    local off on
+    off=$(count "$2" off)
+    on=$(count "$2" "$3")
+    echo "$1: ${off:-not counted} instructions for a thousand pairs, ${on:-not counted} with"
+    [ -n "$off" ] && [ -n "$on" ] && [ "$on" -gt "$off" ] && [ $((on * 20)) -le $((off * $4)) ]
+    verdict "$1" $?
+}
+
+within 'blocks tracked by file and line' DebugAlloc tracked 40
+within 'blocks tracked by a sample of stacks' IHostMalloc tracked 40
+within 'calls counted' IHostMalloc counted 40
 check_done

@@ -54,6 +54,11 @@ sum() { awk '{ sum += $NF } END { print sum + 0 }'; }
 # live SIZE: how many blocks of that size class the last look saw.
 live() { grep -oE "\"size_bytes\": $1, [^}]*" "$work/out" | grep -oE '"live": [0-9]+' | grep -oE '[0-9]+'; }
 
+# budget AFTER KEY: a figure of the first budget after that text, of the last look.
+budget() {
+    grep -oE "$1.*" "$work/out" | grep -oE '"budget": \{[^}]*' | head -n 1 | grep -oE "\"$2\": [0-9]+" | grep -oE '[0-9]+$'
+}
+
 # Looks when the view is of what the process has by now.
 look() {
     local tool=$1
@@ -86,6 +91,11 @@ for key in reserved_bytes committed_bytes allocations live_blocks live_bytes cac
 done
 equal 'top, blocks of size 48' "$(live 48)" 20000
 equal 'top, process' "$(number "$work/out" process)" "$held"
+equal 'top, what is charged to the process' "$(budget '"budget": ' committed_bytes)" "$(number "$work/own" charged)"
+equal 'top, managers' "$(number "$work/out" managers)" "$(number "$work/own" managers)"
+equal 'top, a limit of a manager' "$(budget '"name": "host of hold"' soft_commit_bytes)" 4194304
+equal 'top, what is charged to a manager' "$(budget '"name": "host of hold"' committed_bytes)" $((3072 * 1024 + 320 * 1024))
+equal 'top, what its limit refused' "$(budget '"name": "host of hold"' refused_task)" 1
 matches 'top, thread' "$work/out" "\"thread\": $held, \"name\": \"hold\""
 timeout 5 $top --json --interval 200 "$held" >"$work/two" 2>&1 &
 looking=$!
@@ -97,6 +107,7 @@ matches 'top, rates from the second look on' "$work/two" '"rates": \{.*"refills"
 kill -STOP "$held"
 look $top --once "$held"
 verdict 'top of a stopped process' $?
+matches 'top, table of budgets' "$work/out" '^1 host of hold  *committed  *3\.3 MiB .* 4\.0 MiB  *6\.0 MiB  *1 '
 matches 'top, table of heaps' "$work/out" '^HEAP  *taken .*live'
 matches 'top, table of size classes' "$work/out" '^48 .* 20,000 '
 matches 'top, no colours in a file' "$work/out" '^allocations'

@@ -200,7 +200,7 @@ static void random_run(int steps, bool may_fail, uint64_t seed) {
 static void test_adding_up(void) {
     run.account[0] = &budget_process;
     for (unsigned i = 1; i < OWNERS; i++) {
-        run.account[i] = budget_open();
+        run.account[i] = budget_open(NULL);
         if (!CHECK(run.account[i] != NULL)) return;
     }
     random_run(3000, false, 1);
@@ -231,7 +231,7 @@ static uint64_t commit_until_refused(struct budget *account, enum budget_level l
 }
 
 static void test_lines(void) {
-    struct budget *account = budget_open();
+    struct budget *account = budget_open(NULL);
     if (!CHECK(account != NULL)) return;
     budget_lines_set(account, &(struct budget_lines){.soft = {0, MIB}, .hard = {64 * MIB, 2 * MIB}, .emergency = MIB / 2});
     void *before = budget_ask(account->number, BUDGET_TASK);
@@ -262,13 +262,13 @@ static void test_lines(void) {
     budget_drop(account);
     CHECK_EQ(budget_held(account, BUDGET_RESERVE), 4 * MIB);
     CHECK(vm_free(start, 0, MEM_RELEASE) == ST_OK);
-    account = budget_open();
+    account = budget_open(NULL);
     CHECK(account && account->number == number && budget_held(account, BUDGET_COMMIT) == 0);
     if (account) budget_drop(account);
 }
 
 static void test_heap_lines(void) {
-    struct budget *account = budget_open();
+    struct budget *account = budget_open(NULL);
     struct heap *heap;
     if (!CHECK(account != NULL)) return;
     const size_t large = CLASS_LARGEST + MIB;
@@ -297,7 +297,7 @@ static void test_heap_lines(void) {
 
 /* What one account left in the thread's cache, another takes: the charge goes with it, or the memory stays where it is. */
 static void test_cached_spans(void) {
-    struct budget *one = budget_open(), *other = budget_open();
+    struct budget *one = budget_open(NULL), *other = budget_open(NULL);
     if (!CHECK(one && other)) return;
     uintptr_t start, again;
     void *before = budget_ask(one->number, BUDGET_TASK);
@@ -351,7 +351,7 @@ static void *storm(void *context) {
 }
 
 static void test_threads(void) {
-    shared = budget_open();
+    shared = budget_open(NULL);
     if (!CHECK(shared != NULL)) return;
     budget_lines_set(shared, &(struct budget_lines){.soft = {0, MIB}, .hard = {0, 2 * MIB}, .emergency = MIB});
     budget_on_brink(count_told);

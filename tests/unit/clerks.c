@@ -195,16 +195,19 @@ static void test_calls(void) {
     CHECK(m->lpVtbl->VirtualFree(m, p, 0, MEM_RELEASE) != S_OK);
     CHECK(heap->lpVtbl->Alloc(heap, 40, (EMemoryCriticalLevel)7, &block) != S_OK);
     write_all();
-    const char *mine = strstr(text, "\"name\": \"the \\\"tested\\\" one, whose name i\"");
-    CHECK_EQ(number(strstr(mine ? mine : text, "\"virtual_alloc\""), "domain"), 5);
-    CHECK_EQ(number(strstr(mine ? mine : text, "\"virtual_free\""), "none"), 6);
-    CHECK_EQ(number(strstr(mine ? mine : text, "\"virtual_free\""), "failed"), 1);
-    CHECK_EQ(number(strstr(mine ? mine : text, "\"create_malloc\""), "none"), 1);
-    CHECK_EQ(number(strstr(mine ? mine : text, "\"alloc\""), "process"), 5);
-    CHECK_EQ(number(strstr(mine ? mine : text, "\"alloc\""), "failed"), 1);
-    CHECK_EQ(number(strstr(mine ? mine : text, "\"free\""), "none"), 5);
+    const char *mine = strstr(text, "\"name\": \"the \\\"tested\\\" one, whose name is\", \"manager\": ");
+    if (!CHECK(mine != NULL)) return;
+    CHECK_EQ(number(strstr(mine, "\"virtual_alloc\""), "domain"), 5);
+    CHECK_EQ(number(strstr(mine, "\"virtual_free\""), "none"), 6);
+    CHECK_EQ(number(strstr(mine, "\"virtual_free\""), "failed"), 1);
+    CHECK_EQ(number(strstr(mine, "\"create_malloc\""), "none"), 1);
+    CHECK_EQ(number(strstr(mine, "\"alloc\""), "process"), 5);
+    CHECK_EQ(number(strstr(mine, "\"alloc\""), "failed"), 1);
+    CHECK_EQ(number(strstr(mine, "\"free\""), "none"), 5);
     CHECK_EQ(heap->lpVtbl->Release(heap), 0);
+    CHECK_EQ(number(strstr(mine, "\"failed\": {"), "not_ours"), 1);
     CHECK_EQ(m->lpVtbl->Release(m), 0);
+    HmTrim(); /* what it left in a cache is still its own */
     write_all();
     CHECK(strstr(text, "tested") == NULL);
     options.dwFlags = 1u << 31;
@@ -219,13 +222,88 @@ static void test_json(void) {
     void *block = HmHeapAlloc(heap, 0, 1000);
     HM_STATS stats = stats_now();
     write_all();
-    CHECK_EQ(number(text, "version"), 1);
+    CHECK_EQ(number(text, "version"), 2);
     CHECK_EQ(number(text, "live_blocks"), stats.cBlocks);
     CHECK_EQ(number(text, "live_bytes"), stats.cbBlocks);
     CHECK_EQ(number(text, "committed_bytes"), stats.cbCommitted);
     CHECK_EQ(number(strstr(text, "\"size_bytes\": 1024"), "live"), 1);
     CHECK(HmHeapFree(heap, 0, block));
     CHECK(HmHeapDestroy(heap));
+}
+
+/* ---- Budgets ------------------------------------------------------------------------------------------------------ */
+
+/* What a budget's object says, of the object that begins at `from`. */
+static uint64_t budgeted(const char *from, const char *key) { return number(from ? strstr(from, "\"budget\"") : NULL, key); }
+
+/* The same in the view, of the manager with that much. */
+static void view_says(const HM_STATS *stats, uint64_t committed) {
+    struct published_half *half = calloc(1, sizeof *half);
+    view_write(half);
+    CHECK(half->count_managers == stats->cManagers && half->process.committed_bytes == stats->cbCharged[1]);
+    for (uint64_t i = 0; i < half->count_managers; i++) {
+        if (strcmp(half->manager[i].name, "bounded") != 0) continue;
+        CHECK_EQ(half->manager[i].budget.committed_bytes, committed);
+        CHECK_EQ(half->manager[i].budget.refused_process, 1);
+    }
+    free(half);
+}
+
+static void test_budgets(void) {
+    IHostMemoryManager *m = NULL;
+    IHostMalloc *heap = NULL;
+    void *p = NULL, *block = NULL, *none;
+    HM_LIMITS limits = {sizeof limits, 0, 1 << 30, 4096 * KIB, 8192 * KIB, 0};
+    HM_LIMITS of_heap = {.cbSize = sizeof of_heap, .cbHardCommit = 1024 * KIB};
+    HM_OPTIONS options = {.cbSize = sizeof options, .pszName = "bounded", .pLimits = &limits, .pHeapLimits = &of_heap};
+    HmTrim();
+    HM_STATS before = stats_now();
+    if (!CHECK(HmCreateMemoryManager(&options, &m) == S_OK)) return;
+    CHECK(m->lpVtbl->CreateMalloc(m, MALLOC_THREADSAFE, &heap) == S_OK);
+    CHECK(m->lpVtbl->VirtualAlloc(m, NULL, 16384 * KIB, MEM_RESERVE, PAGE_READWRITE, eTaskCritical, &p) == S_OK);
+    CHECK(m->lpVtbl->VirtualAlloc(m, p, 3072 * KIB, MEM_COMMIT, PAGE_READWRITE, eTaskCritical, &p) == S_OK);
+    CHECK(heap->lpVtbl->Alloc(heap, 40 * KIB, eTaskCritical, &block) == S_OK);
+    /* However often the engine tries, a request is refused once: new and inside, by the heap's limit and by the manager's. */
+    char *behind = (char *)p + 4096 * KIB;
+    CHECK(m->lpVtbl->VirtualAlloc(m, behind, 1024 * KIB, MEM_COMMIT, PAGE_READWRITE, eTaskCritical, &none) != S_OK);
+    CHECK(m->lpVtbl->VirtualAlloc(m, NULL, 6144 * KIB, MEM_COMMIT, PAGE_READWRITE, eAppDomainCritical, &none) != S_OK);
+    CHECK(m->lpVtbl->VirtualAlloc(m, NULL, 6144 * KIB, MEM_COMMIT, PAGE_READWRITE, eProcessCritical, &none) != S_OK);
+    CHECK(heap->lpVtbl->Alloc(heap, 1024 * KIB, eTaskCritical, &none) != S_OK);
+    while (heap->lpVtbl->Alloc(heap, 3000, eAppDomainCritical, &none) == S_OK) continue;
+    HM_STATS after = stats_now();
+    uint64_t taken = after.cbHeapReserved - before.cbHeapReserved;
+    CHECK_EQ(after.cManagers - before.cManagers, 1);
+    CHECK_EQ(after.cbCharged[0] - before.cbCharged[0], 16384 * KIB + taken);
+    CHECK_EQ(after.cbCharged[1] - before.cbCharged[1], 3072 * KIB + taken);
+    CHECK_EQ(after.cbCharged[0], after.cbReserved + after.cbHeapReserved + after.cbSpansCached);
+    CHECK_EQ(after.cbCharged[1], after.cbCommitted + after.cbHeapReserved + after.cbSpansCached);
+    CHECK(after.cbChargedPeak[0] >= after.cbCharged[0] && after.cbChargedPeak[1] >= after.cbCharged[1]);
+    write_all();
+    CHECK_EQ(budgeted(text, "reserved_bytes"), after.cbCharged[0]);
+    CHECK_EQ(budgeted(text, "committed_bytes"), after.cbCharged[1]);
+    CHECK_EQ(budgeted(text, "peak_committed_bytes"), after.cbChargedPeak[1]);
+    const char *mine = strstr(text, "\"name\": \"bounded\"");
+    CHECK_EQ(budgeted(mine, "reserved_bytes"), 16384 * KIB + taken);
+    CHECK_EQ(budgeted(mine, "committed_bytes"), 3072 * KIB + taken);
+    CHECK_EQ(budgeted(mine, "soft_commit_bytes"), 4096 * KIB);
+    CHECK_EQ(budgeted(mine, "hard_commit_bytes"), 8192 * KIB);
+    CHECK_EQ(budgeted(mine, "hard_reserve_bytes"), 1 << 30);
+    CHECK_EQ(budgeted(mine, "refused_task"), 1);
+    CHECK_EQ(budgeted(mine, "refused_domain"), 1);
+    CHECK_EQ(budgeted(mine, "refused_process"), 1);
+    const char *heaps = strstr(text, "\"heaps\": ["), *of_mine = heaps;
+    while (of_mine && number(of_mine, "manager") == 0) of_mine = strstr(of_mine + 1, "{\"heap\": ");
+    CHECK_EQ(budgeted(of_mine, "committed_bytes"), taken);
+    CHECK_EQ(budgeted(of_mine, "hard_commit_bytes"), 1024 * KIB);
+    CHECK_EQ(budgeted(of_mine, "refused_task"), 1);
+    CHECK_EQ(budgeted(of_mine, "refused_domain"), 1);
+    view_says(&after, 3072 * KIB + taken);
+    CHECK(m->lpVtbl->VirtualFree(m, p, 0, MEM_RELEASE) == S_OK);
+    CHECK_EQ(heap->lpVtbl->Release(heap), 0);
+    CHECK_EQ(m->lpVtbl->Release(m), 0);
+    HmTrim();
+    after = stats_now();
+    CHECK(after.cManagers == before.cManagers && after.cbCharged[0] == before.cbCharged[0]);
 }
 
 /* ---- The view ------------------------------------------------------------------------------------------------------ */
@@ -271,6 +349,7 @@ int main(void) {
     test_meanwhile();
     test_json();
     test_calls();
+    test_budgets();
     test_view();
     return check_done();
 }

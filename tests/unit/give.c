@@ -157,6 +157,54 @@ static void test_whole(void) {
     CHECK_EQ(region_give(0, SLOT_BYTES + 1), 0);
 }
 
+#ifndef _WIN32
+/* A heap's region gives its end by the step; what lives in front of it stays, and the heap goes on. */
+static void test_heap_region(void) {
+    uintptr_t base = 0;
+    struct slot *slot = NULL;
+    enum { BLOCKS = 500 };
+    static char *block[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        block[i] = HmHeapAlloc(NULL, 0, 20000);
+        if (!CHECK(block[i] != NULL)) return;
+        memset(block[i], i, 20000);
+    }
+    for (size_t n = 0; (slot = region_slot(n, &base)) != NULL && slot->region != REGION_HEAP;) n++;
+    if (!CHECK(slot != NULL)) return;
+    char *last = block[0];
+    for (int i = 0; i < BLOCKS; i++) if (block[i] > last && (uintptr_t)block[i] - base < SLOT_BYTES) last = block[i];
+    char *next = (char *)align_up((uintptr_t)last + 65536, STEP_BYTES);
+    size_t rest = base + SLOT_BYTES - (uintptr_t)next - (size_t)slot->given * GRANULE_BYTES;
+    CHECK(slot->given * GRANULE_BYTES % STEP_BYTES == 0);
+    CHECK_EQ(region_give((uintptr_t)next + rest - 5, 1), STEP_BYTES); /* the step around it */
+    check_foreign_free(next + rest - 5);
+    CHECK(space_in_region((uintptr_t)next + rest - STEP_BYTES - 1));
+    CHECK_EQ(region_give((uintptr_t)last, 1), 0); /* somebody lives there */
+    while (region_give(0, 0) > 0) continue;       /* of every region */
+    CHECK(slot->given > 0 && slot->given * GRANULE_BYTES % STEP_BYTES == 0);
+    size_t wrong = 0;
+    for (int i = 0; i < BLOCKS; i++) {
+        for (int at = 0; at < 20000; at++) wrong += block[i][at] != (char)i;
+        CHECK(HmHeapFree(NULL, 0, block[i]));
+    }
+    CHECK_EQ(wrong, 0);
+    /* All of it, when nothing lives there any more; and the place may be a heap's region again, from the start. */
+    HmTrim();
+    while (region_give(0, 0) > 0) continue;
+    uintptr_t first;
+    CHECK_EQ(slot->given, GRANULES_PER_SLOT);
+    if (os_reserve(base, SLOT_BYTES, SLOT_BYTES, OS_PLAIN, PG_READWRITE, &first) == ST_OK) {
+        CHECK(region_returns(slot, REGION_HEAP));
+        for (int i = 0; i < BLOCKS; i++) {
+            block[i] = HmHeapAlloc(NULL, HEAP_ZERO_MEMORY, 20000);
+            if (CHECK(block[i] != NULL)) memset(block[i], 1, 20000);
+        }
+        for (int i = 0; i < BLOCKS; i++) CHECK(HmHeapFree(NULL, 0, block[i]));
+    }
+    HmTrim();
+}
+#endif
+
 /* Some give while others take and leave. */
 static void *take_and_leave(void *context) {
     uint64_t random = (uintptr_t)context;
@@ -168,6 +216,10 @@ static void *take_and_leave(void *context) {
         if (i % 30 == 0) region_give(0, thread_random(&random) % 20 * MIB + 1);
         CHECK(p[size - 1] == (char)i);
         CHECK(HmVirtualFree(p, 0, MEM_RELEASE));
+        /* Heaps' regions as well: steps are opened while others end there. */
+        char *block = HmHeapAlloc(NULL, 0, (SIZE_T)1 << (12 + thread_random(&random) % 11));
+        if (CHECK(block != NULL)) block[4095] = 1;
+        CHECK(HmHeapFree(NULL, 0, block));
     }
     return NULL;
 }
@@ -178,6 +230,9 @@ int main(void) {
     test_tail();
 #endif
     test_whole();
+#ifndef _WIN32
+    if (os_commit_is_lazy()) test_heap_region();
+#endif
     struct threads threads = {0};
     for (uintptr_t i = 1; i <= 4; i++) threads_start(&threads, take_and_leave, (void *)i);
     threads_join(&threads);

@@ -62,6 +62,33 @@ static void an_idle_thread_is_emptied(void) {
     CHECK_EQ(heap_used(heap), 0);
 }
 
+/* Nor has anybody to wait until it is idle, who wants all of it now. */
+static void all_threads_are_trimmed(void) {
+    struct threads threads = {0};
+    uint64_t random = 7;
+    for (int i = 0; i < 3; i++) {
+        atom_store_rel_u64(&idle_steps, 0);
+        threads_start(&threads, idle_thread, NULL);
+        step_wait(1);
+    }
+    use(64, &random);
+    CHECK(heap_used(heap) > 0);
+    for (int i = 0; i < 100 && (keeper_trim(), heap_used(heap) != 0); i++) os_yield(100); /* a round may be on */
+    CHECK_EQ(heap_used(heap), 0);
+    use(10, &random);
+    struct cache *cache = cache_enter();
+    uint64_t held = heap_used(heap);
+    CHECK(cache != NULL && held > 0);
+    keeper_trim(); /* it is in use */
+    CHECK_EQ(heap_used(heap), held);
+    cache_leave(cache);
+    keeper_trim();
+    CHECK_EQ(heap_used(heap), 0);
+    atom_store_rel_u64(&idle_steps, 2);
+    threads_join(&threads);
+    HmTrim();
+}
+
 /* ---- A stopped cache ---------------------------------------------------------------------------------------------- */
 
 static void a_stopped_cache_is_passed_by(void) {
@@ -123,6 +150,12 @@ static void *storm_maker(void *context) {
     return NULL;
 }
 
+/* Empties what it can, as two others do. */
+static void *storm_trimmer(void *context) {
+    while (thread_seconds() < storm_end) keeper_trim();
+    return context;
+}
+
 static void stop_one(struct cache *cache, void *context) {
     struct cache **list = context;
     for (size_t i = 0; i < 8; i++) {
@@ -155,6 +188,7 @@ static void a_storm(void) {
     size_t swept = 0;
     storm_end = thread_seconds() + 1.5;
     threads_start(&threads, storm_keeper, &swept);
+    for (int i = 0; i < 2; i++) threads_start(&threads, storm_trimmer, NULL);
     for (uintptr_t i = 0; i < 3; i++) threads_start(&threads, storm_maker, (void *)(i * 1000000));
     threads_join(&threads);
     CHECK(swept > 0);
@@ -278,6 +312,7 @@ int main(void) {
     CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
     a_child_forgets_the_others(); /* there is no keeper yet */
     an_idle_thread_is_emptied();
+    all_threads_are_trimmed();
     a_stopped_cache_is_passed_by();
     a_stopped_cache_is_left();
     a_storm();

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alone.h"
 #include "check.h"
 #include "listener.h"
 #include "os/fault.h"
 #include "policy/notify.h"
+#include "policy/told.h"
 
 /* ---- A thread only while it is wanted ---- */
 
@@ -23,6 +25,7 @@ static void test_existence(void) {
     CHECK(HmUnregisterMemoryNotificationCallback(m, &l.face) == S_OK);
     CHECK_EQ(l.references, 1);
     EVENTUALLY(!pressure_watched());
+    CHECK_EQ(atom_load_acq_u32(&told_level), 0);
     CHECK(HmUnregisterMemoryNotificationCallback(m, &l.face) == E_INVALIDARG);
     CHECK(HmUnregisterMemoryNotificationCallback(m, NULL) == E_POINTER);
     CHECK(HmUnregisterMemoryNotificationCallback(NULL, &l.face) == E_POINTER);
@@ -54,6 +57,7 @@ static void test_budget(void) {
     listen_to(other, &others);
     void *some = take(m, 5 * MIB), *more = take(m, 4 * MIB);
     EVENTUALLY(heard(&mine, eMemoryAvailableLow) >= 1);
+    CHECK(atom_load_acq_u32(&told_level) > 1); /* it is the manager's trouble alone */
     /* Again and again while it lasts, not faster than asked for. */
     double start = thread_seconds();
     uint32_t before = heard(&mine, eMemoryAvailableLow);
@@ -80,6 +84,7 @@ static void test_budget(void) {
     CHECK(HmSetLimits(NULL, &LIMITS(.cbSoftCommit = usage.cbCommitted + MIB)) == S_OK);
     some = HmVirtualAlloc(NULL, 2 * MIB, MEM_COMMIT, PAGE_READWRITE);
     EVENTUALLY(heard(&others, eMemoryAvailableLow) >= 1);
+    CHECK_EQ(atom_load_acq_u32(&told_level), eMemoryAvailableLow);
     CHECK(HmVirtualFree(some, 0, MEM_RELEASE));
     CHECK(HmSetLimits(NULL, &LIMITS(0)) == S_OK);
     EVENTUALLY(last(&others) != eMemoryAvailableLow);
@@ -108,6 +113,79 @@ static void test_trim_first(void) {
     give(m, some);
     heap->lpVtbl->Release(heap);
     CHECK_EQ(m->lpVtbl->Release(m), 0);
+}
+
+enum { SPANS = 8 };
+
+struct holder {
+    IHostMemoryManager *m;
+    IHostMalloc *heap;
+    uint32_t step;
+};
+
+/* Keeps freed blocks and allocations at hand, and calls nothing. */
+static void *keep_at_hand(void *context) {
+    struct holder *holder = context;
+    IHostMalloc *heap = holder->heap;
+    void *block[200], *start[SPANS];
+    for (uint32_t step = 1; step <= 3; step += 2) {
+        for (int i = 0; i < 200; i++) CHECK(heap->lpVtbl->Alloc(heap, 20000, eProcessCritical, &block[i]) == S_OK);
+        for (int i = 0; i < 200; i++) CHECK(heap->lpVtbl->Free(heap, block[i]) == S_OK);
+        for (int i = 0; i < SPANS; i++) start[i] = HmVirtualAlloc(NULL, 65536, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+        for (int i = 0; i < SPANS; i++) CHECK(HmVirtualFree(start[i], 0, MEM_RELEASE));
+        atom_store_rel_u32(&holder->step, step);
+        while (atom_load_acq_u32(&holder->step) == step) nap(1);
+    }
+    return NULL;
+}
+
+static HM_STATS first_seen;
+
+static void act_look(struct listener *l) {
+    if (heard(l, eMemoryAvailableLow) != 1 || first_seen.cbSize != 0) return;
+    first_seen.cbSize = sizeof first_seen;
+    CHECK(HmGetStats(&first_seen));
+}
+
+static SIZE_T charged(IHostMemoryManager *m) {
+    HM_USAGE usage = {.cbSize = sizeof usage};
+    CHECK(HmGetLimits(m, NULL, &usage) == S_OK);
+    return usage.cbCommitted;
+}
+
+/* What idle threads keep at hand goes back first, too, with no keeper to do it: then who hears Low may believe it. */
+static void test_trim_idle(void) {
+    struct listener l = LISTENER;
+    struct holder holder = {.m = manager_make(&LIMITS(.cbSoftCommit = 8 * MIB))};
+    CHECK(holder.m->lpVtbl->CreateMalloc(holder.m, MALLOC_THREADSAFE, &holder.heap) == S_OK);
+    struct threads threads = {0};
+    threads_start(&threads, keep_at_hand, &holder);
+    while (atom_load_acq_u32(&holder.step) != 1) nap(1);
+    SIZE_T kept = charged(holder.m);
+    HM_STATS stats = {.cbSize = sizeof stats};
+    CHECK(HmGetStats(&stats) && stats.cSpansCached > 0 && stats.cBlocksCached > 50);
+    CHECK(kept > 2 * MIB);
+    listen_to(holder.m, &l);
+    void *some = take(holder.m, 8 * MIB - kept);
+    EVENTUALLY(charged(holder.m) == 8 * MIB - kept);
+    nap(4 * SPACING);
+    CHECK_EQ(heard(&l, eMemoryAvailableLow), 0); /* that was enough */
+    CHECK(HmGetStats(&stats) && stats.cSpansCached == 0 && stats.cBlocksCached == 0);
+    /* Once more, and this time it is not. */
+    l.act = act_look;
+    atom_store_rel_u32(&holder.step, 2);
+    while (atom_load_acq_u32(&holder.step) != 3) nap(1);
+    void *more = take(holder.m, MIB / 2 + kept);
+    if (!more) more = take(holder.m, MIB);
+    EVENTUALLY(heard(&l, eMemoryAvailableLow) >= 1 && first_seen.cRegions != 0);
+    CHECK_EQ(first_seen.cSpansCached, 0);
+    CHECK_EQ(first_seen.cBlocksCached, 0);
+    atom_store_rel_u32(&holder.step, 4);
+    threads_join(&threads);
+    if (more) give(holder.m, more);
+    give(holder.m, some);
+    holder.heap->lpVtbl->Release(holder.heap);
+    CHECK_EQ(holder.m->lpVtbl->Release(holder.m), 0);
 }
 
 /* ---- Coming and going ---- */
@@ -183,9 +261,11 @@ static void test_churn(void) {
 }
 
 int main(void) {
+    keeper_forbid(); /* what is given back is the watching thread's doing */
     test_existence();
     test_budget();
     test_trim_first();
+    test_trim_idle();
     test_from_within();
     test_churn();
     return check_done();

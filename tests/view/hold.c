@@ -29,6 +29,24 @@ static void *reserve(size_t size, size_t committed) {
     return p;
 }
 
+/* A manager with limits, of which one refuses a request, and a heap of its own. */
+static void host(void) {
+    HM_LIMITS limits = {.cbSize = sizeof limits, .cbHardReserve = 65536 * KIB};
+    limits.cbSoftCommit = 4096 * KIB;
+    limits.cbHardCommit = 6144 * KIB;
+    HM_OPTIONS options = {.cbSize = sizeof options, .pszName = "host of hold", .pLimits = &limits};
+    IHostMemoryManager *m = NULL;
+    IHostMalloc *heap = NULL;
+    void *p = NULL;
+    if (HmCreateMemoryManager(&options, &m) != S_OK || m->lpVtbl->CreateMalloc(m, MALLOC_THREADSAFE, &heap) != S_OK)
+        must(NULL);
+    m->lpVtbl->VirtualAlloc(m, NULL, 3072 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, eTaskCritical, &p);
+    must(p);
+    m->lpVtbl->VirtualAlloc(m, NULL, 2048 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, eTaskCritical, &p);
+    if (p != NULL || heap->lpVtbl->Alloc(heap, 300 * KIB, eTaskCritical, &p) != S_OK)
+        must(NULL);
+}
+
 int main(int argc, char **argv) {
     HANDLE heap = must(HmHeapCreate(0, 0, 0));
     for (size_t i = 0; i < BLOCKS; i++)
@@ -41,13 +59,15 @@ int main(int argc, char **argv) {
         reserve(192 * KIB, (size_t)i * 16 * KIB);
     reserve((size_t)5 << 30, 64 * KIB);                         /* more than a region holds */
     HmVirtualFree(reserve(64 * KIB, 64 * KIB), 0, MEM_RELEASE); /* kept at hand */
+    host();
     HM_STATS stats = {.cbSize = sizeof stats};
     HmGetStats(&stats);
     printf("{\"process\": %d, \"reserved_bytes\": %zu, \"committed_bytes\": %zu, \"allocations\": %zu, \"live_blocks\": %zu, "
            "\"live_bytes\": %zu, "
-           "\"cached_spans\": %zu, \"heaps\": %zu}\n",
+           "\"cached_spans\": %zu, \"heaps\": %zu, \"managers\": %zu, \"charged\": %zu}\n",
            (int)getpid(), (size_t)stats.cbReserved, (size_t)stats.cbCommitted, (size_t)stats.cAllocations, (size_t)stats.cBlocks,
-           (size_t)stats.cbBlocks, (size_t)stats.cSpansCached, (size_t)stats.cHeaps);
+           (size_t)stats.cbBlocks, (size_t)stats.cSpansCached, (size_t)stats.cHeaps,
+           (size_t)stats.cManagers, (size_t)stats.cbCharged[1]);
     fflush(stdout);
     if (argc > 1)
         sleep((unsigned)atoi(argv[1]));

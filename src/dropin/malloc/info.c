@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "dropin/malloc/dropin.h"
-#include "core/cache.h"
+#include "core/keeper.h"
 #include "heap/heap.h"
 
 struct figures {
@@ -45,7 +45,7 @@ DROPIN_EXPORT struct mallinfo mallinfo(void) {
 
 DROPIN_EXPORT int malloc_trim(size_t pad) {
     (void)pad;
-    cache_flush_all();
+    keeper_trim(); /* all threads', as one expects of it */
     return heap_trim() != 0;
 }
 

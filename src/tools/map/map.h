@@ -54,6 +54,11 @@ const char *figures_run_name(unsigned kind);
 
 extern const char *const use_name[USE_COUNT];
 
+/* In nobody's use: free, or no more of the region. What another version may have invented counts as that as well. */
+static inline bool map_free(const struct published_granule *granule) {
+    return granule->use == USE_FREE || granule->use >= USE_GIVEN;
+}
+
 void terminal_draw(const struct look *look, const struct published_half *half, bool coloured, uint32_t width, uint32_t rows);
 bool svg_draw(const struct look *look, const struct published_half *half, const char *path);
 void json_draw(const struct look *look, const struct published_half *half);

@@ -80,7 +80,7 @@ static double draw_tiles(FILE *out, const struct published_totals *t, double top
     snprintf(reserved, sizeof reserved, "of %s reserved", look_bytes(t->reserved_bytes, a));
     snprintf(taken, sizeof taken, "of %s taken", look_bytes(t->heap_bytes, a));
     snprintf(kept, sizeof kept, "by %" PRIu64 " thread%s", t->thread_caches, t->thread_caches == 1 ? "" : "s");
-    snprintf(regions, sizeof regions, "of %" PRIu64 " region%s, 4 GiB each", t->regions, t->regions == 1 ? "" : "s");
+    snprintf(regions, sizeof regions, "in %" PRIu64 " region%s", t->regions, t->regions == 1 ? "" : "s");
     const struct tile tiles[] = {
         {"Allocations, committed", reserved, t->committed_bytes, 'a', 0, share(t->committed_bytes, t->reserved_bytes), 0},
         {"Blocks in use", taken, t->live_bytes, 's', 'k', share(t->live_bytes, t->heap_bytes),

@@ -8,7 +8,7 @@
 
 #include "tools/map/map.h"
 
-const char *const use_name[USE_COUNT] = {"free", "allocation", "slab", "large block", "kept at hand"};
+const char *const use_name[USE_COUNT] = {"free", "allocation", "slab", "large block", "kept at hand", "given back"};
 
 static uint64_t regions_in(const struct published_half *half) {
     return half->count_regions < PUBLISHED_REGIONS ? half->count_regions : PUBLISHED_REGIONS;
@@ -16,7 +16,7 @@ static uint64_t regions_in(const struct published_half *half) {
 
 static bool empty(const struct published_region *region, uint32_t first, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
-        if (region->granule[first + i].use != USE_FREE)
+        if (!map_free(&region->granule[first + i]))
             return false;
     }
     return true;
@@ -64,7 +64,7 @@ struct cell rows_cell(const struct published_half *half, const struct rows *rows
     struct cell cell = {.use = USE_FREE};
     for (uint32_t g = from; g < from + rows->granules && g < GRANULES_PER_SLOT; g++) {
         const struct published_granule *granule = &region->granule[g];
-        if (granule->use == USE_FREE || granule->use >= USE_COUNT)
+        if (map_free(granule))
             continue;
         if (++uses[granule->use] > uses[cell.use] || cell.use == USE_FREE)
             cell.use = granule->use;

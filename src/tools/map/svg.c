@@ -14,7 +14,7 @@
 
 enum { CELLS = 128, ROWS_AT_MOST = 160, CELL_WIDTH = 8, CELL_HEIGHT = 12, ROW_PITCH = 15, GAP_PITCH = 22, MAP_LEFT = 144 };
 
-static const char use_class[USE_COUNT] = {'f', 'a', 's', 'l', 'k'};
+static const char use_class[USE_GIVEN] = {'f', 'a', 's', 'l', 'k'};
 
 /* ---- The map ------------------------------------------------------------------------------------------------------ */
 
@@ -56,7 +56,7 @@ static void draw_row(FILE *out, const struct published_half *half, const struct 
             rows_address(half, row));
     fprintf(out, "<rect class=\"f\" x=\"%d\" y=\"%.4g\" width=\"%d\" height=\"%d\"/>\n", MAP_LEFT, top, CELLS * CELL_WIDTH - 1,
             CELL_HEIGHT);
-    for (int use = USE_ALLOCATION; use < USE_COUNT; use++) {
+    for (int use = USE_ALLOCATION; use < USE_GIVEN; use++) {
         draw_strips(out, cells, levels, (enum published_use)use, top, false);
         draw_strips(out, cells, levels, (enum published_use)use, top, true);
     }
@@ -95,10 +95,13 @@ static double draw_region(FILE *out, const struct published_half *half, uint32_t
     char a[24], b[24], c[24];
     const struct published_region *region = &half->region[n];
     figures_of_region(region, &f);
-    uint64_t used = GRANULES_PER_SLOT - f.used[USE_FREE];
+    uint64_t used = GRANULES_PER_SLOT - f.used[USE_FREE] - f.used[USE_GIVEN];
+    char given[48] = "";
+    if (f.used[USE_GIVEN] != 0)
+        snprintf(given, sizeof given, ", %s given back", look_bytes(f.used[USE_GIVEN] * GRANULE_BYTES, c));
     fprintf(out, "<text class=\"h\" x=\"%d\" y=\"%.4g\">Region %u</text>", SVG_MARGIN, top + 16, n + 1);
-    fprintf(out, "<text class=\"n\" x=\"%d\" y=\"%.4g\">4 GiB at %" PRIx64 " · %s used, %s committed</text>\n", MAP_LEFT,
-            top + 16, region->start, look_bytes(used * GRANULE_BYTES, a), look_bytes(f.committed_bytes, b));
+    fprintf(out, "<text class=\"n\" x=\"%d\" y=\"%.4g\">4 GiB at %" PRIx64 " · %s used, %s committed%s</text>\n", MAP_LEFT,
+            top + 16, region->start, look_bytes(used * GRANULE_BYTES, a), look_bytes(f.committed_bytes, b), given);
     fprintf(out, "<text class=\"n\" x=\"%d\" y=\"%.4g\" text-anchor=\"end\">free in %" PRIu64 " run%s, the longest %s</text>\n",
             SVG_WIDTH - SVG_MARGIN, top + 16, f.free_runs, f.free_runs == 1 ? "" : "s",
             look_bytes(f.longest_free * GRANULE_BYTES, c));

@@ -10,8 +10,8 @@
 #include "tools/map/map.h"
 
 /* Two shades of each use, in the 256-colour palette. */
-static const int shades[USE_COUNT][2] = {{238, 238}, {39, 32}, {71, 65}, {208, 172}, {140, 97}};
-static const char letters[USE_COUNT] = {'.', 'a', 's', 'L', 'k'};
+static const int shades[USE_GIVEN][2] = {{238, 238}, {39, 32}, {71, 65}, {208, 172}, {140, 97}};
+static const char letters[USE_GIVEN] = {'.', 'a', 's', 'L', 'k'};
 static const char *const heights[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
 
 static const char *const runs[RUN_KINDS] = {"64K", "128K", "256K-1M", "1-4M", "4-16M", "16M and more"};
@@ -64,7 +64,7 @@ static void draw_empty(const struct rows *rows, const struct row *row) {
 static void draw_legend(const struct rows *rows) {
     char bytes[24], text[128];
     printf("  ");
-    for (int use = USE_ALLOCATION; use < USE_COUNT; use++) {
+    for (int use = USE_ALLOCATION; use < USE_GIVEN; use++) {
         char letter[2] = {letters[use], 0};
         paint(shades[use][0], colours ? "█" : letter);
         printf(" %s   ", use_name[use]);
@@ -80,11 +80,14 @@ static void draw_figures(const struct published_region *region) {
     struct region_figures f;
     char a[24], b[24], c[24], text[256];
     figures_of_region(region, &f);
-    uint64_t free = f.used[USE_FREE];
+    uint64_t used = GRANULES_PER_SLOT - f.used[USE_FREE] - f.used[USE_GIVEN];
     snprintf(text, sizeof text, "  %s used, %s committed; free in %" PRIu64 " run%s, the longest %s",
-             look_bytes((GRANULES_PER_SLOT - free) * GRANULE_BYTES, a), look_bytes(f.committed_bytes, b), f.free_runs,
+             look_bytes(used * GRANULE_BYTES, a), look_bytes(f.committed_bytes, b), f.free_runs,
              f.free_runs == 1 ? "" : "s", look_bytes(f.longest_free * GRANULE_BYTES, c));
-    puts(text);
+    fputs(text, stdout);
+    if (f.used[USE_GIVEN] != 0)
+        printf("; %s given back", look_bytes(f.used[USE_GIVEN] * GRANULE_BYTES, a));
+    putchar('\n');
     if (f.free_runs < 2)
         return;
     dim("  free in runs of ");

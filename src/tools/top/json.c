@@ -13,6 +13,26 @@ static void print_totals(struct tool_json *json, const struct published_totals *
     tool_json_close(json);
 }
 
+static void print_budget(struct tool_json *json, const struct published_budget *budget) {
+    tool_json_object(json, "budget");
+#define FIGURE(name) tool_json_count(json, #name, budget->name);
+    PUBLISHED_BUDGET(FIGURE)
+#undef FIGURE
+    tool_json_close(json);
+}
+
+static void print_managers(struct tool_json *json, const struct published_half *now) {
+    tool_json_array(json, "managers");
+    for (uint64_t i = 0; i < now->count_managers && i < PUBLISHED_MANAGERS; i++) {
+        tool_json_object(json, NULL);
+        tool_json_count(json, "manager", now->manager[i].number);
+        tool_json_text(json, "name", now->manager[i].name);
+        print_budget(json, &now->manager[i].budget);
+        tool_json_close(json);
+    }
+    tool_json_close(json);
+}
+
 /* Changes per second since the look before, of everything: of what is held now it says how fast that grows or shrinks. */
 static void print_rates(struct tool_json *json, const struct top *top) {
     if (!top->has_before)
@@ -33,9 +53,8 @@ static void print_heaps(struct tool_json *json, const struct published_half *now
         tool_json_count(json, "heap", heap->number);
         tool_json_bool(json, "of_process", heap->flags & PUBLISHED_HEAP_OF_PROCESS);
         tool_json_bool(json, "executable", heap->flags & PUBLISHED_HEAP_EXECUTABLE);
-        tool_json_count(json, "taken_bytes", heap->taken_bytes);
-        tool_json_count(json, "peak_bytes", heap->peak_bytes);
-        tool_json_count(json, "limit_bytes", heap->limit_bytes);
+        tool_json_count(json, "manager", heap->manager);
+        print_budget(json, &heap->budget);
         tool_json_count(json, "slabs", heap->slabs);
         tool_json_count(json, "live_blocks", heap->live_blocks);
         tool_json_count(json, "live_bytes", heap->live_bytes);
@@ -91,6 +110,8 @@ void json_print(const struct top *top) {
     tool_json_count(&json, "rest_ms", top->now.rest_ms);
     print_totals(&json, &top->now.totals);
     print_rates(&json, top);
+    print_budget(&json, &top->now.process);
+    print_managers(&json, &top->now);
     print_heaps(&json, &top->now);
     print_classes(&json, &top->now);
     print_threads(&json, top);

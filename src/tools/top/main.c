@@ -85,9 +85,9 @@ int main(int argc, char **argv) {
     const struct tool_command command = {
         .name = "hostmem-top",
         .operands = "PID",
-        .summary = "Shows what a process that runs on hostmem does with its memory: totals, rates, heaps, size classes and\n"
-                   "what its threads keep at hand. The process must have been started with HOSTMEM_PUBLISH=1 in its environment\n"
-                   "(or made a manager with HM_PUBLISH), and is not stopped or slowed by being looked at. q ends.",
+        .summary = "Shows what a process that runs on hostmem does with its memory: totals, rates, budgets, heaps, size classes\n"
+                   "and what its threads keep at hand. The process must have been started with HOSTMEM_PUBLISH=1 in its\n"
+                   "environment (or made a manager with HM_PUBLISH), and is not stopped or slowed by being looked at. q ends.",
         .options = options,
         .notes =
             "Exit status: 0 done, or the process ended; 2 usage; 3 no such process, another user's, or it publishes nothing.\n"

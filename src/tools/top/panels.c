@@ -68,6 +68,13 @@ static void totals(struct lines *lines, const struct top *top, int bar) {
     line_put(line, VIOLET, "%s", look_bytes(cached, b));
     line_put(line, DIM, " cached of %s; peak %s", look_bytes(t->heap_bytes, c), look_bytes(t->heap_peak_bytes, d));
 
+    if (t->held_bytes != 0) {
+        line = label(lines, "held");
+        line_bar(line, bar, (struct bar_part[]){{VIOLET, share(t->held_bytes, t->held_bytes + t->committed_bytes)}}, 1);
+        line_put(line, VIOLET, "  %s", look_bytes(t->held_bytes, a));
+        line_put(line, DIM, " for commits to come, in no budget");
+    }
+
     line = label(lines, "regions");
     uint64_t granules = t->region_bytes / GRANULE_BYTES;
     line_bar(line, bar, (struct bar_part[]){{ORANGE, share(t->granules_taken, granules)}}, 1);
@@ -80,6 +87,9 @@ static void totals(struct lines *lines, const struct top *top, int bar) {
     line_bar(line, bar, (struct bar_part[]){{colour, (double)t->memory_load_percent / 100}}, 1);
     line_put(line, colour, "  %" PRIu64 " %%", t->memory_load_percent);
     line_put(line, DIM, " of %s in use, %s available", look_bytes(t->memory_bytes, a), look_bytes(t->memory_available_bytes, b));
+    static const char *const told[] = {"", "low", "neutral", "high"};
+    if (t->memory_available > 0 && t->memory_available < 4)
+        line_put(line, t->memory_available == 1 ? RED : DIM, "; %s", told[t->memory_available]);
 }
 
 static void history(struct lines *lines, const struct top *top, int bar) {
@@ -95,7 +105,7 @@ static void history(struct lines *lines, const struct top *top, int bar) {
 }
 
 /* With one look only, what has been done so far; with two, how fast it is done. */
-static void rates(struct lines *lines, const struct top *top) {
+static void rates(struct lines *lines, const struct top *top, int width) {
     const struct published_totals *now = &top->now.totals, *before = &top->before.totals;
     double seconds = top->has_before ? (double)(top->now.written_ms - top->before.written_ms) / 1000 : 1;
     struct {
@@ -114,8 +124,11 @@ static void rates(struct lines *lines, const struct top *top) {
     struct line *line = label(lines, top->has_before ? "per second" : "so far");
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         enum colour colour = row[i].count == 0 ? DIM : i == 7 ? RED : PLAIN;
-        line_put(line, colour, "%s", digits((uint64_t)((double)row[i].count / seconds + 0.5), (char[32]){0}));
-        line_put(line, DIM, " %s   ", row[i].name);
+        const char *count = digits((uint64_t)((double)row[i].count / seconds + 0.5), (char[32]){0});
+        if (line->width + (int)(strlen(count) + strlen(row[i].name)) + 1 > width)
+            line = label(lines, "");
+        line_put(line, colour, "%s", count);
+        line_put(line, DIM, " %s  ", row[i].name);
     }
 }
 
@@ -126,12 +139,93 @@ static void more(struct lines *lines, uint64_t count, uint64_t shown) {
         line_put(lines_add(lines), DIM, "  and %" PRIu64 " more", count - shown);
 }
 
-static int heap_order(const void *left, const void *right) {
-    const struct published_heap *a = left, *b = right;
-    return a->taken_bytes != b->taken_bytes ? (a->taken_bytes < b->taken_bytes ? 1 : -1) : a->number < b->number ? -1 : 1;
+/* One count of a budget: a row of its own. */
+struct count {
+    char name[48];
+    const char *kind;
+    uint64_t use, peak, soft, hard, refused;
+};
+
+enum { COUNTS_AT_MOST = 2 * (1 + PUBLISHED_MANAGERS + PUBLISHED_HEAPS) };
+
+/* What is committed always; what is reserved of the process, and where it has a limit. */
+static uint64_t counts_add(struct count *to, const char *name, const struct published_budget *b, bool reserved_too) {
+    uint64_t refused = b->refused_task + b->refused_domain + b->refused_process;
+    to[0] = (struct count){.kind = "committed", .use = b->committed_bytes, .peak = b->peak_committed_bytes,
+                           .soft = b->soft_commit_bytes, .hard = b->hard_commit_bytes, .refused = refused};
+    snprintf(to[0].name, sizeof to[0].name, "%s", name);
+    if (!reserved_too && b->soft_reserve_bytes == 0 && b->hard_reserve_bytes == 0)
+        return 1;
+    to[1] = (struct count){.kind = "reserved", .use = b->reserved_bytes, .peak = b->peak_reserved_bytes,
+                           .soft = b->soft_reserve_bytes, .hard = b->hard_reserve_bytes};
+    return 2;
 }
 
-static void heaps(struct lines *lines, const struct top *top, uint64_t rows) {
+static bool limited(const struct published_budget *b) {
+    return b->soft_commit_bytes != 0 || b->hard_commit_bytes != 0 || b->soft_reserve_bytes != 0 || b->hard_reserve_bytes != 0;
+}
+
+/* The process's, the managers' and those of heaps that have limits of their own. */
+static uint64_t counts_make(const struct published_half *now, struct count *counts) {
+    char name[48];
+    uint64_t count = counts_add(counts, "process", &now->process, true);
+    for (uint64_t i = 0; i < now->count_managers && i < PUBLISHED_MANAGERS; i++) {
+        const struct published_manager *m = &now->manager[i];
+        snprintf(name, sizeof name, "%" PRIu64 " %.32s", m->number, m->name[0] ? m->name : "manager");
+        count += counts_add(counts + count, name, &m->budget, false);
+    }
+    for (uint64_t i = 0; i < now->count_heaps && i < PUBLISHED_HEAPS; i++) {
+        const struct published_heap *h = &now->heap[i];
+        snprintf(name, sizeof name, "heap %" PRIu64, h->number);
+        if (limited(&h->budget))
+            count += counts_add(counts + count, name, &h->budget, false);
+    }
+    return count;
+}
+
+/* Green until pressure begins, an eighth before the lowest limit; red past it. */
+static void limit_bar(struct line *line, int bar, const struct count *c) {
+    uint64_t lowest = c->soft != 0 && (c->hard == 0 || c->soft < c->hard) ? c->soft : c->hard;
+    enum colour colour = c->use > lowest ? RED : c->use >= lowest - lowest / 8 ? ORANGE : GREEN;
+    if (lowest != 0)
+        line_bar(line, bar, (struct bar_part[]){{colour, share(c->use, c->hard != 0 ? c->hard : c->soft)}}, 1);
+}
+
+static const char *limit_text(uint64_t bytes, char text[24]) {
+    return bytes != 0 ? look_bytes(bytes, text) : "-";
+}
+
+static uint64_t budgets(struct lines *lines, const struct top *top, bool bars, uint64_t rows) {
+    static struct count counts[COUNTS_AT_MOST];
+    uint64_t count = counts_make(&top->now, counts), shown = 0;
+    char a[24], n[32];
+    struct line *line = lines_add(lines);
+    line_put(line, BOLD, "%-16s%10s%11s%11s%11s%11s%9s  %s", "BUDGET", "", "charged", "peak", "soft", "hard", "refused",
+             bars ? "of the limit" : "");
+    for (; shown < count && shown < rows; shown++) {
+        const struct count *c = &counts[shown];
+        line = lines_add(lines);
+        line_put(line, PLAIN, "%-16.16s", c->name);
+        line_put(line, DIM, "%10s", c->kind);
+        line_put(line, BLUE, "%11s", look_bytes(c->use, a));
+        line_put(line, PLAIN, "%11s", look_bytes(c->peak, a));
+        line_put(line, c->soft ? PLAIN : DIM, "%11s", limit_text(c->soft, a));
+        line_put(line, c->hard ? PLAIN : DIM, "%11s", limit_text(c->hard, a));
+        line_put(line, c->refused ? RED : DIM, "%9s  ", digits(c->refused, n));
+        if (bars)
+            limit_bar(line, 12, c);
+    }
+    more(lines, count, shown);
+    return shown;
+}
+
+static int heap_order(const void *left, const void *right) {
+    const struct published_heap *a = left, *b = right;
+    uint64_t x = a->budget.committed_bytes, y = b->budget.committed_bytes;
+    return x != y ? (x < y ? 1 : -1) : a->number < b->number ? -1 : 1;
+}
+
+static void heaps(struct lines *lines, const struct top *top, bool bars, uint64_t rows) {
     static struct published_heap heap[PUBLISHED_HEAPS];
     char a[24], b[24], c[24], n[32], k[32];
     uint64_t held = top->now.count_heaps < PUBLISHED_HEAPS ? top->now.count_heaps : PUBLISHED_HEAPS;
@@ -139,19 +233,25 @@ static void heaps(struct lines *lines, const struct top *top, uint64_t rows) {
     qsort(heap, held, sizeof *heap, heap_order);
     struct line *line = lines_add(lines);
     line_put(line, BOLD, "%-16s%10s%12s%12s%12s%12s  ", "HEAP", "taken", "peak", "live", "blocks", "cached");
-    line_put(line, BOLD, "in use");
+    line_put(line, BOLD, bars ? "in use" : "");
     uint64_t shown = 0;
     for (; shown < held && shown < rows; shown++) {
         const struct published_heap *h = &heap[shown];
-        char name[32];
-        snprintf(name, sizeof name, "%" PRIu64 "%s%s", h->number, h->flags & PUBLISHED_HEAP_OF_PROCESS ? " process" : "",
+        char name[80];
+        const struct published_budget *budget = &h->budget;
+        char of[32] = "";
+        if (h->manager != 0)
+            snprintf(of, sizeof of, " of %" PRIu64, h->manager);
+        snprintf(name, sizeof name, "%" PRIu64 "%s%s%s", h->number, of, h->flags & PUBLISHED_HEAP_OF_PROCESS ? " process" : "",
                  h->flags & PUBLISHED_HEAP_EXECUTABLE ? " code" : "");
         line = lines_add(lines);
-        line_put(line, PLAIN, "%-16s%10s%12s", name, look_bytes(h->taken_bytes, a), look_bytes(h->peak_bytes, b));
+        line_put(line, PLAIN, "%-16.16s%10s%12s", name, look_bytes(budget->committed_bytes, a),
+                 look_bytes(budget->peak_committed_bytes, b));
         line_put(line, GREEN, "%12s", look_bytes(h->live_bytes, c));
         line_put(line, PLAIN, "%12s", digits(h->live_blocks, n));
         line_put(line, VIOLET, "%12s  ", digits(h->cached_blocks, k));
-        line_bar(line, 12, (struct bar_part[]){{GREEN, share(h->live_bytes, h->taken_bytes)}}, 1);
+        if (bars)
+            line_bar(line, 12, (struct bar_part[]){{GREEN, share(h->live_bytes, budget->committed_bytes)}}, 1);
     }
     more(lines, top->now.count_heaps, shown);
 }
@@ -239,13 +339,15 @@ void panels_make(const struct top *top, struct lines *lines, int width, int heig
     if (top->has_before)
         history(lines, top, bar);
     lines_add(lines);
-    rates(lines, top);
+    rates(lines, top, width);
     lines_add(lines);
     bool two = width >= 108;
-    int room = height == 0 ? ROWS_UNBOUND * 3 : height - lines->count - 8;
+    int room = height == 0 ? ROWS_UNBOUND * 3 : height - lines->count - 11;
     int few = room / 4 < 3 ? 3 : room / 4;
+    room -= (int)budgets(lines, top, width >= 94, (uint64_t)few);
+    lines_add(lines);
     uint64_t heap_rows = top->now.count_heaps < (uint64_t)few ? top->now.count_heaps : (uint64_t)few;
-    heaps(lines, top, heap_rows);
+    heaps(lines, top, width >= 88, heap_rows);
     lines_add(lines);
     room -= (int)heap_rows;
     int rows = height == 0 ? ROWS_UNBOUND : two ? room : room / 2;
@@ -253,6 +355,8 @@ void panels_make(const struct top *top, struct lines *lines, int width, int heig
         rows = 3;
     left.count = right.count = 0;
     classes(&left, top, (uint64_t)rows);
+    if (!two)
+        lines_add(&left);
     threads(two ? &right : &left, top, (uint64_t)rows);
     beside(lines, &left, &right, two ? 54 : 0);
 }

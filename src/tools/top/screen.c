@@ -21,6 +21,7 @@
 #endif
 
 static bool coloured, full_screen;
+static int widest = 1 << 20; /* a line that is longer loses its end, lest the terminal breaks it */
 
 /* Colours of the 256-colour palette that read well on dark and on light. */
 static const char *const codes[COLOUR_COUNT] = {
@@ -59,7 +60,17 @@ static int cells(const char *text) {
     return count;
 }
 
-static void put_text(struct line *line, enum colour colour, const char *text) {
+static void put_text(struct line *line, enum colour colour, const char *all) {
+    char text[LINE_ROOM];
+    size_t length = 0;
+    for (int left = widest - line->width; all[length] != 0 && length + 1 < sizeof text; length++) {
+        if ((all[length] & 0xc0) != 0x80 && left-- <= 0)
+            break;
+        text[length] = all[length];
+    }
+    text[length] = 0;
+    if (length == 0)
+        return;
     char code[32];
     if (coloured && colour != PLAIN) {
         snprintf(code, sizeof code, "\033[%sm", codes[colour]);
@@ -109,6 +120,8 @@ void line_bar(struct line *line, int width, const struct bar_part *parts, int co
         /* Only the last part ends inside a cell: the next would have to share it. */
         if (i + 1 < count)
             end = (end + 1) / 2 * 2;
+        if (end < at)
+            end = at;
         put_cells(line, parts[i].colour, coloured || i == 0 ? "━" : "╍", (end - at) / 2);
         if ((end - at) % 2 != 0)
             put_cells(line, parts[i].colour, "╸", 1);
@@ -177,6 +190,8 @@ void screen_size(int *width, int *height) {
         *width = atoi(columns);
     if (rows != NULL && atoi(rows) > 0)
         *height = atoi(rows);
+    if (full_screen || isatty(STDOUT_FILENO))
+        widest = *width < 60 ? 60 : *width;
     if (*width < 60)
         *width = 60;
     if (*width > 200)
