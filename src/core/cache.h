@@ -62,7 +62,7 @@ struct cache_class {
     uint64_t unused[3]; /* as long as a struct magazine */
 };
 
-struct cache_near {
+struct cache_quick {
     uint16_t mark_of_size[CACHE_QUICK_SIZES + 3];
     struct cache_class class[CACHE_BINS + 1]; /* by the mark */
     uint16_t mark[CACHE_NEAR + 4];            /* of the slab that covers the granule and serves this thread */
@@ -110,7 +110,7 @@ struct cache {
     uint64_t idle;          /* 1: the keeper has swept it, and its thread has not been on a slow path since */
     uint32_t number;
     uint32_t thread; /* as the system numbers it; 0: it has ended */
-    struct cache_near near;
+    struct cache_quick quick;
 };
 
 #define CACHE_HOME_SHIFT 16

@@ -42,7 +42,7 @@ FRONT_INLINE void *front_take_quick(size_t size_bytes) {
     struct cache *cache = cache_mine();
     uint64_t mark;
     if (__builtin_expect(cache_takes(cache, size_bytes), 1)) {
-        mark = cache->near.mark_of_size[size_bytes];
+        mark = cache->quick.mark_of_size[size_bytes];
     } else {
         atom_signal_fence(); /* has `open` read once more here, so that it is compared where it is there */
         if (cache_busy(cache) || size_bytes > CLASS_LARGEST) return NULL;

@@ -29,11 +29,11 @@ static uint64_t near_heap; /* its number */
 void near_serve(uint64_t heap) { atom_store_rlx_u64(&near_heap, heap); /* rlx: a slab made meanwhile is in no map */ }
 
 void near_prepare(struct cache *cache) {
-    struct cache_near *near = &cache->near;
-    if (CACHE_NEAR == 0 || near->class[1].magic != 0) return;
-    for (size_t size = 0; size < CACHE_QUICK_SIZES; size++) near->mark_of_size[size] = (uint16_t)cache_mark(class_of(size));
-    for (size_t g = 0; NEAR_NONE(g) != 0; g++) atom_store_own_u64(&near->start[g], NEAR_NONE(g)); /* own: before any near_add */
-    for (unsigned i = 0; i < CLASS_COUNT; i++) near->class[i + 1].magic = class_table[i].magic;
+    struct cache_quick *quick = &cache->quick;
+    if (CACHE_NEAR == 0 || quick->class[1].magic != 0) return;
+    for (size_t size = 0; size < CACHE_QUICK_SIZES; size++) quick->mark_of_size[size] = (uint16_t)cache_mark(class_of(size));
+    for (size_t g = 0; NEAR_NONE(g) != 0; g++) atom_store_own_u64(&quick->start[g], NEAR_NONE(g)); /* own: before any near_add */
+    for (unsigned i = 0; i < CLASS_COUNT; i++) quick->class[i + 1].magic = class_table[i].magic;
 }
 
 static size_t granules_of(uint64_t tag) { return granules_for_pages(class_slab_pages(tag_class(tag))); }
@@ -42,21 +42,21 @@ static size_t granules_of(uint64_t tag) { return granules_for_pages(class_slab_p
 static size_t index_of(struct granule head, size_t i) { return (head.n + i) % GRANULES_PER_SLOT; }
 
 /* False: another slab, of another slot, has the place. */
-static bool add_one(struct cache_near *near, size_t g, uint64_t start, uint64_t tag) {
-    uint64_t seen = atom_load_own_u64(&near->start[g]);
+static bool add_one(struct cache_quick *quick, size_t g, uint64_t start, uint64_t tag) {
+    uint64_t seen = atom_load_own_u64(&quick->start[g]);
     if (seen == start) return true; /* it has come back before it was taken out */
     if (seen != NEAR_NONE(g)) return false;
-    near->mark[g] = (uint16_t)cache_mark(tag_class(tag));
-    return atom_cas_acqrel_u64(&near->start[g], &seen, start); /* acqrel: before the tag is looked at again */
+    quick->mark[g] = (uint16_t)cache_mark(tag_class(tag));
+    return atom_cas_acqrel_u64(&quick->start[g], &seen, start); /* acqrel: before the tag is looked at again */
 }
 
 void near_drop(struct granule head, uint64_t tag) {
     uint64_t home = tag & TAG_HOME_MASK;
     if (CACHE_NEAR == 0 || home == 0) return;
-    struct cache_near *near = &cache_of_home(home)->near;
+    struct cache_quick *quick = &cache_of_home(home)->quick;
     for (size_t i = 0; i < granules_of(tag); i++) {
         uint64_t start = granule_address(head);
-        atom_cas_acqrel_u64(&near->start[index_of(head, i)], &start, NEAR_NONE(index_of(head, i)));
+        atom_cas_acqrel_u64(&quick->start[index_of(head, i)], &start, NEAR_NONE(index_of(head, i)));
     }
 }
 
@@ -67,7 +67,7 @@ void near_add(struct granule head, uint64_t tag) {
     if (tag >> TAG_HEAP_SHIFT != atom_load_rlx_u64(&near_heap)) return; /* rlx: as in near_serve */
     bool all = true;
     for (size_t i = 0; all && i < granules_of(tag); i++) {
-        all = add_one(&cache->near, index_of(head, i), granule_address(head), tag);
+        all = add_one(&cache->quick, index_of(head, i), granule_address(head), tag);
     }
     if (!all || (slab_tag(granule_address(head)) & TAG_HOME_MASK) != home) near_drop(head, tag);
 }

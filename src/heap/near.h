@@ -2,7 +2,7 @@
  * near.h - a thread's map of the slabs of the process's heap that serve it: what the quickest way of a free looks at, and not
  * the slabs' tags. Layer: heap.
  *
- * The map is in the thread's cache (struct cache_near), by granule: where the slab starts that covers it, and of which class it
+ * The map is in the thread's cache (struct cache_quick), by granule: where the slab starts that covers it, and of which class it
  * is. So one load and one comparison tell of any address whether a slab of the thread's own covers it, and how far into the
  * slab it is. Of granules that have the same number in different slots only one can be in the map; a block that is not in it is
  * freed by its slab's tag.
@@ -35,10 +35,10 @@ void near_drop(struct granule head, uint64_t tag);
 static inline __attribute__((always_inline)) bool near_find(const struct cache *cache, uintptr_t address, uint64_t *mark) {
     size_t g = (uint32_t)address >> GRANULE_SHIFT;
     /* own: others only take slabs out, and not while a block of them is being freed; see near.c */
-    uint64_t offset = address - atom_load_own_u64(&cache->near.start[g]);
+    uint64_t offset = address - atom_load_own_u64(&cache->quick.start[g]);
     if (__builtin_expect(offset >= CLASS_OFFSETS, 0)) return false;
-    *mark = cache->near.mark[g];
-    const struct cache_class *class = (const void *)((const char *)cache->near.class + *mark);
+    *mark = cache->quick.mark[g];
+    const struct cache_class *class = (const void *)((const char *)cache->quick.class + *mark);
     return __builtin_expect(class_starts(class->magic, offset), 1);
 }
 

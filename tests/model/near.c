@@ -40,7 +40,7 @@ static void *os_slot_get(unsigned slot) { return &cache[(size_t)model_me() + slo
 struct cache *cache_of_home(uint64_t home) { return &cache[(home >> CACHE_HOME_SHIFT) - 1]; }
 
 static uint64_t home_of(int thread) { return (uint64_t)(thread + 1) << CACHE_HOME_SHIFT; }
-static uint64_t *in_map(int thread) { return &cache[thread].near.start[HEAD.n % GRANULES_PER_SLOT]; }
+static uint64_t *in_map(int thread) { return &cache[thread].quick.start[HEAD.n % GRANULES_PER_SLOT]; }
 
 static void begin(uint64_t threads, bool added) {
     for (int t = 0; t < 3; t++) {
@@ -52,7 +52,7 @@ static void begin(uint64_t threads, bool added) {
     tags[HEAD.n % GRANULES_PER_SLOT] = TAG(home_of(0));
     if (added) {
         *in_map(0) = granule_address(HEAD);
-        cache[0].near.mark[HEAD.n % GRANULES_PER_SLOT] = (uint16_t)cache_mark(CLASS);
+        cache[0].quick.mark[HEAD.n % GRANULES_PER_SLOT] = (uint16_t)cache_mark(CLASS);
     }
     scene.held = threads;
     scene.closed = false;
@@ -95,7 +95,7 @@ static void check(void) {
         uint64_t start = *in_map(t);
         MODEL_HOLDS(start == 0 || (start == granule_address(HEAD) && home == home_of(t) && !scene.closed));
         if (home == home_of(t)) model_mark(start ? MARK_IN_MAP : MARK_IN_NO_MAP);
-        if (start) MODEL_HOLDS(cache[t].near.mark[HEAD.n % GRANULES_PER_SLOT] == cache_mark(CLASS));
+        if (start) MODEL_HOLDS(cache[t].quick.mark[HEAD.n % GRANULES_PER_SLOT] == cache_mark(CLASS));
     }
 }
 

@@ -51,8 +51,8 @@ static void others(void) {
     uintptr_t good = (uintptr_t)block;
     CHECK(found(good));
     for (unsigned bit = 20; bit < 64; bit++) CHECK(!found(good ^ (uintptr_t)1 << bit));
-    for (uintptr_t far = SLOT_BYTES; far < (uintptr_t)1 << ADDRESS_BITS; far += 5 * SLOT_BYTES) {
-        CHECK(!found(good + far) && !found(good - far));
+    for (uintptr_t away = SLOT_BYTES; away < (uintptr_t)1 << ADDRESS_BITS; away += 5 * SLOT_BYTES) {
+        CHECK(!found(good + away) && !found(good - away));
     }
     for (uintptr_t low = 0; low < 2 * CLASS_OFFSETS; low += 16) CHECK(!found(low));
     CHECK(!found((uintptr_t)on_stack) && !found((uintptr_t)&slab_tags) && !found(UINTPTR_MAX) && !found(UINTPTR_MAX - 15));
