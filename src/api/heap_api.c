@@ -34,18 +34,37 @@ HANDLE WINAPI HmHeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaxim
 
 BOOL WINAPI HmHeapDestroy(HANDLE hHeap) { return error_report(heap_destroy(hHeap)); }
 
-LPVOID WINAPI HmHeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes) {
+/* The same if it is known at once; otherwise NULL, and heap_for has to be asked. */
+static inline struct heap *heap_quick(HANDLE handle) {
+    if (__builtin_expect(handle != NULL, 1)) return heap_of_handle_quick(handle);
+    return (struct heap *)(uintptr_t)atom_load_acq_u64(&heap_of_process); /* acq: as in heap_default */
+}
+
+/* What the thread's cache does not answer, or nothing is known of the handle at once. */
+static __attribute__((noinline)) LPVOID alloc_slowly(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes) {
     void *block = NULL;
     struct heap *heap = heap_for(hHeap);
     if (heap != NULL) error_report(front_alloc(heap, dwBytes, (dwFlags & HEAP_ZERO_MEMORY) != 0, &block));
     return block;
 }
 
-BOOL WINAPI HmHeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem) {
-    (void)dwFlags;
+static __attribute__((noinline)) BOOL free_slowly(HANDLE hHeap, LPVOID lpMem) {
     struct heap *heap = heap_for(hHeap);
     if (heap == NULL) return FALSE;
     return lpMem == NULL || error_report(block_status(front_free(heap, lpMem)));
+}
+
+LPVOID WINAPI HmHeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes) {
+    struct heap *heap = heap_quick(hHeap);
+    void *block = NULL;
+    if (__builtin_expect(heap != NULL && !(dwFlags & HEAP_ZERO_MEMORY), 1)) block = front_take(heap, dwBytes);
+    return __builtin_expect(block != NULL, 1) ? block : alloc_slowly(hHeap, dwFlags, dwBytes);
+}
+
+BOOL WINAPI HmHeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem) {
+    (void)dwFlags;
+    struct heap *heap = heap_quick(hHeap);
+    return __builtin_expect(heap != NULL && front_keep(heap, lpMem), 1) ? TRUE : free_slowly(hHeap, lpMem);
 }
 
 SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem) {

@@ -30,8 +30,9 @@ void near_serve(uint64_t heap) { atom_store_rlx_u64(&near_heap, heap); /* rlx: a
 
 void near_prepare(struct cache *cache) {
     struct cache_quick *quick = &cache->quick;
-    if (CACHE_NEAR == 0 || quick->class[1].magic != 0) return;
+    if (quick->mark_of_size[0] != 0) return;
     for (size_t size = 0; size < CACHE_QUICK_SIZES; size++) quick->mark_of_size[size] = (uint16_t)cache_mark(class_of(size));
+    if (CACHE_NEAR == 0) return;
     for (size_t g = 0; NEAR_NONE(g) != 0; g++) atom_store_own_u64(&quick->start[g], NEAR_NONE(g)); /* own: before any near_add */
     for (unsigned i = 0; i < CLASS_COUNT; i++) quick->class[i + 1].magic = class_table[i].magic;
 }

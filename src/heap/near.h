@@ -16,7 +16,7 @@
 /* Slabs of the heap with this number are put into maps from now on. */
 void near_serve(uint64_t heap);
 
-/* Makes the caller's cache ready for near_find, with the cache entered. */
+/* Makes the caller's cache ready for near_find, and to find a mark by a size, with the cache entered. */
 void near_prepare(struct cache *cache);
 
 /*
