@@ -48,7 +48,8 @@ struct cache_bins {
 
 /*
  * What the process's heap leaves here for the shortest of its ways, so that one register leads to all of it (heap/near.h).
- * Granules are counted from the start of their slot. A thread has no such map where memory must be promised to be there.
+ * The marks of small sizes serve every heap. Granules are counted from the start of their slot. A thread has no such map where
+ * memory must be promised to be there.
  */
 #ifdef _WIN32
 #define CACHE_NEAR ((size_t)0)
