@@ -75,7 +75,8 @@ common_flags := -std=gnu11 -g $(variant_$(VARIANT)) -fvisibility=hidden -MMD -MP
 link_flags := $(filter -fsanitize=% --coverage,$(variant_$(VARIANT)))
 ifeq ($(OS),windows)
 includes += -isystem build/ck-include
-common_flags += -DHM_BUILDING_DLL
+# (Without the model, gcc asks the loader's table for the place of each word that another file defines.)
+common_flags += -DHM_BUILDING_DLL -mcmodel=small
 # Nothing of the compiler is needed beside the programs and the DLL.
 link_flags += -static -static-libgcc
 ifneq ($(clang),)

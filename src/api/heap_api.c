@@ -39,8 +39,11 @@ static uint64_t plain_heap;
 /* acq: pairs with the store below. */
 static inline struct heap *heap_plain(void) { return (struct heap *)(uintptr_t)atom_load_acq_u64(&plain_heap); }
 
-/* NULL: there is something to count, or to say about the handle. */
-static inline struct heap *heap_handed(HANDLE handle) { return calls_flat_counted() ? NULL : heap_of_handle(handle); }
+/* The heap, if it is known at once and nothing is counted; otherwise NULL, and heap_for has to be asked. */
+static inline struct heap *heap_quick(HANDLE handle) {
+    if (__builtin_expect(handle == NULL, 0)) return heap_plain();
+    return __builtin_expect(calls_flat_counted(), 0) ? NULL : heap_of_handle_quick(handle);
+}
 
 static struct heap *heap_or_status(HANDLE handle, enum status *status) {
     struct heap *heap = heap_for(handle, status);
@@ -48,7 +51,8 @@ static struct heap *heap_or_status(HANDLE handle, enum status *status) {
     return heap;
 }
 
-static __attribute__((noinline)) void *alloc_any(HANDLE handle, DWORD flags, SIZE_T size) {
+/* What the thread's cache does not answer, and where there is something to count or to say about the handle. */
+static __attribute__((noinline)) LPVOID alloc_slowly(HANDLE handle, DWORD flags, SIZE_T size) {
     void *block = NULL;
     enum status status;
     struct heap *heap = heap_or_status(handle, &status);
@@ -57,49 +61,24 @@ static __attribute__((noinline)) void *alloc_any(HANDLE handle, DWORD flags, SIZ
     return block;
 }
 
-static __attribute__((noinline)) BOOL free_any(HANDLE handle, void *block) {
+static __attribute__((noinline)) BOOL free_slowly(HANDLE handle, LPVOID block) {
     enum status status;
     struct heap *heap = heap_or_status(handle, &status);
     if (heap != NULL && block != NULL) status = block_status(front_free(heap, block));
     return calls_flat_answer(CALL_FREE, status);
 }
 
-/* Each request is served in one of three functions: for the process's heap, for a handle, and for all that is not plain. */
-static __attribute__((noinline)) void *alloc_plain(DWORD flags, SIZE_T size) {
-    void *block;
-    struct heap *heap = heap_plain();
-    if (__builtin_expect(heap == NULL, 0)) return alloc_any(NULL, flags, size);
-    error_report(front_alloc(heap, size, (flags & HEAP_ZERO_MEMORY) != 0, &block));
-    return block;
-}
-
-static __attribute__((noinline)) BOOL free_plain(void *block) {
-    struct heap *heap = heap_plain();
-    if (__builtin_expect(heap == NULL, 0)) return free_any(NULL, block);
-    return block == NULL || error_report(block_status(front_free(heap, block)));
-}
-
-static __attribute__((noinline)) void *alloc_handed(HANDLE handle, DWORD flags, SIZE_T size) {
-    void *block;
-    struct heap *heap = heap_handed(handle);
-    if (__builtin_expect(heap == NULL, 0)) return alloc_any(handle, flags, size);
-    error_report(front_alloc(heap, size, (flags & HEAP_ZERO_MEMORY) != 0, &block));
-    return block;
-}
-
-static __attribute__((noinline)) BOOL free_handed(HANDLE handle, void *block) {
-    struct heap *heap = heap_handed(handle);
-    if (__builtin_expect(heap == NULL, 0)) return free_any(handle, block);
-    return block == NULL || error_report(block_status(front_free(heap, block)));
-}
-
 LPVOID WINAPI HmHeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes) {
-    return hHeap == NULL ? alloc_plain(dwFlags, dwBytes) : alloc_handed(hHeap, dwFlags, dwBytes);
+    struct heap *heap = heap_quick(hHeap);
+    void *block = NULL;
+    if (__builtin_expect(heap != NULL && !(dwFlags & HEAP_ZERO_MEMORY), 1)) block = front_take(heap, dwBytes);
+    return __builtin_expect(block != NULL, 1) ? block : alloc_slowly(hHeap, dwFlags, dwBytes);
 }
 
 BOOL WINAPI HmHeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem) {
     (void)dwFlags;
-    return hHeap == NULL ? free_plain(lpMem) : free_handed(hHeap, lpMem);
+    struct heap *heap = heap_quick(hHeap);
+    return __builtin_expect(heap != NULL && front_keep(heap, lpMem), 1) ? TRUE : free_slowly(hHeap, lpMem);
 }
 
 SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem) {

@@ -45,17 +45,21 @@ static HRESULT STDMETHODCALLTYPE malloc_query_interface(IHostMalloc *face, REFII
     return result;
 }
 
-/* What the thread's cache does not answer: here the level matters. */
-static __attribute__((noinline)) HRESULT malloc_fetch(struct heap *heap, SIZE_T size, EMemoryCriticalLevel level, void **block) {
-    if (block == NULL) return com_answer(ST_NOT_WRITABLE);
-    *block = NULL;
-    if (!inject_plain(level)) {
-        enum status judged = inject_judge(level, size);
+/*
+ * What the thread's cache does not answer: here the level matters. It is the last thing that malloc_alloc does, as malloc_give is
+ * malloc_free's: so the plain ways need no room on the stack.
+ */
+static __attribute__((noinline)) HRESULT malloc_fetch(struct heap *heap, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
+                                                      void **ppMem) {
+    if (ppMem == NULL) return com_answer(ST_NOT_WRITABLE);
+    *ppMem = NULL;
+    if (!inject_plain(eCriticalLevel)) {
+        enum status judged = inject_judge(eCriticalLevel, cbSize);
         if (judged != ST_OK) return com_answer(judged);
     }
-    void *before = budget_ask(0, (enum budget_level)level); /* the account is the heap's */
-    enum status status = front_alloc(heap, size, false, block);
-    if (status != ST_OK && com_try_again(status, level)) status = front_alloc(heap, size, false, block);
+    void *before = budget_ask(0, (enum budget_level)eCriticalLevel); /* the account is the heap's */
+    enum status status = front_alloc(heap, cbSize, false, ppMem);
+    if (status != ST_OK && com_try_again(status, eCriticalLevel)) status = front_alloc(heap, cbSize, false, ppMem);
     budget_ask_end(before);
     return com_answer(status);
 }
@@ -63,14 +67,11 @@ static __attribute__((noinline)) HRESULT malloc_fetch(struct heap *heap, SIZE_T 
 static HRESULT STDMETHODCALLTYPE malloc_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
                                               void **ppMem) {
     struct heap *heap = object_of(face)->heap;
-    if (__builtin_expect(ppMem != NULL && inject_plain(eCriticalLevel) && cbSize <= CLASS_LARGEST, 1)) {
-        void *block = front_take(heap, class_mark(cbSize));
-        if (__builtin_expect(block != NULL, 1)) {
-            *ppMem = block;
-            return S_OK;
-        }
-    }
-    return malloc_fetch(heap, cbSize, eCriticalLevel, ppMem);
+    void *block = NULL;
+    if (__builtin_expect(ppMem != NULL && inject_plain(eCriticalLevel), 1)) block = front_take(heap, cbSize);
+    if (__builtin_expect(block == NULL, 0)) return malloc_fetch(heap, cbSize, eCriticalLevel, ppMem);
+    *ppMem = block;
+    return S_OK;
 }
 
 static HRESULT STDMETHODCALLTYPE malloc_debug_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
@@ -79,9 +80,15 @@ static HRESULT STDMETHODCALLTYPE malloc_debug_alloc(IHostMalloc *face, SIZE_T cb
     return malloc_alloc(face, cbSize, eCriticalLevel, ppMem);
 }
 
-static HRESULT STDMETHODCALLTYPE malloc_free(IHostMalloc *face, void *pMem) {
+/* What does not stay with the thread. */
+static __attribute__((noinline)) HRESULT malloc_give(struct heap *heap, void *pMem) {
     if (pMem == NULL) return S_OK; /* a CLR does free NULL, and needs to hear that it worked */
-    return com_answer(front_free(object_of(face)->heap, pMem));
+    return com_answer(front_free_other(heap, pMem));
+}
+
+static HRESULT STDMETHODCALLTYPE malloc_free(IHostMalloc *face, void *pMem) {
+    struct heap *heap = object_of(face)->heap;
+    return __builtin_expect(front_keep(heap, pMem), 1) ? S_OK : malloc_give(heap, pMem);
 }
 
 const IHostMallocVtbl malloc_methods = {

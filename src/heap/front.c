@@ -117,7 +117,8 @@ enum status front_free_other(struct heap *heap, void *block) {
     if (!class_starts_at(tag_row(tag), (uintptr_t)block)) return ST_NOT_OURS;
     struct cache *cache = cache_mine();
     if (!cache_try(cache)) return free_slowly(heap, tag, block);
-    bool kept = cache_push(front_bins(cache, front), front->set, cache_mark(bin_for(cache, tag)), block);
+    bool kept =
+        front_attached(cache, front) && cache_push(cache_bins(cache), front->set, cache_mark(bin_for(cache, tag)), block);
     cache_leave(cache);
     return kept ? ST_OK : free_slowly(heap, tag, block);
 }

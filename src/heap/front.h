@@ -76,43 +76,52 @@ FRONT_INLINE bool front_keep_quick(void *block) {
 
 /* ---- Any heap --------------------------------------------------------------------------------------------------------- */
 
-/* The thread's bins for the heap, with the cache entered. */
-FRONT_INLINE struct cache_bins *front_bins(struct cache *cache, const struct heap_front *front) {
-    if (__builtin_expect(cache->owner[front->set] != front->id, 0)) return &cache_no_bins;
-    return cache_bins(cache);
+/* With the cache entered: is the set that the heap's blocks go to the heap's now? */
+FRONT_INLINE bool front_attached(const struct cache *cache, const struct heap_front *front) {
+    return __builtin_expect(cache->owner[front->set] == front->id, 1);
 }
 
-/* A block of the class with that mark from the thread's cache; NULL: front_fetch may have one. */
-FRONT_INLINE void *front_take(struct heap *heap, uint64_t mark) {
+/* A block of up to CLASS_LARGEST from the thread's cache; NULL: it is for more, or front_fetch may have one. */
+FRONT_INLINE void *front_take(struct heap *heap, size_t size_bytes) {
     const struct heap_front *front = heap_front(heap);
     struct cache *cache = cache_mine();
-    if (__builtin_expect(!cache_try(cache), 0)) return NULL;
-    void *block = cache_pop(front_bins(cache, front), front->set, mark);
+    void *block = NULL;
+    uint64_t mark;
+    if (__builtin_expect(cache_takes(cache, size_bytes), 1)) {
+        mark = class_quick[size_bytes];
+    } else {
+        if (cache_busy(cache) || size_bytes > CLASS_LARGEST) return NULL;
+        mark = class_mark_larger(size_bytes);
+    }
+    cache_begin(cache);
+    if (front_attached(cache, front)) block = cache_pop(cache_bins(cache), front->set, mark);
     cache_leave(cache);
     return block;
 }
 
 FRONT_INLINE enum status front_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
     if (__builtin_expect(zero || size_bytes > CLASS_LARGEST, 0)) return front_alloc_other(heap, size_bytes, zero, block);
-    uint64_t mark = class_mark(size_bytes);
-    void *got = front_take(heap, mark);
-    if (__builtin_expect(got == NULL, 0)) got = front_fetch(heap, class_marked(mark));
+    void *got = front_take(heap, size_bytes);
+    if (__builtin_expect(got == NULL, 0)) got = front_fetch(heap, class_of(size_bytes));
     *block = got;
     return got ? ST_OK : ST_NO_MEMORY;
 }
 
-FRONT_INLINE enum status front_free(struct heap *heap, void *block) {
+/* Keeps a block of the thread's own slabs of this heap. False: it is not one, or there is no room; front_free_other. */
+FRONT_INLINE bool front_keep(const struct heap *heap, void *block) {
     const struct heap_front *front = heap_front(heap);
     struct cache *cache = cache_mine();
     uint64_t row = slab_tag((uintptr_t)block) - front->tag - cache->home;
-    if (__builtin_expect(row > TAG_ROW_MASK, 0)) return front_free_other(heap, block);
-    if (!class_starts_at(tag_row(row), (uintptr_t)block)) return ST_NOT_OURS;
-    bool kept = false;
-    if (__builtin_expect(cache_try(cache), 1)) {
-        kept = cache_push(front_bins(cache, front), front->set, row + CLASS_MARK(0), block);
-        cache_leave(cache);
-    }
-    return __builtin_expect(kept, 1) ? ST_OK : front_free_other(heap, block);
+    if (__builtin_expect(row > TAG_ROW_MASK, 0)) return false;
+    if (__builtin_expect(!class_starts_at(tag_row(row), (uintptr_t)block), 0)) return false;
+    if (__builtin_expect(!cache_try(cache), 0)) return false;
+    bool kept = front_attached(cache, front) && cache_push(cache_bins(cache), front->set, row + CLASS_MARK(0), block);
+    cache_leave(cache);
+    return kept;
+}
+
+FRONT_INLINE enum status front_free(struct heap *heap, void *block) {
+    return __builtin_expect(front_keep(heap, block), 1) ? ST_OK : front_free_other(heap, block);
 }
 
 #endif

@@ -43,6 +43,17 @@ enum status heap_destroy(struct heap *heap);
 /* The heap that a caller means by this handle: NULL if it is not a live heap. Looks at no memory but the engine's own. */
 struct heap *heap_of_handle(const void *handle);
 
+/* The handles of live heaps, each at the place that heap_known_at says; a heap that was made later may have taken the place. */
+#define HEAP_KNOWN 64u
+extern HM_HIDDEN uint64_t heap_known[HEAP_KNOWN];
+static inline uint64_t *heap_known_at(const void *handle) { return &heap_known[((uintptr_t)handle >> PAGE_SHIFT) % HEAP_KNOWN]; }
+
+/* The same, at once: NULL means that heap_of_handle has to be asked. */
+static inline struct heap *heap_of_handle_quick(const void *handle) {
+    uint64_t known = atom_load_acq_u64(heap_known_at(handle)); /* acq: pairs with heap_make */
+    return __builtin_expect(known == (uint64_t)(uintptr_t)handle, 1) ? (struct heap *)(uintptr_t)known : NULL;
+}
+
 extern HM_HIDDEN uint64_t heap_of_process; /* struct heap *, 0 until it is made */
 struct heap *heap_default_make(void);
 

@@ -5,6 +5,10 @@
  * handle is good. A handle is the entry's address, so checking one looks at the engine's own memory alone. What is at work
  * in a heap without being asked by its program (a trim of all heaps, the flush of a thread's cache) counts as a user of it:
  * the heap is destroyed at once for its program, and cleared by the last user that leaves.
+ *
+ * Finding an entry's number takes a division. So good handles also stand in a small table of their own, which the flat calls look
+ * at first. A handle is written there after its bit is set, and taken out after its bit is cleared but before the entry can be
+ * claimed again: what stands there is good, or is just being destroyed.
  */
 #include "base/prot.h"
 #include "heap/depot.h"
@@ -22,6 +26,7 @@ static struct table heap_table;
 static uint64_t heap_claimed[HEAPS_AT_MOST / 64];
 static uint64_t heap_live[HEAPS_AT_MOST / 64]; /* the handle is good */
 uint64_t heap_of_process;
+uint64_t heap_known[HEAP_KNOWN];
 static uint64_t heaps_made;
 
 struct heap *heap_numbered(uint64_t number) { return table_entry(&heap_table, heap_shape, (size_t)number - 1); }
@@ -57,6 +62,7 @@ static enum status heap_make(bool executable, uint64_t limit_bytes, bool of_proc
     made->state = executable ? PG_EXECUTE_READWRITE : PG_READWRITE;
     atom_store_rel_u64(&made->users, 1); /* rel: pairs with heap_enter */
     HM_CHECK(bitmap_claim(heap_live, index, 1));
+    atom_store_rel_u64(heap_known_at(made), (uint64_t)(uintptr_t)made); /* rel: pairs with heap_of_handle_quick */
     *heap = made;
     return ST_OK;
 }
@@ -112,6 +118,8 @@ enum status heap_destroy(struct heap *heap) {
     /* acq: pairs with the CAS in heap_default_make. */
     if (heap_of_handle(heap) == NULL || (uint64_t)(uintptr_t)heap == atom_load_acq_u64(&heap_of_process)) return ST_BAD_HANDLE;
     if (!bitmap_release(heap_live, (size_t)heap->front.number - 1, 1)) return ST_BAD_HANDLE; /* another destroys it */
+    uint64_t known = (uint64_t)(uintptr_t)heap;
+    atom_cas_acqrel_u64(heap_known_at(heap), &known, 0); /* acqrel: before the entry is free for another heap */
     heap_leave(heap);
     return ST_OK;
 }

@@ -281,7 +281,7 @@ void OS_FUNCTION(yield)(unsigned attempt) {
 static uint32_t slots_state, exit_state;
 static DWORD exit_index;
 uint64_t os_slot_unset[8];
-uint32_t os_slot_offset[OS_SLOT_COUNT];
+uint32_t os_slot_offset[OS_SLOT_COUNT] = {[0 ... OS_SLOT_COUNT - 1] = OS_SLOT_NONE};
 
 enum { TEB_SLOTS = 0x1480, TEB_SLOT_COUNT = 64 };
 

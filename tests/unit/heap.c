@@ -196,6 +196,28 @@ static void test_handles(void) {
     CHECK(heap_of_handle(process) == process);
 }
 
+/* More heaps than places in the quick table: whatever it answers is right, and nothing is left of a heap that has ended. */
+static void test_known_handles(void) {
+    enum { HEAPS = 3 * HEAP_KNOWN };
+    static struct heap *heap[HEAPS];
+    size_t known = 0, left = 0;
+    for (size_t i = 0; i < HEAPS; i++) heap[i] = heap_make(0);
+    for (size_t i = 0; i < HEAPS; i++) {
+        struct heap *quick = heap_of_handle_quick(heap[i]);
+        CHECK(quick == NULL || quick == heap[i]);
+        CHECK(heap_of_handle(heap[i]) == heap[i]);
+        CHECK(heap_of_handle_quick((char *)heap[i] + 8) == NULL);
+        known += quick != NULL;
+    }
+    CHECK(known > HEAP_KNOWN / 2 && known <= HEAP_KNOWN);
+    for (size_t i = 0; i < HEAPS; i++) {
+        CHECK(heap_destroy(heap[i]) == ST_OK);
+        CHECK(heap_of_handle_quick(heap[i]) == NULL);
+    }
+    for (size_t i = 0; i < HEAP_KNOWN; i++) left += heap_known[i] != 0;
+    CHECK(left <= 1); /* the process's heap */
+}
+
 static void test_limit(void) {
     size_t before = granules_taken();
     struct heap *heap = heap_make(3 * GRANULE_BYTES);
@@ -324,6 +346,7 @@ int main(void) {
     test_huge();
     test_misuse();
     test_handles();
+    test_known_handles();
     test_limit();
     test_executable();
     test_destroy();
