@@ -62,7 +62,7 @@ FRONT_INLINE void *front_take_quick(size_t size_bytes) {
     return block;
 }
 
-/* Keeps a block of the thread's own slabs. False: it is not one, or there is no room; front_free_other. */
+/* Keeps a block that the thread may hand out again. False: it is not one, or there is no room; front_free_other. */
 FRONT_INLINE bool front_keep_quick(void *block) {
     struct cache *cache = cache_mine();
     uint64_t mark;
