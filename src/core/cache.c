@@ -27,6 +27,7 @@
 #ifndef CACHES_AT_MOST
 #define CACHES_AT_MOST ((size_t)4032) /* of eight parts of the table */
 #endif
+_Static_assert(CACHES_AT_MOST < (size_t)1 << CACHE_HOME_BITS, "a name for each");
 
 /*
  * A processor takes a load for dependent on an earlier store whose address is the same in its low 12 bits. Blocks that programs
@@ -77,6 +78,7 @@ static void cache_exit(void *value) {
     struct cache *cache = value;
     if (cache_mine() != cache) return; /* not the thread's end: another thread has ended a fiber that it was made in */
     os_slot_set(OS_SLOT_CACHE, cache_none);
+    if (!keeper_runs() && cache_held(cache) >= CACHE_KEEPER_BYTES) keeper_wanted();
     bool park = keeper_runs();
     atom_store_rlx_u32(&cache->thread, 0); /* rlx: as in cache_make */
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: how long it has been parked; the keeper glances at it */
@@ -126,7 +128,8 @@ static struct cache *fresh_take(void) {
     prepare_once();
     if (!bitmap_taken(cache_there, number)) {
         atom_store_rlx_u32(&cache->number, (uint32_t)number); /* rlx: as in stop_idle */
-        cache->home = (uint64_t)(number + 1) << CACHE_HOME_SHIFT;
+        cache->home = cache_home((uint32_t)number);
+        cache->others = ~cache->home >> CACHE_HOME_SHIFT << CACHE_HOME_SHIFT;
         size_t low = CACHE_NEAR != 0 ? CACHE_AWAY / GRANULE_BYTES : 0;
         for (size_t g = 0; g < low; g++) cache->quick.start[g] = CACHE_NO_SLAB(g);
         HM_CHECK(bitmap_claim(cache_there, number, 1)); /* publishes them, for good */
@@ -166,7 +169,7 @@ struct cache *cache_enter_or_make(void) {
     return (void *)cache_mine() == (void *)os_slot_unset ? cache_make() : cache_enter();
 }
 
-struct cache *cache_of_home(uint64_t home) { return cache_numbered((size_t)(home >> CACHE_HOME_SHIFT) - 1); }
+struct cache *cache_of_home(uint64_t home) { return cache_numbered(cache_home_number(home)); }
 
 bool cache_home_active(uint64_t home) {
     if (home == 0) return false;

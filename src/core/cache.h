@@ -99,8 +99,8 @@ struct cache {
     /* The first line is laid out as os_slot_unset. */
     uint64_t open;        /* CACHE_QUICK_SIZES, or 0 while it is in use: requests of fewer bytes need no other look */
     uint64_t bins;        /* struct cache_bins: `own` below, or cache_no_bins while it is stopped */
-    uint64_t home;        /* the heaps' name for the thread: number + 1, where their tags have it */
-    uint64_t unused;
+    uint64_t home;        /* the heaps' name for the thread, see cache_home */
+    uint64_t others;      /* the bits that none of a heap's tags has for blocks that this thread may keep, see heap/slab.h */
     struct cache_bins own; /* its first `last` on this line, since each store to another line takes a cycle */
     uint64_t owner[CACHE_SETS]; /* of each set; 0: none */
     struct cache_set set[CACHE_SETS];
@@ -114,7 +114,20 @@ struct cache {
     struct cache_quick quick;
 };
 
-#define CACHE_HOME_SHIFT 16
+/*
+ * The name of the cache with that number for the heaps' tags: a number from 1, and above it its complement. All names have as
+ * many ones; so a name has a bit that another has not, whatever the two are.
+ */
+#define CACHE_HOME_SHIFT 12
+#define CACHE_HOME_BITS 12
+#define CACHE_HOME_MASK ((((uint64_t)1 << 2 * CACHE_HOME_BITS) - 1) << CACHE_HOME_SHIFT)
+static inline uint64_t cache_home(uint32_t number) {
+    uint64_t from_1 = (uint64_t)number + 1, half = ((uint64_t)1 << CACHE_HOME_BITS) - 1;
+    return (from_1 | (~from_1 & half) << CACHE_HOME_BITS) << CACHE_HOME_SHIFT;
+}
+static inline uint32_t cache_home_number(uint64_t home) {
+    return (uint32_t)(home >> CACHE_HOME_SHIFT & (((uint64_t)1 << CACHE_HOME_BITS) - 1)) - 1;
+}
 
 /* A bin's mark: how far its magazine is from the set's first. */
 static inline uint64_t cache_mark(unsigned bin) { return ((uint64_t)bin + 1) * sizeof(struct magazine); }
@@ -208,6 +221,8 @@ CACHE_INLINE bool cache_push(struct cache_bins *bins, unsigned set, uint64_t mar
     struct last *last = &bins->last[set];
     if (__builtin_expect(last->mark != LAST_NONE, 0)) {
         if (last->mark == mark) return last->item != item && cache_push_below(bins, set, mark, item);
+        /* Who frees many sizes is soon handed this one again. By then its line, and where its page is, should be here. */
+        __builtin_prefetch(last->item, 1);
         if (!cache_push_below(bins, set, last->mark, last->item)) return false;
     }
     last->mark = mark;
@@ -268,6 +283,10 @@ void cache_flush_all(void);
  * Returns the bytes that are left in it.
  */
 uint64_t cache_sweep(struct cache *cache);
+
+/* The bytes of what is in the cache, and how much is worth a keeper. With the cache entered, or its thread at its end. */
+uint64_t cache_held(const struct cache *cache);
+#define CACHE_KEEPER_BYTES ((uint64_t)256 << 10)
 
 /*
  * The keeper's part. cache_each_used calls visit for every cache that a thread has or had, in the order of their numbers.

@@ -2,8 +2,9 @@
  * magazine.c - the magazines of a cache: their limits, and what goes back.
  *
  * A magazine's limit starts small and doubles when the magazine runs full although it was refilled since: it swings further
- * than it can hold. One that only ever fills (its thread frees what others allocate) does not grow, and flushes its lower,
- * older half.
+ * than it can hold; else it flushes its lower, older half. One that only ever fills (its thread frees what others allocate) does
+ * not grow, and flushes nearly all. A refill starts small as well, and grows by each refill since the magazine was full: what
+ * most programs touch of a size is little, and what lies in a magazine nobody else can use.
  *
  * Sweeping. Every so often, on a slow path or by the keeper, what a magazine holds is hidden below `base`. A magazine that runs
  * down to its base brings some of it back: two items, four the next time, and so on until the next sweep. Those still hidden
@@ -25,17 +26,20 @@
 #include "os/os.h"
 
 #define MAGAZINE_FIRST 64u
+#define MAGAZINE_MORE 256u
 #define MAGAZINE_MOST 2048u
+#define REFILL_FIRST 4u /* blocks, the first time; so many more each time after that */
+#define BATCH_MOST 62u  /* the depot's packets */
 #define MAGAZINE_FIRST_BYTES ((size_t)256 << 10)
 #define BOUND_DEFAULT ((uint64_t)160 << 20)
 #define BOUND_ALL_DEFAULT ((uint64_t)1 << 30)
 /* Each magazine's room begins with a NULL, and starts a cache line; large rooms have pages of their own. */
 #define ROOM_FIRST (MAGAZINE_FIRST + 8u)
+#define ROOM_MORE (MAGAZINE_MORE + 8u)
 #define ROOM_MOST (MAGAZINE_MOST + (unsigned)(PAGE_BYTES / sizeof(void *)))
-#define ROOM_BYTES (sizeof(void *) * CACHE_BINS * (ROOM_FIRST + ROOM_MOST))
+#define ROOM_BYTES (sizeof(void *) * CACHE_BINS * (ROOM_FIRST + ROOM_MORE + ROOM_MOST))
 #define LAST_BOUND ((uint64_t)4 << 20) /* so small a bound, and the one item that comes on top of it would be noticed */
 #define SWEEP_MS 100
-#define KEEPER_BYTES ((uint64_t)256 << 10) /* what a thread leaves lying is worth a keeper */
 #define PASSED_BYTES ((uint64_t)256 << 10) /* and so is what it gives back, some times over */
 
 static uint64_t bound_thread, bound_everybody; /* 0: the defaults */
@@ -99,11 +103,18 @@ static uint64_t last_flush(struct cache *cache, unsigned set) {
     return source->item_bytes(bin);
 }
 
+/* With nothing there: is there to be a place for the item that came last? */
+static void last_open(struct cache *cache, unsigned set) {
+    cache->own.last[set].mark = bound() >= LAST_BOUND ? LAST_NONE : LAST_CLOSED;
+}
+
 uint64_t cache_empty_set(struct cache *cache, unsigned set) {
     uint64_t bytes = 0;
     if (!cache->owner[set]) return 0;
     for (unsigned bin = 0; bin < CACHE_BINS; bin++) bytes += magazine_close(cache, set, bin);
-    return bytes + last_flush(cache, set);
+    bytes += last_flush(cache, set);
+    last_open(cache, set);
+    return bytes;
 }
 
 uint64_t cache_flush_set(struct cache *cache, unsigned set) {
@@ -125,7 +136,7 @@ bool cache_attach(struct cache *cache, unsigned set, uint64_t owner, const struc
     }
     s->source = source;
     cache->owner[set] = owner;
-    cache->own.last[set].mark = bound() >= LAST_BOUND ? LAST_NONE : LAST_CLOSED;
+    last_open(cache, set);
     return true;
 }
 
@@ -137,13 +148,14 @@ static size_t limit_most(const struct cache_set *s, unsigned bin) {
 }
 
 /*
- * Where a magazine of that limit has its items. The small ones of a set stand close together, so that a thread that needs few
- * items of many sizes touches few pages. A large one starts near the start of a page, so that its lower part touches one; eight
- * in a row start in different cache lines of it.
+ * Where a magazine of that limit has its items. Those of about one size stand close together in a set, so that a thread that
+ * needs few items of many sizes touches few pages. A large one starts near the start of a page, so that its lower part touches
+ * one; eight in a row start in different cache lines of it.
  */
 static void **room_of(const struct cache_set *s, unsigned bin, size_t limit) {
+    void **more = s->room + CACHE_BINS * ROOM_FIRST, **most = more + CACHE_BINS * ROOM_MORE;
     if (limit <= MAGAZINE_FIRST) return s->room + (size_t)bin * ROOM_FIRST + 8;
-    return s->room + CACHE_BINS * ROOM_FIRST + (size_t)bin * ROOM_MOST + (bin % 8 + 1) * 8;
+    return limit <= MAGAZINE_MORE ? more + (size_t)bin * ROOM_MORE + 8 : most + (size_t)bin * ROOM_MOST + (bin % 8 + 1) * 8;
 }
 
 /* Sets the limit of a magazine, not below what it was unless it is new, if the bounds and the system allow it. */
@@ -222,9 +234,23 @@ uint64_t cache_sweep(struct cache *cache) {
     return left;
 }
 
+uint64_t cache_held(const struct cache *cache) {
+    uint64_t bytes = 0;
+    for (unsigned set = 0; set < CACHE_SETS; set++) {
+        const struct last *last = &cache->own.last[set];
+        if (!cache->owner[set]) continue;
+        if (last_there(last)) bytes += cache->set[set].source->item_bytes(cache_marked(last->mark));
+        for (unsigned bin = 0; bin < CACHE_BINS; bin++) {
+            const struct magazine *m = &cache->own.magazine[set][bin + 1];
+            if (m->top != m->floor) bytes += (uint64_t)(m->top - m->floor) * cache->set[set].source->item_bytes(bin);
+        }
+    }
+    return bytes;
+}
+
 /* Now and then, on a slow path. */
 static void sweep_when_due(struct cache *cache) {
-    if (os_clock_ms() - cache->swept_ms >= SWEEP_MS && cache_sweep(cache) >= KEEPER_BYTES) keeper_wanted();
+    if (os_clock_ms() - cache->swept_ms >= SWEEP_MS && cache_sweep(cache) >= CACHE_KEEPER_BYTES) keeper_wanted();
 }
 
 /* ---- Slow paths --------------------------------------------------------------------------------------------------- */
@@ -244,10 +270,10 @@ size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items
         m->base -= back < hidden ? back : hidden;
         return 0;
     }
-    s->refills[bin]++;
-    size_t limit = (size_t)(m->end - m->floor);
-    size_t want = limit / 2;
-    return want > MAGAZINE_FIRST ? MAGAZINE_FIRST : want < 1 ? 1 : want;
+    size_t limit = (size_t)(m->end - m->floor), want = limit < MAGAZINE_FIRST ? limit / 2 : BATCH_MOST;
+    size_t slowly = REFILL_FIRST * (size_t)++s->refills[bin];
+    if (want > slowly) want = slowly;
+    return want < 1 ? 1 : want;
 }
 
 bool cache_make_room(struct cache *cache, unsigned set, unsigned bin) {
@@ -261,9 +287,10 @@ bool cache_make_room(struct cache *cache, unsigned set, unsigned bin) {
         s->refills[bin]--;
         if (limit_set(cache, set, bin, limit * 2 < most ? limit * 2 : most)) return true;
     }
+    size_t count = s->refills[bin] > 0 || limit < MAGAZINE_FIRST ? (limit + 1) / 2 : limit - limit / 32;
     s->refills[bin] = 0;
-    flush_lowest(cache, set, bin, (limit + 1) / 2, true);
-    cache->passed_bytes += (limit + 1) / 2 * s->source->item_bytes(bin);
+    flush_lowest(cache, set, bin, count, true);
+    cache->passed_bytes += count * s->source->item_bytes(bin);
     if (cache->passed_bytes >= PASSED_BYTES) {
         cache->passed_bytes = 0;
         keeper_missed();

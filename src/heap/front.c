@@ -95,8 +95,7 @@ void *front_fetch(struct heap *heap, unsigned class_index) {
 
 /* Into which magazine a block of this heap goes that this thread frees. */
 static inline unsigned bin_for(const struct cache *cache, uint64_t tag) {
-    bool lines_its_own = tag_row(tag)->line == 1;
-    return lines_its_own || (tag & TAG_HOME_MASK) == cache->home ? tag_class(tag) : AWAY;
+    return (tag & TAG_HOME_MASK & cache->others) == 0 ? tag_class(tag) : AWAY;
 }
 
 /* A block of this heap that the magazine for it has no room for, or that came first of all. */
@@ -113,12 +112,13 @@ static __attribute__((noinline)) enum status free_slowly(struct heap *heap, uint
 enum status front_free_other(struct heap *heap, void *block) {
     const struct heap_front *front = heap_front(heap);
     uint64_t tag = slab_tag((uintptr_t)block);
-    if (tag >> TAG_HEAP_SHIFT != front->number) return heap_free(heap, block);
+    if ((tag & TAG_HEAP_MASK) != front->tag) return heap_free(heap, block);
     if (!class_starts_at(tag_row(tag), (uintptr_t)block)) return ST_NOT_OURS;
     struct cache *cache = cache_mine();
     if (!cache_try(cache)) return free_slowly(heap, tag, block);
-    bool kept =
-        front_attached(cache, front) && cache_push(cache_bins(cache), front->set, cache_mark(bin_for(cache, tag)), block);
+    bool attached = front_attached(cache, front);
+    if (attached && front->set == CACHE_PROCESS) near_add(granule_of((uintptr_t)block & ~(uintptr_t)tag_row(tag)->mask), tag);
+    bool kept = attached && cache_push(cache_bins(cache), front->set, cache_mark(bin_for(cache, tag)), block);
     cache_leave(cache);
     return kept ? ST_OK : free_slowly(heap, tag, block);
 }

@@ -62,7 +62,7 @@ FRONT_INLINE void *front_take_quick(size_t size_bytes) {
     return block;
 }
 
-/* Keeps a block of the thread's own slabs. False: it is not one, or there is no room; front_free_other. */
+/* Keeps a block that the thread may hand out again. False: it is not one, or there is no room; front_free_other. */
 FRONT_INLINE bool front_keep_quick(void *block) {
     struct cache *cache = cache_mine();
     uint64_t mark;
@@ -107,12 +107,13 @@ FRONT_INLINE enum status front_alloc(struct heap *heap, size_t size_bytes, bool 
     return got ? ST_OK : ST_NO_MEMORY;
 }
 
-/* Keeps a block of the thread's own slabs of this heap. False: it is not one, or there is no room; front_free_other. */
+/* Keeps a block of this heap that the thread may hand out again. False: it is not one, or there is no room; front_free_other. */
 FRONT_INLINE bool front_keep(const struct heap *heap, void *block) {
     const struct heap_front *front = heap_front(heap);
     struct cache *cache = cache_mine();
-    uint64_t row = slab_tag((uintptr_t)block) - front->tag - cache->home;
-    if (__builtin_expect(row > TAG_ROW_MASK, 0)) return false;
+    uint64_t row = slab_tag((uintptr_t)block) ^ front->tag;
+    if (__builtin_expect((row & cache->others) != 0, 0)) return false;
+    row &= TAG_ROW_MASK;
     if (__builtin_expect(!class_starts_at(tag_row(row), (uintptr_t)block), 0)) return false;
     if (__builtin_expect(!cache_try(cache), 0)) return false;
     bool kept = front_attached(cache, front) && cache_push(cache_bins(cache), front->set, row + CLASS_MARK(0), block);

@@ -65,7 +65,10 @@ static uint64_t pins_take(struct slab *slab, size_t count) {
 
 /*
  * Homes. A slab serves one thread at a time, its home, so that no two threads get objects of one cache line. When a thread's own
- * slabs have no room it takes over one with room whose home has ended or is idle, whole lines only; or a new one is made. A
+ * slabs have no room it takes over one with room, or a new one is made: one whose home has ended or is idle, or which its home
+ * has filled and which is half empty again (so it is filled once before it changes hands again); one whose objects have their
+ * lines for themselves, when it has been full. Of what it has taken over it takes whole lines only, as long as others' blocks
+ * may be left there. A
  * thread frees what is not its home's past its magazines (front.c), so it is not handed that again. What an earlier home holds
  * in the lines of a slab that was taken over goes away as it is freed.
  */
@@ -75,10 +78,22 @@ enum look { LOOK_OWN, LOOK_OTHERS, LOOK_ANY };
 #define LOOKS_FIRST 16u
 #define LOOKS_MORE 48u
 
-/* Is a slab with that many objects held, and that tag, one that may be taken from? */
-static bool look_suits(enum look look, const struct class_row *row, uint64_t count, uint64_t tag, uint64_t home) {
-    if (look == LOOK_ANY || home == 0 || (tag & TAG_HOME_MASK) == home) return true;
-    return look == LOOK_OTHERS && count * 4 <= row->objects * 3 && !cache_home_active(tag & TAG_HOME_MASK);
+/* Is a slab with that many objects held one that may be taken from? */
+static bool look_suits(enum look look, const struct class_row *row, const struct slab *slab, uint64_t count, uint64_t home) {
+    uint64_t its_home = atom_load_rlx_u64(&slab->home); /* rlx: any it has had will do */
+    if (look == LOOK_ANY || home == 0 || its_home == home) return true;
+    if (look == LOOK_OWN) return false;
+    /* rlx: a hint. */
+    bool filled = atom_load_rlx_u32(&slab->filled) != 0;
+    if (row->line == 1 && filled && count * 16 <= row->objects * 15) return true;
+    if (count * 4 > row->objects * 3) return false;
+    return !cache_home_active(its_home) || (count * 2 <= row->objects && filled);
+}
+
+/* Has the slab served another thread, so that what is taken may be that thread's? Whoever pinned it has seen this life. */
+static bool slab_inherited(struct slab *slab, uint64_t life) {
+    if (life_count(life) == 0) atom_store_rlx_u32(&slab->inherited, 0); /* rlx: as a home's name */
+    return atom_load_rlx_u32(&slab->inherited) != 0;
 }
 
 /* Up to `want` (1 to 64) objects of the slab at this place. */
@@ -94,17 +109,19 @@ static size_t take_at(struct heap *heap, unsigned class_index, size_t place, enu
     const struct class_row *row = &class_table[class_index];
     uint64_t owner = owner_of(heap, class_index);
     /* rlx: keeps late threads away from other owners' counts; the pins decide. */
-    uint64_t seen = atom_load_rlx_u64(&slab->life), tag = slab_tag(granule_address(head));
-    if (life_owner(seen) != owner || !look_suits(look, row, life_count(seen), tag, home)) return 0;
-    bool foreign = look == LOOK_OTHERS && home != 0 && (tag & TAG_HOME_MASK) != home;
+    uint64_t seen = atom_load_rlx_u64(&slab->life);
+    if (life_owner(seen) != owner || !look_suits(look, row, slab, life_count(seen), home)) return 0;
+    bool foreign = look == LOOK_OTHERS && home != 0 && atom_load_rlx_u64(&slab->home) != home; /* rlx: as above */
     size_t got = 0;
     uint64_t life = pins_take(slab, want), mask;
     if (life_owner(life) == owner) {
         if (life_count(life) < row->objects) {
             size_t room = (size_t)(row->objects - life_count(life));
-            unsigned most = (unsigned)(room < want ? room : want), group = foreign && most >= row->line ? row->line : 1;
+            bool lines = foreign || (look != LOOK_ANY && slab_inherited(slab, life));
+            unsigned most = (unsigned)(room < want ? room : want), group = lines ? row->line : 1;
             size_t from = home != 0 ? 0 : os_thread_id() % BITMAP_WORDS(row->objects);
-            size_t word = slab_claim(slab, row->objects, from, most & ~(group - 1), group, &mask);
+            most &= ~(group - 1);
+            size_t word = most ? slab_claim(slab, row->objects, from, most, group, &mask) : SIZE_MAX;
             /* The lowest last, since it is the first to be handed out: what is in use grows page by page. */
             for (unsigned top; word != SIZE_MAX && mask != 0; mask ^= (uint64_t)1 << top) {
                 top = 63u - (unsigned)__builtin_clzll(mask);
@@ -115,6 +132,7 @@ static size_t take_at(struct heap *heap, unsigned class_index, size_t place, enu
         } else {
             /* rlx: cannot change under the pin. It may differ from the place where the slab was found (see slab_retire). */
             set_mark_full(set, (size_t)atom_load_rlx_u64(&slab->place));
+            atom_store_rlx_u32(&slab->filled, 1); /* rlx: a hint */
         }
     }
     if (got < want) pins_return(heap, slab, head, want - got);
@@ -157,7 +175,7 @@ static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t ho
         if (status == ST_OK) {
             bool large = class_index == CLASS_LARGE;
             slab_open(&run, large ? SPAN_LARGE : SPAN_SLAB, (uint8_t)heap->state, owner_of(heap, class_index), place,
-                      objects_of(class_index), home);
+                      objects_of(class_index), heap->front.tag | home);
             set_enter(set, place, run.first, objects_of(class_index) > 1);
             *block = (void *)granule_address(run.first);
             return ST_OK;

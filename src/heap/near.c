@@ -13,6 +13,9 @@
  * wrote. Both hold objects of the slab until they are done, so it cannot be closed before. What may go wrong is that a late drop
  * takes out a slab that has come back to its old home: its blocks are freed by the tag then.
  *
+ * A slab whose objects have their lines for themselves names no thread in its tag. Any thread that frees a block of it adds it to
+ * its map, holding that block; who closes it takes it out of every map.
+ *
  * A word of the map is the address where a slab starts or the granule's CACHE_NO_SLAB, and goes from one to the other by CAS
  * alone. The mark beside it is written while it is CACHE_NO_SLAB, by the map's own thread, the only one that reads it.
  */
@@ -27,6 +30,9 @@ _Static_assert(sizeof((struct cache *)0)->quick.class[0] == sizeof(struct magazi
 static uint64_t near_heap; /* its number */
 
 void near_serve(uint64_t heap) { atom_store_rlx_u64(&near_heap, heap); /* rlx: a slab made meanwhile is in no map */ }
+
+/* rlx: as in near_serve. */
+static bool served(uint64_t tag) { return tag >> TAG_HEAP_SHIFT == atom_load_rlx_u64(&near_heap); }
 
 static size_t granules_of(uint64_t tag) { return granules_for_pages(class_slab_pages(tag_class(tag))); }
 
@@ -43,31 +49,50 @@ static bool add_one(struct cache_quick *quick, size_t g, uint64_t start, uint64_
     return atom_cas_acqrel_u64(&quick->start[g], &seen, start); /* acqrel: before the tag is looked at again */
 }
 
+struct gone {
+    struct granule head;
+    size_t granules;
+};
+
+static void take_out(struct cache *cache, void *context) {
+    const struct gone *gone = context;
+    for (size_t i = 0; i < gone->granules; i++) {
+        size_t g = index_of(gone->head, i);
+        uint64_t start = granule_address(gone->head);
+        if (atom_load_acq_u64(&cache->quick.start[g]) != start) continue; /* acq: whoever has put it there held an object */
+        atom_cas_acqrel_u64(&cache->quick.start[g], &start, CACHE_NO_SLAB(g));
+    }
+}
+
 void near_drop(struct granule head, uint64_t tag) {
     uint64_t home = tag & TAG_HOME_MASK;
-    if (CACHE_NEAR == 0 || home == 0) return;
-    struct cache_quick *quick = &cache_of_home(home)->quick;
-    for (size_t i = 0; i < granules_of(tag); i++) {
-        uint64_t start = granule_address(head);
-        atom_cas_acqrel_u64(&quick->start[index_of(head, i)], &start, CACHE_NO_SLAB(index_of(head, i)));
-    }
+    struct gone gone = {head, granules_of(tag)};
+    if (CACHE_NEAR == 0 || !served(tag) || home == TAG_HOME_MASK) return;
+    if (home != 0) take_out(cache_of_home(home), &gone);
+    else cache_each_used(take_out, &gone);
 }
 
 void near_add(struct granule head, uint64_t tag) {
     struct cache *cache = cache_mine();
-    uint64_t home = tag & TAG_HOME_MASK;
-    if (CACHE_NEAR == 0 || home == 0 || home != cache->home) return;
-    if (tag >> TAG_HEAP_SHIFT != atom_load_rlx_u64(&near_heap)) return; /* rlx: as in near_serve */
+    if (CACHE_NEAR == 0 || !served(tag) || (tag & TAG_HOME_MASK & cache->others) != 0) return;
     bool all = true;
     for (size_t i = 0; all && i < granules_of(tag); i++) {
         all = add_one(&cache->quick, index_of(head, i), granule_address(head), tag);
     }
-    if (!all || (slab_tag(granule_address(head)) & TAG_HOME_MASK) != home) near_drop(head, tag);
+    struct gone gone = {head, granules_of(tag)};
+    if (!all || slab_tag(granule_address(head)) != tag) take_out(cache, &gone);
 }
 
 void near_move(struct granule head, uint64_t home) {
     uint64_t tag = slab_tag(granule_address(head)), moved = (tag & ~TAG_HOME_MASK) | home;
-    if (tag == 0 || tag == moved || !atom_cas_acqrel_u64(slab_tag_at(head), &tag, moved)) return; /* or another was faster */
+    if (tag == 0 || tag == moved) return;
+    if (tag_row(tag)->line == 1) moved = tag; /* whoever has it in its map may keep it there */
+    else if (!atom_cas_acqrel_u64(slab_tag_at(head), &tag, moved)) return; /* another was faster */
+    slab_inherit(slab_at(head), home);
+    if (moved == tag) {
+        near_add(head, tag);
+        return;
+    }
     /* Not the first again: that one decides, and may be another's by now. */
     slab_tags_write((struct granule){head.n + 1}, granules_of(tag) - 1, moved);
     near_drop(head, tag);

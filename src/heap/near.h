@@ -17,15 +17,18 @@
 void near_serve(uint64_t heap);
 
 /*
- * Puts a slab into its home's map, if it is the calling thread's cache and of the right heap. The caller has tagged the slab
- * and keeps it from being closed.
+ * Puts a slab into the calling thread's map, if that is one whose blocks the thread may keep, and of the right heap. The caller
+ * knows the slab's tag and keeps it from being closed.
  */
 void near_add(struct granule head, uint64_t tag);
 
 /* Makes the slab serve the calling thread, whose home that is, or none; the caller keeps it from being closed. */
 void near_move(struct granule head, uint64_t home);
 
-/* Takes a slab with that tag out of its home's map. The caller keeps it from being closed, or has closed it. */
+/*
+ * Takes a slab with that tag out of its home's map, or out of all that may have it. The caller keeps it from being closed, or has
+ * closed it.
+ */
 void near_drop(struct granule head, uint64_t tag);
 
 /* In a cache that is not busy: is this where an object of the thread's own slabs starts, and of which class? */

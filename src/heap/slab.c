@@ -110,6 +110,12 @@ static bool bytes_drop(const struct run *run, uintptr_t start, size_t size) {
     return true;
 }
 
+/* The tag of a slab of that class which serves that thread. */
+static uint64_t tag_make(uint64_t heap_tag, unsigned class_index, uint64_t home) {
+    if (home == 0) home = TAG_HOME_MASK; /* has bits of every home that it is not */
+    return heap_tag | (class_table[class_index].line == 1 ? 0 : home) | class_index * sizeof(struct class_row);
+}
+
 enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
     enum status status = run_claim(count_pages, align, state, run);
     if (status != ST_OK) return status;
@@ -225,7 +231,7 @@ bool slab_discard(const struct run *run) {
 }
 
 void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64_t owner, size_t place, size_t count_objects,
-               uint64_t home) {
+               uint64_t whose) {
     struct slab *slab = slab_at(run->first);
     uint64_t *taken = slab_taken(slab, count_objects);
     /* rlx: invariant 3; all of it is published by the add below. */
@@ -235,12 +241,14 @@ void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64
     atom_store_rlx_u64(&slab->place, place);
     atom_store_rlx_u64(&slab->count_pages, run->count_pages);
     atom_store_rlx_u64(&slab->flags, run->flags);
+    atom_store_rlx_u64(&slab->home, whose & TAG_HOME_MASK);
+    atom_store_rlx_u32(&slab->inherited, 0);
+    atom_store_rlx_u32(&slab->filled, 0);
     /* rel: pairs with slab_pin. An add, because late threads may have pins in the count (invariant 2). */
     uint64_t before = atom_add_acqrel_u64(&slab->life, life_make(owner, 1));
     HM_CHECK(life_owner(before) == 0);
     if (kind == SPAN_SLAB) {
-        uint64_t tag = (owner >> OWNER_CLASS_BITS) << TAG_HEAP_SHIFT | home |
-                       (owner & OWNER_CLASS_MASK) * sizeof(struct class_row);
+        uint64_t tag = tag_make(whose & TAG_HEAP_MASK, (unsigned)(owner & OWNER_CLASS_MASK), whose & TAG_HOME_MASK);
         slab_tags_write(run->first, granules_for_pages(run->count_pages), tag);
         near_add(run->first, tag);
     }

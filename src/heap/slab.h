@@ -14,6 +14,7 @@
 #define HM_SLAB_H
 
 #include "base/atom.h"
+#include "core/cache.h"
 #include "core/region.h"
 #include "heap/classes.h"
 
@@ -32,8 +33,10 @@ struct slab {
     uint64_t count_pages; /* as claimed; with `flags` it makes the run again */
     uint64_t flags;
     uint64_t looked;      /* 1: the keeper has found it empty */
+    uint64_t home;        /* the thread that it serves, as struct cache's `home`; 0: no thread */
+    uint32_t filled;      /* 1: it has been found full since it serves that thread */
+    uint32_t inherited;   /* 1: it has served another thread before, and may still have blocks of its */
     uint64_t many;        /* uint64_t[CLASS_MOST_OBJECTS / 64], the bitmap of a slab of more than SLAB_FEW objects */
-    uint64_t unused[2];   /* the bitmap starts a cache line of its own */
     uint64_t few[SLAB_FEW / 64];
 };
 
@@ -68,9 +71,12 @@ bool slab_resize(struct slab *slab, struct granule head, uint64_t count_pages);
 /* Undoes slab_acquire. False: the system did not take the pages back; nothing has changed. */
 bool slab_discard(const struct run *run);
 
-/* Gives the slab its owner and shows it to slab_find. The first of its objects is taken, on behalf of the caller. */
+/*
+ * Gives the slab its owner and shows it to slab_find. The first of its objects is taken, on behalf of the caller. whose: what
+ * the tags of the owner's heap begin with, and the home.
+ */
 void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64_t owner, size_t place, size_t count_objects,
-               uint64_t home);
+               uint64_t whose);
 
 /* The run of a slab that the caller has closed or keeps from being closed. */
 struct run slab_run(const struct slab *slab, struct granule head);
@@ -96,18 +102,30 @@ size_t slab_claim(struct slab *slab, size_t count_objects, size_t from, unsigned
 uint64_t slab_release_some(struct slab *slab, size_t count_objects, size_t word, uint64_t mask, uint64_t *life);
 
 /*
- * What a free has to know about a block, in one load: the heap's number in the high half, then the home, which is the thread
- * that the slab serves (as struct cache's `home`, 0 for no thread), then where the class's row is in class_table, in bytes. 0
- * where there is no slab of a class.
+ * What a free has to know about a block, in one load. From the top: the heap (struct heap_front's `tag`); the home of
+ * the slab if its objects may share a cache line with the next one's, 0 if any thread may hand out any of them; then where the
+ * class's row is in class_table, in bytes. 0 where there is no slab of a class.
+ *
+ * So, the heap's tag taken off, one `and` tells whether a block is for the thread to keep (struct cache's `others`): it finds the
+ * bits of other heaps and, see cache_home, of other homes.
  */
-#define TAG_HEAP_SHIFT 32
-#define TAG_HOME_MASK ((uint64_t)0xffff0000)
-#define TAG_ROW_MASK ((uint64_t)0xffff)
+#define TAG_HEAP_SHIFT 36
+#define TAG_HEAP_MASK (~(uint64_t)0 << TAG_HEAP_SHIFT)
+#define TAG_HOME_MASK CACHE_HOME_MASK
+#define TAG_ROW_MASK (((uint64_t)1 << CACHE_HOME_SHIFT) - 1)
 
 static inline const struct class_row *tag_row(uint64_t tag) {
     return (const struct class_row *)(const void *)((const char *)class_table + (tag & TAG_ROW_MASK));
 }
 static inline unsigned tag_class(uint64_t tag) { return (unsigned)(tag & TAG_ROW_MASK) / (unsigned)sizeof(struct class_row); }
+
+/* The slab serves that thread from now on. */
+static inline void slab_inherit(struct slab *slab, uint64_t home) {
+    /* rlx: any home that it has had will do. */
+    atom_store_rlx_u64(&slab->home, home);
+    atom_store_rlx_u32(&slab->inherited, 1);
+    atom_store_rlx_u32(&slab->filled, 0);
+}
 
 /* Puts an object back; false if it is not taken. Returns the life before in *life. */
 bool slab_release(struct slab *slab, size_t count_objects, size_t object, uint64_t *life);

@@ -69,6 +69,7 @@ void keeper_prepare(void) {}
 void keeper_missed(void) {}
 void keeper_wake(bool (*job)(void)) { MODEL_HOLDS(job == NULL); }
 bool keeper_runs(void) { return scene.parks; }
+void keeper_wanted(void) {} /* the system gives none */
 void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes) { (void)thread_bytes, (void)all_bytes; }
 
 static void use(void) {
@@ -77,6 +78,8 @@ static void use(void) {
 }
 
 /* One magazine is all there is; what was attached is closed. */
+uint64_t cache_held(const struct cache *cache) { return cache->number == 0 ? CACHE_KEEPER_BYTES : 0; }
+
 uint64_t cache_flush_set(struct cache *cache, unsigned set) {
     if (set != 0) return 0;
     use();

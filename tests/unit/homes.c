@@ -1,7 +1,7 @@
 /*
  * Cache lines: no two threads hold blocks of one line that the heap handed out to them, in the patterns that the literature calls
  * cache-thrash (each thread allocates for itself) and cache-scratch (one thread allocated for all, each frees what it was
- * given, and goes on), once things have settled.
+ * given, and goes on), once things have settled. And homes: their names, who keeps what, and slabs that change hands.
  */
 #include <string.h>
 
@@ -80,7 +80,144 @@ static void scene(bool scratch) {
     CHECK_EQ(heap_destroy(heap), ST_OK);
 }
 
+/* ---- Homes ---------------------------------------------------------------------------------------------------------- */
+
+/* No name is within another, and none is within the thread's own but its own and none. */
+static void names(void) {
+    size_t within = 0;
+    for (uint32_t a = 0; a < 4032; a++) {
+        CHECK_EQ(cache_home_number(cache_home(a)), a);
+        for (uint32_t b = 0; b < 4032; b++) within += a != b && (cache_home(a) & ~cache_home(b)) == 0;
+    }
+    CHECK_EQ(within, 0);
+    const struct cache *mine = cache_mine();
+    CHECK_EQ(mine->home, cache_home(mine->number));
+    CHECK_EQ(mine->home & mine->others, 0);
+    CHECK(TAG_HOME_MASK & mine->others);
+}
+
+/* A second thread with a cache, which does nothing with it but what it is told to. */
+static struct {
+    void *first, *whole, *part; /* blocks of the process's heap: two have their lines alone, one has not */
+    bool kept_whole, kept_part;
+    uint64_t home;
+    uint64_t ready, go; /* 1 */
+} other;
+
+static void *other_thread(void *context) {
+    (void)context;
+    void *block;
+    struct heap *process = heap_default();
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_EQ(front_alloc(process, i ? 48 : 64, false, &block), ST_OK);
+        CHECK_EQ(front_free(process, block), ST_OK);
+    }
+    CHECK_EQ(front_free_other(process, other.first), ST_OK); /* makes the slab known to the thread */
+    other.kept_whole = front_keep_quick(other.whole);
+    other.kept_part = front_keep_quick(other.part);
+    CHECK_EQ(front_alloc(process, 64, false, &block), ST_OK);
+    CHECK(!other.kept_whole || block == other.whole || block == other.first);
+    other.home = cache_mine()->home;
+    atom_store_rel_u64(&other.ready, 1);
+    while (!atom_load_acq_u64(&other.go)) sched_yield();
+    CHECK_EQ(front_free(process, block), ST_OK);
+    return NULL;
+}
+
+/* Up to `want` blocks for a home, whose number is returned; *in: how many of them lie in this slab. */
+static size_t take_for(uint64_t home, size_t want, uintptr_t slab, void **blocks, size_t *in) {
+    uint32_t hint = 0;
+    size_t got = 0;
+    for (size_t more = 1; got < want && more != 0; got += more) {
+        size_t at_once = want - got < 64 ? want - got : 64;
+        more = heap_alloc_some(heap, class_of(size_now), (struct heap_asker){home, &hint}, at_once, blocks + got);
+    }
+    *in = 0;
+    for (size_t i = 0; i < got; i++) *in += (uintptr_t)blocks[i] / GRANULE_BYTES == slab / GRANULE_BYTES;
+    return got;
+}
+
+static void no_double(void *block) { CHECK(block == NULL); }
+
+/* A slab of a thread at work changes hands when it has been full and is half empty, and not before. */
+static void changes_hands(size_t size) {
+    static void *mine[4096], *its[4096];
+    size_t count = class_objects(class_of(size)), most = count / 4 * 3, in;
+    uint64_t home = cache_mine()->home;
+    size_now = size;
+    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    CHECK_EQ(take_for(home, 1, 0, mine, &in), 1);
+    uintptr_t slab = (uintptr_t)mine[0];
+    CHECK_EQ(take_for(home, count - 1, slab, mine + 1, &in), count - 1);
+    CHECK_EQ(in, count - 1);
+    heap_free_some(heap, mine + count - most, most, no_double); /* not yet found full */
+    CHECK_EQ(take_for(other.home, 8, slab, its, &in), 8);
+    CHECK_EQ(in, 0);
+    heap_free_some(heap, its, 8, no_double);
+    CHECK_EQ(take_for(home, most, slab, mine + count - most, &in), most);
+    CHECK_EQ(in, most);
+    CHECK_EQ(take_for(home, 1, slab, its, &in), 1); /* finds it full */
+    CHECK_EQ(in, 0);
+    heap_free_some(heap, mine + count - most, most, no_double);
+    CHECK_EQ(take_for(other.home, count + 8, slab, its, &in), count + 8); /* more than there is room for in its own */
+    CHECK_EQ(in, 8);
+    /* From now on it is the other's. */
+    CHECK_EQ(take_for(home, 8, slab, mine + count - most, &in), 8);
+    CHECK_EQ(in, 0);
+    CHECK_EQ(heap_destroy(heap), ST_OK);
+}
+
+/* What a thread takes from a slab of another's shares no line with what is left of the other's there, then and later. */
+static void takes_lines(size_t size) {
+    static void *mine[4096], *its[4096];
+    size_t count = class_objects(class_of(size)), held_count = 0, shared = 0, got = 0, all = 0, in;
+    uint64_t home = cache_mine()->home;
+    size_now = size;
+    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    CHECK_EQ(take_for(home, count, 0, mine, &in), count);
+    uintptr_t slab = (uintptr_t)mine[0];
+    CHECK_EQ(take_for(home, 1, slab, its, &in), 1); /* finds it full */
+    for (size_t i = 0; i < count; i++) {
+        if (i % 11 == 0) mine[held_count++] = mine[i];
+        else heap_free_some(heap, &mine[i], 1, no_double);
+    }
+    while (all < 2 * count && (got = take_for(other.home, 28, slab, its, &in)) != 0) {
+        all += got;
+        /* One block of the other's is freed now and then. */
+        if (held_count > 10) heap_free_some(heap, &mine[--held_count], 1, no_double);
+        for (size_t i = 0; i < got; i++) {
+            for (size_t m = 0; m < held_count; m++) {
+                uintptr_t a = (uintptr_t)its[i], b = (uintptr_t)mine[m];
+                shared += a / 64 <= (b + size - 1) / 64 && b / 64 <= (a + size - 1) / 64;
+            }
+        }
+        if (all == got) CHECK_EQ(in, got);
+    }
+    CHECK_EQ(shared, 0);
+    CHECK_EQ(heap_destroy(heap), ST_OK);
+}
+
+static void homes(void) {
+    struct threads threads = {0};
+    CHECK_EQ(front_alloc(heap_default(), 64, false, &other.first), ST_OK);
+    CHECK_EQ(front_alloc(heap_default(), 64, false, &other.whole), ST_OK);
+    CHECK_EQ(front_alloc(heap_default(), 48, false, &other.part), ST_OK);
+    threads_start(&threads, other_thread, NULL);
+    while (!atom_load_acq_u64(&other.ready)) sched_yield();
+    CHECK(other.kept_whole && !other.kept_part);
+    names();
+    changes_hands(48);
+    changes_hands(240);
+    takes_lines(48);
+    takes_lines(80);
+    takes_lines(160);
+    atom_store_rel_u64(&other.go, 1);
+    threads_join(&threads);
+    CHECK_EQ(front_free(heap_default(), other.part), ST_OK);
+}
+
 int main(void) {
+    homes();
     for (size_t i = 0; i < SIZES; i++) {
         size_now = sizes[i];
         scene(false);
