@@ -61,12 +61,12 @@ static bool block_bring(uintptr_t address) {
 }
 
 /*
- * A large page is dear where the host of a virtual machine has to find it first. One that took clearly longer than 512 faults
- * is paid off by blocks without: so many that it adds an eighth to their time. Time is the thread's own: how long others
+ * A large page is dear where the host of a virtual machine has to find it first. One that took longer than 512 faults
+ * is paid off by blocks without: so many that it adds a sixteenth to their time. Time is the thread's own: how long others
  * kept the processor says nothing about pages.
  */
-#define SMALL_NS 2000000
-#define PAID_OFF_BY_NS (SMALL_NS / 8)
+#define SMALL_NS 1000000
+#define PAID_OFF_BY_NS (SMALL_NS / 16)
 #define SKIP_MOST 64u
 
 static uint32_t skip_left;
