@@ -70,6 +70,19 @@ static void cache_finish(struct cache *cache) {
     HM_CHECK(bitmap_release(cache_claimed, cache->number, 1));
 }
 
+/* With the cache alone: it is parked for the next thread, or the keeper, or goes back at once where there is no keeper. */
+static void cache_leave_behind(struct cache *cache) {
+    if (!keeper_runs() && cache_held(cache) >= CACHE_KEEPER_BYTES) keeper_wanted();
+    if (keeper_runs()) {
+        HM_CHECK(cache_pass(cache, CACHE_LEFT, CACHE_PARKED));
+        bitmap_claim(cache_parked, cache->number, 1);
+        keeper_wake(NULL);
+    } else {
+        cache_finish(cache);
+        keeper_missed();
+    }
+}
+
 /*
  * The thread ends. What the system or the program still does in it goes past the caches: a cache made now might have no end that
  * returns it.
@@ -78,20 +91,12 @@ static void cache_exit(void *value) {
     struct cache *cache = value;
     if (cache_mine() != cache) return; /* not the thread's end: another thread has ended a fiber that it was made in */
     os_slot_set(OS_SLOT_CACHE, cache_none);
-    if (!keeper_runs() && cache_held(cache) >= CACHE_KEEPER_BYTES) keeper_wanted();
-    bool park = keeper_runs();
     atom_store_rlx_u32(&cache->thread, 0); /* rlx: as in cache_make */
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: how long it has been parked; the keeper glances at it */
-    /* Either the keeper has it now, and finishes it, or this thread does; only a keeper that is quick makes this go round. */
+    /* Either who has stopped it finishes it, or this thread has it alone; only a keeper that is quick makes this go round. */
     while (!cache_pass(cache, CACHE_STOPPED, CACHE_LEFT)) {
-        if (!cache_pass(cache, CACHE_THREADS, park ? CACHE_PARKED : CACHE_LEFT)) continue;
-        if (park) {
-            bitmap_claim(cache_parked, cache->number, 1);
-            keeper_wake(NULL);
-        } else {
-            cache_finish(cache);
-            keeper_missed();
-        }
+        if (!cache_pass(cache, CACHE_THREADS, CACHE_LEFT)) continue;
+        cache_leave_behind(cache);
         return;
     }
 }

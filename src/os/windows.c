@@ -242,7 +242,15 @@ enum status OS_FUNCTION(memory_load)(struct os_memory *memory) {
     DWORD before = GetLastError();
     MEMORYSTATUSEX state = {.dwLength = sizeof state};
     enum status status = ST_OK;
-    if (GlobalMemoryStatusEx(&state)) {
+    bool known = GlobalMemoryStatusEx(&state);
+    /* Wine keeps its answer for a second, and has nothing in it while the first is being made by another thread. */
+    for (int i = 0; known && state.ullTotalPhys == 0 && i < 1000; i++) {
+        SwitchToThread();
+        known = GlobalMemoryStatusEx(&state);
+    }
+    if (known && state.ullTotalPhys == 0) {
+        status = ST_NOT_SUPPORTED;
+    } else if (known) {
         memory->total_bytes = state.ullTotalPhys;
         memory->available_bytes = state.ullAvailPhys;
         memory->load_percent = state.dwMemoryLoad > 100 ? 100 : state.dwMemoryLoad;

@@ -13,14 +13,6 @@ if ! ${CC:-gcc} -std=gnu11 -O2 -Wall -Wextra -Werror -Iinclude tests/scripts/ins
     exit 1
 fi
 
-verdict() {
-    if [ "$1" = 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-    fi
-}
-
 # count REQUEST off|on|counted|tracked: instructions of a thousand pairs; nothing if they could not be counted.
 count() {
     valgrind --tool=callgrind --callgrind-out-file=/dev/null --collect-atstart=no --toggle-collect=counted \
