@@ -10,7 +10,7 @@ fail() {
     exit 1
 }
 
-record=${1:-$(find perf/results -name '*.json' 2>/dev/null | awk -F/ '{ print $NF "\t" $0 }' | sort -V | tail -n 1 | cut -f 2)}
+record=${1:-$(find perf/results -name '*.json' 2>/dev/null | awk -F/ '{ name = $NF; sub(/\.json$/, "", name); print name "\t" $0 }' | sort -V | tail -n 1 | cut -f 2)}
 [ -n "$record" ] || fail "no recorded run in perf/results: perf/record.sh keeps one"
 [ -r "$record" ] || fail "'$record' cannot be read"
 grep -q '^<!-- figures: begin' README.md && grep -q '^<!-- figures: end' README.md || fail "README.md has no marks for the figures"

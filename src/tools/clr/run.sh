@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the sample program on a real CLR, on raw memory and on the engine, and prints one table of both.
 # usage: run.sh BUILD_DIR CACHE_DIR [OPTION of hostmem-clr ...]    (RUNS=n: how many runs on each memory, 3 unless told; LIMIT=n:
-# MiB that the engine may have committed in a third set of runs, 144 unless told)
+# MiB that the engine may have committed in a third set of runs, 176 unless told)
 # Exit status: 0 if every run succeeded and all printed the same; else that of hostmem-clr, whose messages say why.
 set -eu
 
@@ -40,4 +40,4 @@ if [ ! -e "$sample" ] || [ -n "$(find "$source" "$0" -newer "$sample")" ]; then
     compile_sample
 fi
 shift 2
-exec "$build/hostmem-clr" --runtime "$framework" --compare "${RUNS:-3}" --limit "${LIMIT:-144}" "$@" "$sample"
+exec "$build/hostmem-clr" --runtime "$framework" --compare "${RUNS:-3}" --limit "${LIMIT:-176}" "$@" "$sample"
