@@ -44,7 +44,7 @@ static uint64_t *bytes_word(struct slot *slot, size_t i) {
     return (uint64_t *)(void *)&slot->state[i];
 }
 
-static void stretch_fill(struct stretch s, uint8_t state) {
+static inline __attribute__((always_inline)) void stretch_fill(struct stretch s, uint8_t state) {
     uint64_t eight = byte_repeated(state);
     size_t end = s.first + s.count;
     for (size_t i = s.first; i < end;) {
@@ -67,22 +67,23 @@ void pages_fill(struct page first, uint64_t count, uint8_t state) {
     }
 }
 
-/* How many pages from the stretch's start on have `state` under `mask`. */
-static size_t stretch_run(struct stretch s, uint8_t state, uint8_t mask) {
+/*
+ * How many pages from the stretch's start on have `state` under `mask`. (In line: to hand a stretch over on the stack would take
+ * longer than to look at the pages of a small one.)
+ */
+static inline __attribute__((always_inline)) size_t stretch_run(struct stretch s, uint8_t state, uint8_t mask) {
     uint64_t eight = byte_repeated(state), mask_eight = byte_repeated(mask);
-    size_t end = s.first + s.count;
-    for (size_t i = s.first; i < end;) {
-        if (i % 8 == 0 && end - i >= 8) {
-            /* acq: pairs with stretch_fill. */
-            if (((atom_load_acq_u64(bytes_word(s.slot, i)) ^ eight) & mask_eight) == 0) {
-                i += 8;
-                continue;
-            }
-        }
-        if ((atom_load_acq_u8(&s.slot->state[i]) ^ state) & mask) return i - s.first; /* acq: the same */
-        i++;
+    size_t end = s.first + s.count, i = s.first;
+    for (; i < end && i % 8 != 0; i++) {
+        if ((atom_load_acq_u8(&s.slot->state[i]) ^ state) & mask) return i - s.first; /* acq: pairs with stretch_fill */
     }
-    return s.count;
+    for (; end - i >= 8; i += 8) {
+        if ((atom_load_acq_u64(bytes_word(s.slot, i)) ^ eight) & mask_eight) break; /* acq: the same */
+    }
+    for (; i < end; i++) {
+        if ((atom_load_acq_u8(&s.slot->state[i]) ^ state) & mask) break; /* acq: the same */
+    }
+    return i - s.first;
 }
 
 uint64_t pages_run(struct page first, uint64_t limit, uint8_t mask) {
