@@ -33,29 +33,18 @@ HANDLE WINAPI HmHeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaxim
 
 BOOL WINAPI HmHeapDestroy(HANDLE hHeap) { return calls_flat_answer(CALL_OTHER, heap_destroy(hHeap)); }
 
-/* The process's heap: 0 until it is made, and for ever where calls are counted; that costs nothing where nobody asks for it. */
-static uint64_t plain_heap;
-
-/* acq: pairs with the store below. */
-static inline struct heap *heap_plain(void) { return (struct heap *)(uintptr_t)atom_load_acq_u64(&plain_heap); }
-
 /* The heap, if it is known at once and nothing is counted; otherwise NULL, and heap_for has to be asked. */
 static inline struct heap *heap_quick(HANDLE handle) {
-    if (__builtin_expect(handle == NULL, 0)) return heap_plain();
-    return __builtin_expect(calls_flat_counted(), 0) ? NULL : heap_of_handle_quick(handle);
-}
-
-static struct heap *heap_or_status(HANDLE handle, enum status *status) {
-    struct heap *heap = heap_for(handle, status);
-    if (handle == NULL && !calls_flat_counted()) atom_store_rel_u64(&plain_heap, (uint64_t)(uintptr_t)heap); /* rel: it is made */
-    return heap;
+    if (__builtin_expect(calls_flat_counted(), 0)) return NULL;
+    if (__builtin_expect(handle != NULL, 1)) return heap_of_handle_quick(handle);
+    return (struct heap *)(uintptr_t)atom_load_acq_u64(&heap_of_process); /* acq: as in heap_default */
 }
 
 /* What the thread's cache does not answer, and where there is something to count or to say about the handle. */
 static __attribute__((noinline)) LPVOID alloc_slowly(HANDLE handle, DWORD flags, SIZE_T size) {
     void *block = NULL;
     enum status status;
-    struct heap *heap = heap_or_status(handle, &status);
+    struct heap *heap = heap_for(handle, &status);
     if (heap != NULL) status = front_alloc(heap, size, (flags & HEAP_ZERO_MEMORY) != 0, &block);
     calls_flat_answer(CALL_ALLOC, status);
     return block;
@@ -63,7 +52,7 @@ static __attribute__((noinline)) LPVOID alloc_slowly(HANDLE handle, DWORD flags,
 
 static __attribute__((noinline)) BOOL free_slowly(HANDLE handle, LPVOID block) {
     enum status status;
-    struct heap *heap = heap_or_status(handle, &status);
+    struct heap *heap = heap_for(handle, &status);
     if (heap != NULL && block != NULL) status = block_status(front_free(heap, block));
     return calls_flat_answer(CALL_FREE, status);
 }

@@ -44,7 +44,7 @@ static uint64_t cache_parked[CACHES_AT_MOST / 64]; /* hints */
 struct cache_bins cache_no_bins;
 static uint32_t cache_prepared;
 
-/* Stands for the cache of a thread that has had one, or is making one; always busy. Nothing else of it is read. */
+/* Stands for the cache of a thread that has had one, or is making one; always busy. Only its first line is read. */
 static uint64_t cache_none[8];
 
 static bool cache_is(const struct cache *cache, enum cache_holder holder) {

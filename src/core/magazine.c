@@ -73,13 +73,11 @@ static void bound_return(struct cache *cache, uint64_t bytes) {
     atom_add_acqrel_u64(&bound_all, -bytes);
 }
 
-static struct magazine *magazine_at(struct cache *cache, unsigned set, unsigned bin) { return cache_magazine(cache, set, bin); }
-
 /* ---- Sets --------------------------------------------------------------------------------------------------------- */
 
 /* Returns the bytes of what was in it. */
 static uint64_t magazine_close(struct cache *cache, unsigned set, unsigned bin) {
-    struct magazine *m = magazine_at(cache, set, bin);
+    struct magazine *m = cache_magazine(cache, set, bin);
     struct cache_set *s = &cache->set[set];
     if (!m->floor) return 0;
     size_t count = (size_t)(m->top - m->floor), bytes = s->source->item_bytes(bin);
@@ -160,7 +158,7 @@ static void **room_of(const struct cache_set *s, unsigned bin, size_t limit) {
 
 /* Sets the limit of a magazine, not below what it was unless it is new, if the bounds and the system allow it. */
 static bool limit_set(struct cache *cache, unsigned set, unsigned bin, size_t limit) {
-    struct magazine *m = magazine_at(cache, set, bin);
+    struct magazine *m = cache_magazine(cache, set, bin);
     struct cache_set *s = &cache->set[set];
     uint64_t more = (uint64_t)(limit - (size_t)(m->end - m->floor)) * s->source->item_bytes(bin);
     void **room = room_of(s, bin, limit);
@@ -176,7 +174,7 @@ static bool limit_set(struct cache *cache, unsigned set, unsigned bin, size_t li
 }
 
 static bool magazine_open(struct cache *cache, unsigned set, unsigned bin) {
-    if (magazine_at(cache, set, bin)->floor) return true;
+    if (cache_magazine(cache, set, bin)->floor) return true;
     const struct cache_set *s = &cache->set[set];
     size_t limit = MAGAZINE_FIRST_BYTES / s->source->item_bytes(bin), most = limit_most(s, bin);
     limit = limit > MAGAZINE_FIRST ? MAGAZINE_FIRST : limit < 4 ? 4 : limit;
@@ -186,7 +184,7 @@ static bool magazine_open(struct cache *cache, unsigned set, unsigned bin) {
 
 /* Flushes the `count` lowest items. */
 static void flush_lowest(struct cache *cache, unsigned set, unsigned bin, size_t count, bool passing) {
-    struct magazine *m = magazine_at(cache, set, bin);
+    struct magazine *m = cache_magazine(cache, set, bin);
     struct cache_set *s = &cache->set[set];
     s->source->flush(cache->owner[set], bin, m->floor, count, passing);
     memmove(m->floor, m->floor + count, (size_t)(m->top - m->floor - (ptrdiff_t)count) * sizeof(void *));
@@ -198,7 +196,7 @@ static void flush_lowest(struct cache *cache, unsigned set, unsigned bin, size_t
 
 /* Returns the bytes that are left. */
 static uint64_t magazine_sweep(struct cache *cache, unsigned set, unsigned bin) {
-    struct magazine *m = magazine_at(cache, set, bin);
+    struct magazine *m = cache_magazine(cache, set, bin);
     struct cache_set *s = &cache->set[set];
     if (!m->floor) return 0;
     if (m->base != m->floor) {
@@ -256,7 +254,7 @@ static void sweep_when_due(struct cache *cache) {
 /* ---- Slow paths --------------------------------------------------------------------------------------------------- */
 
 size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items) {
-    struct magazine *m = magazine_at(cache, set, bin);
+    struct magazine *m = cache_magazine(cache, set, bin);
     struct cache_set *s = &cache->set[set];
     if (!magazine_open(cache, set, bin)) return 0;
     /* What was found empty was not this magazine: the keeper had stopped the cache. */
@@ -277,7 +275,7 @@ size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items
 }
 
 bool cache_make_room(struct cache *cache, unsigned set, unsigned bin) {
-    struct magazine *m = magazine_at(cache, set, bin);
+    struct magazine *m = cache_magazine(cache, set, bin);
     struct cache_set *s = &cache->set[set];
     if (!m->floor) return magazine_open(cache, set, bin);
     sweep_when_due(cache);
@@ -305,7 +303,7 @@ bool cache_came_last(const struct cache *cache, unsigned set, unsigned bin, cons
 }
 
 static bool put_one(struct cache *cache, unsigned set, unsigned bin, void *item) {
-    struct magazine *m = magazine_at(cache, set, bin);
+    struct magazine *m = cache_magazine(cache, set, bin);
     if (m->top == m->end && !cache_make_room(cache, set, bin)) return false;
     *m->top++ = item;
     return true;

@@ -35,19 +35,25 @@ uint64_t front_double_frees(void);
 
 #define FRONT_INLINE CACHE_INLINE
 
+/* The mark of the size's class. False: the cache is busy, or the size is for no class. */
+FRONT_INLINE bool front_mark(const struct cache *cache, size_t size_bytes, uint64_t *mark) {
+    if (__builtin_expect(cache_takes(cache, size_bytes), 1)) {
+        *mark = class_quick[size_bytes];
+        return true;
+    }
+    atom_signal_fence(); /* has `open` read once more here, so that it is compared where it is there */
+    if (cache_busy(cache) || size_bytes > CLASS_LARGEST) return false;
+    *mark = class_mark_larger(size_bytes);
+    return true;
+}
+
 /* ---- The process's heap, whose set of bins is nobody else's ---------------------------------------------------------- */
 
 /* A block of up to CLASS_LARGEST from the thread's cache; NULL: it is for more, or front_fetch may have one. */
 FRONT_INLINE void *front_take_quick(size_t size_bytes) {
     struct cache *cache = cache_mine();
     uint64_t mark;
-    if (__builtin_expect(cache_takes(cache, size_bytes), 1)) {
-        mark = class_quick[size_bytes];
-    } else {
-        atom_signal_fence(); /* has `open` read once more here, so that it is compared where it is there */
-        if (cache_busy(cache) || size_bytes > CLASS_LARGEST) return NULL;
-        mark = class_mark_larger(size_bytes);
-    }
+    if (!front_mark(cache, size_bytes, &mark)) return NULL;
     cache_begin(cache);
     struct cache_bins *bins = cache_bins(cache);
     void *block;
@@ -87,12 +93,7 @@ FRONT_INLINE void *front_take(struct heap *heap, size_t size_bytes) {
     struct cache *cache = cache_mine();
     void *block = NULL;
     uint64_t mark;
-    if (__builtin_expect(cache_takes(cache, size_bytes), 1)) {
-        mark = class_quick[size_bytes];
-    } else {
-        if (cache_busy(cache) || size_bytes > CLASS_LARGEST) return NULL;
-        mark = class_mark_larger(size_bytes);
-    }
+    if (!front_mark(cache, size_bytes, &mark)) return NULL;
     cache_begin(cache);
     if (front_attached(cache, front)) block = cache_pop(cache_bins(cache), front->set, mark);
     cache_leave(cache);

@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/atom.h"
 #include "os/os.h"
+#include "os/os_price.h"
 
 /* Is the block's last page there, although only the first was written? */
 static bool block_is_whole(uintptr_t address) {
@@ -42,18 +42,9 @@ static enum status block_bring(uintptr_t address) {
     return brought ? ST_NOT_SUPPORTED : ST_NO_MEMORY;
 }
 
-/*
- * A large page is not always cheap: the kernel may have to make room for it first, and the host of a virtual machine may have to
- * find it, which it need not for small pages that have been in use lately (a host that is told of large free blocks takes them
- * away). What it costs is known only when it has been paid. So one that took longer than its 512 small ones would is paid off,
- * by so many blocks without that it adds a sixteenth to their time. Time is the thread's own on the processor: a thread
- * that had to wait for one says nothing about pages.
- */
-#define SMALL_NS 700000 /* 512 small pages, brought by os_bring */
-#define PAID_OFF_BY_NS (SMALL_NS / 16)
-#define SKIP_MOST 1024
-#define SKIP_FIRST 8 /* in a process that hardly grows nothing is tried */
-#define SKIP_REFUSED 64
+/* A small page is brought by os_bring. In a process that hardly grows nothing is tried. */
+static struct price price = {.small_ns = 700000, .most = 1024, .left = 8};
+#define PRICE_REFUSED 64
 
 #ifdef HM_FAULT
 bool os_linux_any_price;
@@ -61,32 +52,18 @@ bool os_linux_any_price;
 static const bool os_linux_any_price = false;
 #endif
 
-static uint32_t skip_left = SKIP_FIRST;
-
 static int64_t clock_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* rlx in both: threads that are here at the same time ask once too often or too rarely. */
-static bool skip_this(void) {
-    uint32_t left = atom_load_rlx_u32(&skip_left);
-    if (left) atom_store_rlx_u32(&skip_left, left - 1);
-    return left != 0 && !os_linux_any_price;
-}
-
-static void skip_judge(bool brought, int64_t took_ns) {
-    int64_t skip = brought ? (took_ns - SMALL_NS) / PAID_OFF_BY_NS : SKIP_REFUSED;
-    if (skip > 0) atom_store_rlx_u32(&skip_left, skip < SKIP_MOST ? (uint32_t)skip : SKIP_MOST);
-}
-
 enum status OS_FUNCTION(back)(uintptr_t address) {
-    if (skip_this()) return ST_NOT_SUPPORTED;
+    if (price_skip(&price) && !os_linux_any_price) return ST_NOT_SUPPORTED;
     int kept = errno;
     int64_t start_ns = clock_ns();
     enum status status = block_bring(address);
-    skip_judge(status == ST_OK, clock_ns() - start_ns);
+    price_pay(&price, status == ST_OK ? price_blocks(&price, clock_ns() - start_ns) : PRICE_REFUSED);
     errno = kept;
     return status;
 }

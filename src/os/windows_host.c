@@ -17,6 +17,7 @@
 
 #include "base/atom.h"
 #include "os/os.h"
+#include "os/os_price.h"
 
 #if defined(__x86_64__)
 
@@ -60,16 +61,7 @@ static bool block_bring(uintptr_t address) {
     return brought && there & 1;
 }
 
-/*
- * A large page is dear where the host of a virtual machine has to find it first. One that took longer than 512 faults
- * is paid off by blocks without: so many that it adds a sixteenth to their time. Time is the thread's own: how long others
- * kept the processor says nothing about pages.
- */
-#define SMALL_NS 1000000
-#define PAID_OFF_BY_NS (SMALL_NS / 16)
-#define SKIP_MOST 64u
-
-static uint32_t skip_left;
+static struct price price = {.small_ns = 1000000, .most = 64};
 
 static int64_t clock_ns(void) {
     struct {
@@ -79,20 +71,8 @@ static int64_t clock_ns(void) {
     return now.seconds * 1000000000 + now.ns;
 }
 
-/* rlx in both: threads that are here at the same time ask once too often or too rarely. */
-static bool skip_this(void) {
-    uint32_t left = atom_load_rlx_u32(&skip_left);
-    if (left) atom_store_rlx_u32(&skip_left, left - 1);
-    return left != 0;
-}
-
-static void skip_judge(int64_t took_ns) {
-    int64_t skip = (took_ns - SMALL_NS) / PAID_OFF_BY_NS;
-    if (skip > 0) atom_store_rlx_u32(&skip_left, skip < SKIP_MOST ? (uint32_t)skip : SKIP_MOST);
-}
-
 enum status host_back(uintptr_t address) {
-    if (!atom_load_rlx_u32(&linux_below) || skip_this()) return ST_NOT_SUPPORTED; /* rlx: as above */
+    if (!atom_load_rlx_u32(&linux_below) || price_skip(&price)) return ST_NOT_SUPPORTED; /* rlx: as in host_look */
     DWORD before = GetLastError();
     int64_t start_ns = clock_ns();
     enum status status = ST_NO_MEMORY;
@@ -101,7 +81,7 @@ enum status host_back(uintptr_t address) {
         /* What has come in small pages is of no use. */
         if (status != ST_OK) VirtualFree((void *)address, OS_BLOCK_BYTES, MEM_DECOMMIT);
     }
-    skip_judge(clock_ns() - start_ns);
+    price_pay(&price, price_blocks(&price, clock_ns() - start_ns));
     SetLastError(before);
     return status;
 }

@@ -75,13 +75,24 @@ static void alloc_stop(struct watch watch, unsigned reason, unsigned op, LPVOID 
     watch_stop(watch, alloc_kind((uintptr_t)address, type), reason, &seen);
 }
 
-LPVOID WINAPI hook_VirtualAlloc(LPVOID address, SIZE_T size, DWORD type, DWORD protect) {
+typedef LPVOID(WINAPI *alloc_call)(LPVOID, SIZE_T, DWORD, DWORD);
+
+/* Both forms: what differs is the call that it is passed on to. */
+static LPVOID alloc_any(alloc_call pass_on, LPVOID address, SIZE_T size, DWORD type, DWORD protect) {
     struct watch watch = watch_start();
     unsigned reason = alloc_reason((uintptr_t)address, size, type);
-    LPVOID result = engine_answers(reason) ? engine_alloc(address, size, type, protect)
-                                           : real.VirtualAlloc(address, size, type, protect);
+    LPVOID result =
+        engine_answers(reason) ? engine_alloc(address, size, type, protect) : pass_on(address, size, type, protect);
     alloc_stop(watch, reason, HM_OP_VA, address, size, type, protect, result);
     return result;
+}
+
+LPVOID WINAPI hook_VirtualAlloc(LPVOID address, SIZE_T size, DWORD type, DWORD protect) {
+    return alloc_any(real.VirtualAlloc, address, size, type, protect);
+}
+
+LPVOID WINAPI hook_VirtualAllocFromApp(LPVOID address, SIZE_T size, ULONG type, ULONG protect) {
+    return alloc_any(real.VirtualAllocFromApp, address, size, type, protect);
 }
 
 LPVOID WINAPI hook_VirtualAllocEx(HANDLE process, LPVOID address, SIZE_T size, DWORD type, DWORD protect) {
@@ -105,15 +116,6 @@ LPVOID WINAPI hook_VirtualAllocExNuma(HANDLE process, LPVOID address, SIZE_T siz
     LPVOID result = engine_answers(reason) ? engine_alloc(address, size, type, protect)
                                            : real.VirtualAllocExNuma(process, address, size, type, protect, node);
     alloc_stop(watch, reason, HM_OP_VAN, address, size, type, protect, result);
-    return result;
-}
-
-LPVOID WINAPI hook_VirtualAllocFromApp(LPVOID address, SIZE_T size, ULONG type, ULONG protect) {
-    struct watch watch = watch_start();
-    unsigned reason = alloc_reason((uintptr_t)address, size, type);
-    LPVOID result = engine_answers(reason) ? engine_alloc(address, size, type, protect)
-                                           : real.VirtualAllocFromApp(address, size, type, protect);
-    alloc_stop(watch, reason, HM_OP_VA, address, size, type, protect, result);
     return result;
 }
 
