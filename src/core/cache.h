@@ -213,14 +213,15 @@ CACHE_INLINE bool cache_push_below(struct cache_bins *bins, unsigned set, uint64
     return true;
 }
 
-/*
- * With the cache entered. False: there is no room, or the item has just come. Where one of the same bin came last it stays
- * there, and this one goes to the magazine; one of another bin makes room, or pairs of this bin's would never be quick again.
- */
-CACHE_INLINE bool cache_push(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
+/* cache_push where an item of the same bin came last: that one stays there, and this one goes to the magazine. */
+CACHE_INLINE bool cache_push_again(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
+    return __builtin_expect(bins->last[set].item != item, 1) && cache_push_below(bins, set, mark, item);
+}
+
+/* The same where none came last, or one of another bin, which makes room, or pairs of this bin's would never be quick again. */
+CACHE_INLINE bool cache_push_first(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
     struct last *last = &bins->last[set];
     if (__builtin_expect(last->mark != LAST_NONE, 0)) {
-        if (last->mark == mark) return last->item != item && cache_push_below(bins, set, mark, item);
         /* Who frees many sizes is soon handed this one again. By then its line, and where its page is, should be here. */
         __builtin_prefetch(last->item, 1);
         if (!cache_push_below(bins, set, last->mark, last->item)) return false;
@@ -228,6 +229,11 @@ CACHE_INLINE bool cache_push(struct cache_bins *bins, unsigned set, uint64_t mar
     last->mark = mark;
     last->item = item;
     return true;
+}
+
+/* With the cache entered. False: there is no room, or the item has just come. */
+CACHE_INLINE bool cache_push(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
+    return bins->last[set].mark == mark ? cache_push_again(bins, set, mark, item) : cache_push_first(bins, set, mark, item);
 }
 
 /* The cache with this home. */

@@ -131,6 +131,11 @@ enum status space_extend(struct granule head, uint64_t held_pages, uint64_t coun
 
 void space_publish(struct granule head, struct span span);
 
+/* The same, of a word that span_pack has made, for what is prepared already: one store. */
+static inline void space_publish_packed(struct granule head, uint64_t word) {
+    atom_store_rel_u64(space_word(head), word); /* rel: as in space_publish */
+}
+
 /* Takes the span away: false if it is not the one that `found` was read from. One caller wins. */
 bool space_retract(const struct found *found);
 

@@ -75,7 +75,14 @@ FRONT_INLINE bool front_keep_quick(void *block) {
     /* What is not there is busy, so this comes first. */
     if (__builtin_expect(cache_busy(cache) || !near_find(cache, (uintptr_t)block, &mark), 0)) return false;
     cache_begin(cache);
-    bool kept = cache_push(cache_bins(cache), CACHE_PROCESS, mark, block);
+    struct cache_bins *bins = cache_bins(cache);
+    bool kept;
+    if (bins->last[CACHE_PROCESS].mark == mark) { /* written out for the same reason */
+        kept = cache_push_again(bins, CACHE_PROCESS, mark, block);
+        cache_leave(cache);
+        return kept;
+    }
+    kept = cache_push_first(bins, CACHE_PROCESS, mark, block);
     cache_leave(cache);
     return kept;
 }

@@ -107,6 +107,11 @@ __attribute__((noinline)) static void habit_learns(uint32_t bin, uint64_t used_p
     cache_leave(cache);
 }
 
+/* What is written of an ordinary allocation: all its pages read-write from the start. */
+static inline uint64_t span_plain(uint64_t count_pages, uint32_t account) {
+    return span_pack((struct span){.count_pages = count_pages, .state = PG_READWRITE, .kind = SPAN_VM, .owner = account});
+}
+
 /* ---- Taking and leaving ------------------------------------------------------------------------------------------- */
 
 /* With the cache entered, of an empty magazine: what a sweep has hidden. NULL: nothing. */
@@ -128,6 +133,8 @@ bool spans_take(uint64_t count_pages, uintptr_t *start) {
     uint32_t bin = bin_of(count_pages);
     if (bin == NO_BIN) return false;
     struct cache *cache = cache_enter();
+    /* With a cache comes the thread's home in the regions, or what it has first would lie beside another thread's first. */
+    if (!cache) cache = cache_enter_or_make();
     if (!cache) return false;
     uintptr_t item = (uintptr_t)pop(cache, bin);
     uint32_t account = (uint32_t)(item & ACCOUNT_MASK), asker = budget_asked_number();
@@ -142,8 +149,7 @@ bool spans_take(uint64_t count_pages, uintptr_t *start) {
         size_t used = zero_used((void *)*start, (size_t)count_pages << PAGE_SHIFT);
         if (count_pages >= LARGE_PAGES) habit_learns(bin, used, count_pages);
     }
-    space_publish(granule_of(*start),
-                  (struct span){.count_pages = count_pages, .state = PG_READWRITE, .kind = SPAN_VM, .owner = asker});
+    space_publish_packed(granule_of(*start), span_plain(count_pages, asker));
     return true;
 }
 
@@ -167,7 +173,7 @@ bool spans_leave(uintptr_t start) {
     if (!space_find_start(start, &found)) return false;
     uint64_t count_pages = found.span.count_pages;
     uint32_t bin = bin_of(count_pages);
-    if (bin == NO_BIN || found.span.flags || found.span.state != PG_READWRITE || found.span.kind != SPAN_VM) return false;
+    if (bin == NO_BIN || found.word != span_plain(count_pages, found.span.owner)) return false;
     if (!pages_at_rest(found.head, count_pages, PG_READWRITE)) return false;
     struct cache *cache = cache_enter();
     if (!cache) cache = cache_enter_or_make();
