@@ -80,6 +80,32 @@ static void scene(bool scratch) {
     CHECK_EQ(heap_destroy(heap), ST_OK);
 }
 
+/* ---- Spans ---------------------------------------------------------------------------------------------------------- */
+
+static void *first_span(void *context) {
+    void **span = context;
+    uint64_t round = 0;
+    *span = HmVirtualAlloc(NULL, 4096, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    meet(&round);
+    CHECK(*span && HmVirtualFree(*span, 0, MEM_RELEASE));
+    return NULL;
+}
+
+/* A thread has its home before its first allocation: the words of no two threads' spans share a line. */
+static void spans_apart(void) {
+    enum { SPANS_IN_LINE = 64 / sizeof(uint64_t) };
+    void *span[THREADS];
+    struct threads threads = {0};
+    atom_store_rel_u64(&arrived, 0);
+    for (size_t i = 0; i < THREADS; i++) threads_start(&threads, first_span, &span[i]);
+    threads_join(&threads);
+    for (size_t i = 0; i < THREADS; i++) {
+        for (size_t j = 0; j < i; j++) {
+            CHECK((uintptr_t)span[i] / GRANULE_BYTES / SPANS_IN_LINE != (uintptr_t)span[j] / GRANULE_BYTES / SPANS_IN_LINE);
+        }
+    }
+}
+
 /* ---- Homes ---------------------------------------------------------------------------------------------------------- */
 
 /* No name is within another, and none is within the thread's own but its own and none. */
@@ -218,6 +244,7 @@ static void homes(void) {
 
 int main(void) {
     homes();
+    spans_apart();
     for (size_t i = 0; i < SIZES; i++) {
         size_now = sizes[i];
         scene(false);
