@@ -101,6 +101,7 @@ struct hand_over {
 
 static void *consume(void *argument) {
     struct hand_over *hand = argument;
+    system_pin(1);
     for (uint64_t got = 0; got < HANDED; got++) {
         void *block;
         for (unsigned spins = 0; !ck_ring_dequeue_spsc(&hand->ring, hand->buffer, &block); spins++) {
@@ -117,6 +118,7 @@ static void hand_over(struct bench_state *state) {
     size_t size = (size_t)state->argument[0];
     pthread_t consumer;
     ck_ring_init(&hand.ring, RING);
+    system_pin(0); /* the two on one processor are another benchmark, of how long a thread that yields goes on */
     BENCH_LOOP(state) {
         if (pthread_create(&consumer, NULL, consume, &hand) != 0) abort();
         for (uint64_t made = 0; made < HANDED; made++) {
@@ -127,6 +129,7 @@ static void hand_over(struct bench_state *state) {
         }
         pthread_join(consumer, NULL);
     }
+    system_pin(SYSTEM_ANY);
     pattern_close(state, HANDED);
 }
 

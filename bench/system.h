@@ -71,6 +71,10 @@ uint64_t system_mappings(void); /* how many pieces the system keeps the address 
 void system_sleep_ms(unsigned ms);
 void system_yield(void);
 
+/* Keeps the calling thread on one of the processors that it may use, the which-th in turn; back on all of them: SYSTEM_ANY. */
+enum { SYSTEM_ANY = -1 };
+void system_pin(int which);
+
 /* Counts the instructions of one benchmark by stepping through it; false where the system cannot. */
 bool system_step(const char *name, uint64_t turns);
 

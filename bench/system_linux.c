@@ -177,6 +177,19 @@ void system_yield(void) {
     sched_yield();
 }
 
+void system_pin(int which) {
+    static cpu_set_t all;
+    if (CPU_COUNT(&all) == 0 && sched_getaffinity(0, sizeof all, &all) != 0) return;
+    cpu_set_t wanted = all;
+    if (which != SYSTEM_ANY) {
+        int skip = which % CPU_COUNT(&all), cpu = 0;
+        while (!CPU_ISSET(cpu, &all) || skip-- > 0) cpu++;
+        CPU_ZERO(&wanted);
+        CPU_SET(cpu, &wanted);
+    }
+    sched_setaffinity(0, sizeof wanted, &wanted);
+}
+
 bool system_step(const char *name, uint64_t turns) {
     struct step_counts counts;
     if (!step_count(name, turns, &counts)) return false;

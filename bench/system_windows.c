@@ -205,6 +205,16 @@ void system_yield(void) {
     SwitchToThread();
 }
 
+void system_pin(int which) {
+    DWORD_PTR all, machine, one = 1;
+    if (!GetProcessAffinityMask(GetCurrentProcess(), &all, &machine) || all == 0) return;
+    if (which != SYSTEM_ANY) {
+        int skip = which % __builtin_popcountll(all);
+        while (!(all & one) || skip-- > 0) one <<= 1;
+    }
+    SetThreadAffinityMask(GetCurrentThread(), which == SYSTEM_ANY ? all : one);
+}
+
 bool system_step(const char *name, uint64_t turns) {
     (void)name, (void)turns;
     fprintf(stderr, "hostmem-bench: --step is for Linux\n");
