@@ -290,6 +290,15 @@ typedef struct HM_OPTIONS {
      * for the process. Environment: HOSTMEM_LOW_SPACING.
      */
     SIZE_T msLowSpacing;
+    /*
+     * Commit-ahead, for hosts that may give up a part of Win32's rules: in a reservation that grows by read-write commits, each
+     * where the one before it ended, a commit gives access to as many bytes after it as well, to the end of their 2 MiB at most,
+     * and the commits of those ask the system for nothing. Such pages are reserved to every query and count in no budget, but
+     * an access to them need not fault, and what was written to them before they are committed may be there afterwards. 0 and
+     * without the environment: none. The tightest value that any manager was made with holds for the process. Environment:
+     * HOSTMEM_COMMIT_AHEAD, in bytes.
+     */
+    SIZE_T cbCommitAhead;
 } HM_OPTIONS;
 
 /*

@@ -30,7 +30,8 @@ enum {
 
     /* Of a page that is not committed (vm/held.h): */
     PG_HELD = 0x80, /* the system still backs it; whoever commits it zeroes it */
-    PG_CLEAN = 0x40 /* and it is zero already */
+    PG_CLEAN = 0x40, /* and it is zero already */
+    PG_OPEN = 0x20   /* and it may be accessed, against the rule: commit-ahead (vm/ahead.h) */
 };
 
 static inline bool prot_committed(uint8_t state) { return (state & PG_BASE_MASK) != 0; }

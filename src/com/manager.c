@@ -17,7 +17,7 @@
 #include "policy/limits.h"
 #include "policy/notify.h"
 #include "policy/pressure.h"
-#include "vm/held.h"
+#include "vm/ahead.h"
 #include "vm/query.h"
 #include "vm/vm.h"
 
@@ -194,6 +194,7 @@ static enum status options_apply(const HM_OPTIONS *known) {
     cache_bound_set(known->cbThreadCache, known->cbAllCaches);
     held_bound_set(os_environment_bytes("HOSTMEM_HELD"));
     held_bound_set(known->cbHeld);
+    ahead_set(known->cbCommitAhead);
     pressure_spacing_set(os_environment_bytes("HOSTMEM_LOW_SPACING"));
     pressure_spacing_set(known->msLowSpacing);
     if (known->pProcessLimits != NULL) return limits_set(&budget_process, known->pProcessLimits);

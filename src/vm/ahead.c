@@ -7,6 +7,10 @@
  * which a block begins has the system back the whole block by one fault; commits in the rest of the block then meet none. So what
  * a reservation has ahead of it is less than one block. Where the system has no block for us, which is cheap to be told, a commit
  * has its own memory brought.
+ *
+ * Commit-ahead goes further, and against Win32's rule, so it is an option: one system call gives access to what is committed and
+ * to pages after it, and the commits of those find that done. To every call they are reserved pages, held ones (held.h) with one
+ * mark more. What a stray write leaves in a page that was open before it was committed is there afterwards.
  */
 #include "vm/ahead.h"
 
@@ -61,14 +65,107 @@ static void block_enter(const struct range *r, struct page block) {
     if (block_end > end) pages_unlock((struct page){end}, block_end - end);
 }
 
-bool ahead_of_commit(const struct range *r, struct tally *t) {
-    if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return false;
-    if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || r->count > BLOCK_PAGES) return false;
+struct ahead ahead_of_commit(const struct range *r, struct tally *t) {
+    struct ahead none = {false, false};
+    if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return none;
+    if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || r->count > BLOCK_PAGES) return none;
     struct page block = {align_up(r->first.n, BLOCK_PAGES)};
     bool row = growing(r), enters = block.n < r->first.n + r->count;
-    if (!row && !(enters && half_before(block))) return false;
-    if (!held_welcome(true)) return false;
+    if (!row && !(enters && half_before(block))) return none;
+    if (!held_welcome(true)) return none;
     if (enters) block_enter(r, block);
     *t = held_tally(r->first, r->count);
-    return row && t->held == 0;
+    return (struct ahead){.row = row, .bring = row && t->held == 0};
+}
+
+/* ---- Commit-ahead ------------------------------------------------------------------------------------------------- */
+
+static uint64_t ahead_bytes;
+static uint32_t environment_read;
+
+void ahead_set(uint64_t bytes) { atom_tighten_u64(&ahead_bytes, bytes); }
+
+static uint64_t ahead_pages(void) {
+    if (!atom_load_rlx_u32(&environment_read)) { /* rlx: all who find it so do the same */
+        ahead_set(os_environment_bytes("HOSTMEM_COMMIT_AHEAD"));
+        atom_store_rlx_u32(&environment_read, 1);
+    }
+    return atom_load_rlx_u64(&ahead_bytes) >> PAGE_SHIFT; /* rlx: a wish */
+}
+
+static bool is_open(const struct range *r) {
+    return !prot_committed(pages_state(r->first)) && pages_state(r->first) & PG_OPEN &&
+           pages_run(r->first, r->count, PG_BASE_MASK | PG_OPEN) == r->count;
+}
+
+/* What comes after the range, in its block, its allocation and the wish, is not committed, and could be locked; maybe nothing. */
+static struct range reach(const struct range *r) {
+    uint64_t end = r->first.n + r->count, limit = align_up(end, BLOCK_PAGES), wish = ahead_pages();
+    struct range more = {.owner = r->owner, .first = {end}, .count = 0};
+    if (limit > span_end_page(&r->owner)) limit = span_end_page(&r->owner);
+    if (limit > end + wish) limit = end + wish;
+    if (limit == end || !pages_try_lock(more.first, limit - end)) return more;
+    while (more.count < limit - end) {
+        struct page p = {end + more.count};
+        uint8_t state = pages_state(p);
+        if (prot_committed(state) || state & PG_OPEN) break;
+        more.count += pages_run(p, limit - end - more.count, 0xff);
+    }
+    if (more.count < limit - end) pages_unlock((struct page){end + more.count}, limit - end - more.count);
+    return more;
+}
+
+/* With it locked: may all of it be held? Then what was not yet is counted and noted. */
+static bool reach_charge(const struct range *more, uint64_t *charged) {
+    bool often;
+    *charged = (more->count - held_tally(more->first, more->count).held) << PAGE_SHIFT;
+    if (!held_charge(*charged)) return false;
+    if (*charged == 0 || held_remember(more->first, more->count, &often)) return true;
+    held_uncharge(*charged);
+    return false;
+}
+
+static void open_pages(const struct range *more) {
+    for (uint64_t done = 0; done < more->count;) {
+        struct page p = {more->first.n + done};
+        uint8_t state = pages_state(p);
+        uint64_t run = pages_run(p, more->count - done, 0xff);
+        pages_fill(p, run, PG_OPEN | (prot_held(state) ? state : PG_HELD | PG_CLEAN));
+        done += run;
+    }
+}
+
+/* False: nothing was done. */
+static bool commit_reaching(const struct range *r, uint8_t state) {
+    struct range more = reach(r);
+    uint64_t charged = 0;
+    if (more.count == 0) return false;
+    bool good = reach_charge(&more, &charged);
+    if (good && os_commit(range_address(r), range_bytes(r) + range_bytes(&more), state) != ST_OK) {
+        held_uncharge(charged);
+        range_restore(&more);
+        range_restore(r);
+        good = false;
+    }
+    if (good) open_pages(&more);
+    range_unlock(&more);
+    return good;
+}
+
+enum status ahead_commit(const struct range *r, uint8_t state, bool row) {
+    if (state == PG_READWRITE && is_open(r)) return ST_OK;
+    if (state == PG_READWRITE && row && commit_reaching(r, state)) return ST_OK;
+    return os_commit(range_address(r), range_bytes(r), state);
+}
+
+void ahead_close(const struct range *r) {
+    if (ahead_pages() == 0) return;
+    for (uint64_t done = 0; done < r->count;) {
+        struct page p = {r->first.n + done};
+        uint8_t state = pages_state(p);
+        struct range part = {.owner = r->owner, .first = p};
+        part.count = pages_run(p, r->count - done, PG_BASE_MASK | PG_OPEN);
+        if (prot_held(state) && state & PG_OPEN) held_drop(&part);
+        done += part.count;
+    }
 }

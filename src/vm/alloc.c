@@ -140,9 +140,9 @@ static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t
 }
 
 /* With the range locked: commits it, and puts it back if that fails. */
-static enum status commit_try(const struct range *r, const struct tally *t, uint8_t state) {
+static enum status commit_try(const struct range *r, const struct tally *t, uint8_t state, bool row) {
     if (!held_before_commit(r, t, state)) return ST_NO_MEMORY;
-    enum status status = os_commit(range_address(r), range_bytes(r), state);
+    enum status status = ahead_commit(r, state, row);
     if (status == ST_OK) {
         if (prot_writable(state)) held_after_commit(r, t);
         range_fill(r, state);
@@ -170,14 +170,15 @@ static enum status commit_locked(const struct range *r, uint8_t state) {
     struct tally t = held_tally(r->first, r->count);
     uint64_t more = r->count - t.committed;
     if (more && !commit_charge(budget, more)) return ST_NO_QUOTA;
-    bool bring = prot_writable(state) && ahead_of_commit(r, &t);
-    enum status status = commit_try(r, &t, state);
+    struct ahead ahead = {false, false};
+    if (prot_writable(state)) ahead = ahead_of_commit(r, &t);
+    enum status status = commit_try(r, &t, state, ahead.row);
     if (status != ST_OK && held_give_back(0) != 0) { /* what is missing may be what others hold */
         t = held_tally(r->first, r->count);
-        status = commit_try(r, &t, state);
+        status = commit_try(r, &t, state, false);
     }
     if (status != ST_OK) budget_refund(budget, 0, more);
-    if (status == ST_OK && bring) os_bring(range_address(r), range_bytes(r));
+    if (status == ST_OK && ahead.bring) os_bring(range_address(r), range_bytes(r));
     return status;
 }
 

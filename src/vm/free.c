@@ -10,6 +10,7 @@
 #include "core/budget.h"
 #include "core/region.h"
 #include "os/os.h"
+#include "vm/ahead.h"
 #include "vm/keep.h"
 #include "vm/range.h"
 #include "vm/spans.h"
@@ -30,6 +31,7 @@ static enum status empty_locked(const struct range *r, const struct tally *t) {
 
 /* With the range locked: what is committed goes, to stay held if that is worth it. */
 static enum status decommit_locked(const struct range *r) {
+    ahead_close(r);
     struct tally t = held_tally(r->first, r->count);
     if (t.committed == 0) return ST_OK;
     enum status status = held_keep(r, &t) ? ST_OK : empty_locked(r, &t);
@@ -63,6 +65,7 @@ static enum status free_release(uintptr_t address) {
         r.count = r.owner.span.count_pages;
         if (page_of(address).n != r.first.n) return ST_BAD_ADDRESS;
     } while (!range_lock(&r));
+    ahead_close(&r);
     struct tally t = held_tally(r.first, r.count);
     bool keep = keep_prepare(&r, &t);
     enum status status = keep ? ST_OK : release_locked(&r, &t);

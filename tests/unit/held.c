@@ -150,6 +150,45 @@ static void growing(void) {
     CHECK_EQ(held_bytes(), 0);
 }
 
+/* ---- Commit-ahead ------------------------------------------------------------------------------------------------- */
+
+/* With the option set, which stays: what is open to every access is reserved to every call, and closed when that is asked for. */
+static void open_ahead(void) {
+    char *p = reserve(16 * MIB), *grown = p;
+    size_t open = 0;
+    ahead_set(256 * KIB);
+    for (; grown < p + 8 * MIB; grown += 64 * KIB) {
+        CHECK(commit(grown, 64 * KIB) && is_zero(grown, 64 * KIB));
+        memset(grown, 1, 64 * KIB);
+        CHECK_EQ(committed(), (size_t)(grown - p) + 64 * KIB);
+        CHECK(is_reserved(grown + 64 * KIB, 4 * MIB));
+        CHECK(!HmVirtualProtect(grown + 64 * KIB, PAGE, PAGE_READONLY, &(DWORD){0}));
+        open += probe('r', grown + 64 * KIB) != PROBE_FAULT;
+        CHECK(probe('r', grown + 64 * KIB + 256 * KIB) == PROBE_FAULT);
+    }
+    CHECK(open > 60); /* of 128: three in four, but for what blocks' ends cut short */
+    while (probe('r', grown) == PROBE_FAULT && grown < p + 12 * MIB) {
+        CHECK(commit(grown, 64 * KIB));
+        grown += 64 * KIB;
+    }
+    CHECK(probe('w', grown) == PROBE_OK && grown[0] == 0 && decommit(grown, 64 * KIB) && probe('r', grown) == PROBE_FAULT);
+    for (; grown < p + 12 * MIB; grown += 64 * KIB) CHECK(commit(grown, 64 * KIB) && is_zero(grown, 64 * KIB));
+    /* Other protections than read-write have nothing open, and what was open is gone when the allocation is. */
+    DWORD old;
+    CHECK(HmVirtualAlloc(grown, 64 * KIB, MEM_COMMIT, PAGE_READONLY) == grown && probe('w', grown) == PROBE_FAULT);
+    CHECK(HmVirtualProtect(grown, PAGE, PAGE_READWRITE, &old) && old == PAGE_READONLY && grown[0] == 0);
+    CHECK(release(p) && probe('r', p + 12 * MIB + 128 * KIB) == PROBE_FAULT);
+    HmTrim();
+    CHECK_EQ(held_bytes(), 0);
+    /* What was held of one released before is opened as it is, and is zero when it is committed. */
+    p = used(16 * MIB);
+    CHECK(release(p) && (p = reserve(16 * MIB)) != NULL);
+    for (grown = p; grown < p + 16 * MIB; grown += 64 * KIB) CHECK(commit(grown, 64 * KIB) && is_zero(grown, 64 * KIB));
+    CHECK(release(p));
+    HmTrim();
+    CHECK_EQ(held_bytes(), 0);
+}
+
 #if defined(HM_FAULT) && !defined(_WIN32)
 /* One reservation that grows far enough to show that blocks come where the system has them. */
 static void block_comes_at_once(void) {
@@ -377,6 +416,11 @@ int main(void) {
 #ifdef HM_FAULT
     every_call_fails(false);
     every_call_fails(true);
+#endif
+    open_ahead(); /* and so it stays */
+    racing();
+#ifdef HM_FAULT
+    every_call_fails(false);
 #endif
     time_gives_back();
     bound_holds(); /* last: it makes the bound smaller for good */
