@@ -213,27 +213,27 @@ CACHE_INLINE bool cache_push_below(struct cache_bins *bins, unsigned set, uint64
     return true;
 }
 
-/* cache_push where an item of the same bin came last: that one stays there, and this one goes to the magazine. */
-CACHE_INLINE bool cache_push_again(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
-    return __builtin_expect(bins->last[set].item != item, 1) && cache_push_below(bins, set, mark, item);
-}
-
-/* The same where none came last, or one of another bin, which makes room, or pairs of this bin's would never be quick again. */
-CACHE_INLINE bool cache_push_first(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
+/*
+ * cache_push where an item is in front. If that is one of the same bin it stays there, and this one goes to the magazine; one of
+ * another bin makes room, or pairs of this bin's would never be quick again.
+ */
+CACHE_INLINE bool cache_push_behind(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
     struct last *last = &bins->last[set];
-    if (__builtin_expect(last->mark != LAST_NONE, 0)) {
-        /* Who frees many sizes is soon handed this one again. By then its line, and where its page is, should be here. */
-        __builtin_prefetch(last->item, 1);
-        if (!cache_push_below(bins, set, last->mark, last->item)) return false;
+    if (__builtin_expect(last->mark == mark, 1)) {
+        return __builtin_expect(last->item != item, 1) && cache_push_below(bins, set, mark, item);
     }
-    last->mark = mark;
-    last->item = item;
+    /* Who frees many sizes is soon handed this one again. By then its line, and where its page is, should be here. */
+    __builtin_prefetch(last->item, 1);
+    if (!cache_push_below(bins, set, last->mark, last->item)) return false;
+    *last = (struct last){mark, item};
     return true;
 }
 
 /* With the cache entered. False: there is no room, or the item has just come. */
 CACHE_INLINE bool cache_push(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
-    return bins->last[set].mark == mark ? cache_push_again(bins, set, mark, item) : cache_push_first(bins, set, mark, item);
+    if (__builtin_expect(bins->last[set].mark != LAST_NONE, 0)) return cache_push_behind(bins, set, mark, item);
+    bins->last[set] = (struct last){mark, item};
+    return true;
 }
 
 /* The cache with this home. */

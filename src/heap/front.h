@@ -76,13 +76,12 @@ FRONT_INLINE bool front_keep_quick(void *block) {
     if (__builtin_expect(cache_busy(cache) || !near_find(cache, (uintptr_t)block, &mark), 0)) return false;
     cache_begin(cache);
     struct cache_bins *bins = cache_bins(cache);
-    bool kept;
-    if (bins->last[CACHE_PROCESS].mark == mark) { /* written out for the same reason */
-        kept = cache_push_again(bins, CACHE_PROCESS, mark, block);
+    if (__builtin_expect(bins->last[CACHE_PROCESS].mark == LAST_NONE, 1)) { /* written out for the same reason */
+        bins->last[CACHE_PROCESS] = (struct last){mark, block};
         cache_leave(cache);
-        return kept;
+        return true;
     }
-    kept = cache_push_first(bins, CACHE_PROCESS, mark, block);
+    bool kept = cache_push_behind(bins, CACHE_PROCESS, mark, block);
     cache_leave(cache);
     return kept;
 }
