@@ -367,6 +367,10 @@ $(redirect_library): $(redirect_objects) $(B)/obj/redirect-engine.o
 libs: $(redirect_library)
 $(B)/hostmem-run.exe: | $(redirect_library)
 
+# What is loaded anew with each program is small, and lies in the file as it will in memory, so that it is mapped and not read.
+# (The names of functions stay; the rest of what a debugger would like is in hostmem.dll's files.)
+$(redirect_library) $(B)/hostmem-run.exe: link_flags += -Wl,--strip-debug,--file-alignment,4096
+
 # Programs that know nothing of the engine; tests/scripts/run.sh runs them with it and without.
 redirect_sources := $(sort $(wildcard tests/redirect/*.c))
 redirect_programs := $(call programs_of,$(redirect_sources)) $(B)/tests/redirect/part.dll

@@ -9,7 +9,8 @@
  * go round in circles, and the engine must reach the system.
  *
  * Entries are found by their value, not their name, so that functions imported by number, through an API set or delayed are found
- * too. Each write is one aligned store: a thread that calls meanwhile meets the old function or the new one.
+ * too. Each write is one aligned store: a thread that calls meanwhile meets the old function or the new one. Tables are often
+ * read-only; each is made writable for the time of all its writes, since changing that costs more than everything else here.
  *
  * Called once, from DllMain or HmRedirectInstall.
  */
@@ -39,17 +40,6 @@ bool patch_find(void) {
     return real.VirtualAlloc && real.VirtualFree && real.VirtualProtect && real.VirtualQuery;
 }
 
-/* ---- Writing into tables that are read-only ------------------------------------------------------------------------ */
-
-static bool write_word(void *place, const void *word, size_t size) {
-    DWORD old, ignored;
-    if (!real.VirtualProtect(place, size, PAGE_READWRITE, &old)) return false;
-    if (size == 8) *(volatile uint64_t *)place = *(const uint64_t *)word;
-    else *(volatile uint32_t *)place = *(const uint32_t *)word;
-    real.VirtualProtect(place, size, old, &ignored);
-    return true;
-}
-
 /* ---- A module's directories ---------------------------------------------------------------------------------------- */
 
 static const IMAGE_DATA_DIRECTORY *directory(HMODULE module, int index) {
@@ -75,11 +65,20 @@ static const struct hook *hook_of(any_function function) {
     return NULL;
 }
 
-static void patch_slots(any_function *slot) {
-    for (; *slot; slot++) {
-        const struct hook *hook = hook_of(*slot);
-        if (hook) write_word(slot, &hook->body, sizeof hook->body);
+/* One table, up to its empty entry. It is made writable if anything is to be changed in it, and then once. */
+static void patch_slots(any_function *slots) {
+    DWORD old, ignored;
+    size_t count = 0;
+    bool writable = false;
+    while (slots[count]) count++;
+    for (size_t i = 0; i < count; i++) {
+        const struct hook *hook = hook_of(slots[i]);
+        if (!hook) continue;
+        if (!writable && !real.VirtualProtect(slots, count * sizeof slots[0], PAGE_READWRITE, &old)) return;
+        writable = true;
+        *(volatile any_function *)&slots[i] = hook->body;
     }
+    if (writable) real.VirtualProtect(slots, count * sizeof slots[0], old, &ignored);
 }
 
 /* The delayed imports' table; the SDK's name for it is not in every header. */
@@ -143,21 +142,36 @@ static void jump_write(unsigned char *jump, any_function body) {
     memcpy(jump + 10, "\xFF\xE0", 2);
 }
 
+/* Where a module's table of addresses has a function's; NULL if the module does not export it. The names are sorted. */
+static DWORD *export_find(char *base, const IMAGE_EXPORT_DIRECTORY *exports, const char *name) {
+    const DWORD *names = (const DWORD *)(base + exports->AddressOfNames);
+    const WORD *numbers = (const WORD *)(base + exports->AddressOfNameOrdinals);
+    DWORD low = 0, high = exports->NumberOfNames;
+    while (low < high) {
+        DWORD middle = low + (high - low) / 2;
+        int order = strcmp(base + names[middle], name);
+        if (order == 0) return (DWORD *)(base + exports->AddressOfFunctions) + numbers[middle];
+        if (order < 0) low = middle + 1;
+        else high = middle;
+    }
+    return NULL;
+}
+
+/* The table is made writable once, not for each of the dozens of its entries. */
 static void patch_exports(HMODULE module, unsigned char *jumps) {
     char *base = (char *)module;
     const IMAGE_DATA_DIRECTORY *found = directory(module, IMAGE_DIRECTORY_ENTRY_EXPORT);
+    DWORD old, ignored;
     if (!found) return;
     const IMAGE_EXPORT_DIRECTORY *exports = (const IMAGE_EXPORT_DIRECTORY *)(base + found->VirtualAddress);
-    const DWORD *names = (const DWORD *)(base + exports->AddressOfNames);
-    const WORD *numbers = (const WORD *)(base + exports->AddressOfNameOrdinals);
-    DWORD *functions = (DWORD *)(base + exports->AddressOfFunctions);
-    for (DWORD i = 0; i < exports->NumberOfNames; i++) {
-        for (size_t h = 0; h < hooks_count; h++) {
-            if (!wanted(&hooks[h]) || strcmp(base + names[i], hooks[h].name) != 0) continue;
-            DWORD offset = (DWORD)((uintptr_t)(jumps + h * JUMP_BYTES) - (uintptr_t)base);
-            write_word(&functions[numbers[i]], &offset, sizeof offset);
-        }
+    void *functions = base + exports->AddressOfFunctions;
+    size_t size = exports->NumberOfFunctions * sizeof(DWORD);
+    if (!real.VirtualProtect(functions, size, PAGE_READWRITE, &old)) return;
+    for (size_t h = 0; h < hooks_count; h++) {
+        DWORD *place = wanted(&hooks[h]) ? export_find(base, exports, hooks[h].name) : NULL;
+        if (place) *(volatile DWORD *)place = (DWORD)((uintptr_t)(jumps + h * JUMP_BYTES) - (uintptr_t)base);
     }
+    real.VirtualProtect(functions, size, old, &ignored);
 }
 
 bool patch_install(void) {

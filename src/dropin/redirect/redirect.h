@@ -3,7 +3,7 @@
  *
  * dll.c starts the work; hooks.c is the table of the functions that are taken over, patch.c takes them over; vm_hooks.c,
  * place.c, heap_hooks.c and view_hooks.c answer calls; counts.c counts and records them; prepare.c puts the DLL in front of
- * another process, child_hooks.c does so for the program's own children.
+ * another process, child_hooks.c does so for the program's own children; imports.c keeps the DLL's own imports few.
  *
  * A hook runs on any thread, under any lock of the program's or the loader's, during process exit too. So no hook takes a lock,
  * waits for another thread, allocates from a heap or loads anything. The engine and the hooks call the system through this DLL's
