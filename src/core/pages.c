@@ -1,9 +1,9 @@
 /*
  * pages.c - page bytes in runs, and the busy bits that order calls on the same pages.
  *
- * A range may cross slots (an allocation larger than a region does), so every function walks stretches: the part of the
- * range that lies in one slot. Bytes are atomic because a query reads them while a commit writes them; whole words of eight are
- * written and compared at once.
+ * A range may cross sheets and slots, so every function walks stretches: the part of the range that lies in one sheet. Whole
+ * sheets that nobody ever used are passed over: most of a huge reservation. Bytes are atomic because a query reads them while a
+ * commit writes them; whole words of eight are written and compared at once.
  *
  * Busy bits. pages_lock takes the bits of a range from the lowest word up, each word's part by one CAS, and holds what it
  * has while it waits for the next. A waiter holds only bits below the one that it waits for, and so does everybody else,
@@ -15,7 +15,7 @@
 #include "core/space.h"
 #include "os/os.h"
 
-/* The part of a range that lies in one slot. */
+/* The part of a range that lies in one sheet. */
 struct stretch {
     struct slot *slot;
     size_t first; /* page within the slot */
@@ -24,36 +24,40 @@ struct stretch {
 
 static struct stretch stretch_at(struct page first, uint64_t count) {
     size_t within = first.n % PAGES_PER_SLOT;
-    uint64_t room = PAGES_PER_SLOT - within;
-    struct slot *slot = space_slot(page_address(first));
-    HM_ASSERT(slot);
+    uint64_t room = PAGES_PER_SHEET - within % PAGES_PER_SHEET;
+    HM_ASSERT(space_slot(page_address(first)));
+    struct slot *slot = space_slot_numbered(first.n / PAGES_PER_SLOT);
     return (struct stretch){slot, within, (size_t)(count < room ? count : room)};
 }
 
+static inline size_t stretch_sheet(struct stretch s) { return s.first / PAGES_PER_SHEET; }
+
+/* The bytes of its pages. */
+static inline uint8_t *stretch_bytes(struct stretch s) {
+    return &s.slot->sheet[stretch_sheet(s)].state[s.first % PAGES_PER_SHEET];
+}
+
 uint8_t pages_state(struct page page) {
-    struct stretch s = stretch_at(page, 1);
-    return atom_load_acq_u8(&s.slot->state[s.first]); /* acq: pairs with pages_fill */
+    return atom_load_acq_u8(stretch_bytes(stretch_at(page, 1))); /* acq: pairs with pages_fill */
 }
 
 static uint64_t byte_repeated(uint8_t byte) {
     return (uint64_t)byte * 0x0101010101010101u;
 }
 
-/* The eight bytes from page i on (i divisible by 8) as one word. The table is 8-byte aligned and only used through atom.h. */
-static uint64_t *bytes_word(struct slot *slot, size_t i) {
-    return (uint64_t *)(void *)&slot->state[i];
-}
+/* Eight bytes as one word, where their address allows it. The table is 8-byte aligned and only used through atom.h. */
+static inline bool bytes_aligned(const uint8_t *bytes) { return (uintptr_t)bytes % 8 == 0; }
+static inline uint64_t *bytes_word(uint8_t *bytes) { return (uint64_t *)(void *)bytes; }
 
 static inline __attribute__((always_inline)) void stretch_fill(struct stretch s, uint8_t state) {
     uint64_t eight = byte_repeated(state);
-    size_t end = s.first + s.count;
-    for (size_t i = s.first; i < end;) {
-        if (i % 8 == 0 && end - i >= 8) {
-            atom_store_rel_u64(bytes_word(s.slot, i), eight); /* rel: pairs with pages_state and pages_run */
-            i += 8;
+    uint8_t *at = stretch_bytes(s), *end = at + s.count;
+    while (at < end) {
+        if (bytes_aligned(at) && end - at >= 8) {
+            atom_store_rel_u64(bytes_word(at), eight); /* rel: pairs with pages_state and pages_run */
+            at += 8;
         } else {
-            atom_store_rel_u8(&s.slot->state[i], state); /* rel: the same */
-            i++;
+            atom_store_rel_u8(at++, state); /* rel: the same */
         }
     }
 }
@@ -61,7 +65,8 @@ static inline __attribute__((always_inline)) void stretch_fill(struct stretch s,
 void pages_fill(struct page first, uint64_t count, uint8_t state) {
     while (count > 0) {
         struct stretch s = stretch_at(first, count);
-        stretch_fill(s, state);
+        if (state != PG_NONE) slot_use(s.slot, stretch_sheet(s));
+        if (state != PG_NONE || slot_used(s.slot, stretch_sheet(s))) stretch_fill(s, state);
         first.n += s.count;
         count -= s.count;
     }
@@ -73,26 +78,32 @@ void pages_fill(struct page first, uint64_t count, uint8_t state) {
  */
 static inline __attribute__((always_inline)) size_t stretch_run(struct stretch s, uint8_t state, uint8_t mask) {
     uint64_t eight = byte_repeated(state), mask_eight = byte_repeated(mask);
-    size_t end = s.first + s.count, i = s.first;
-    for (; i < end && i % 8 != 0; i++) {
-        if ((atom_load_acq_u8(&s.slot->state[i]) ^ state) & mask) return i - s.first; /* acq: pairs with stretch_fill */
+    uint8_t *start = stretch_bytes(s), *at = start, *end = start + s.count;
+    for (; at < end && !bytes_aligned(at); at++) {
+        if ((atom_load_acq_u8(at) ^ state) & mask) return (size_t)(at - start); /* acq: pairs with stretch_fill */
     }
-    for (; end - i >= 8; i += 8) {
-        if ((atom_load_acq_u64(bytes_word(s.slot, i)) ^ eight) & mask_eight) break; /* acq: the same */
+    for (; end - at >= 8; at += 8) {
+        if ((atom_load_acq_u64(bytes_word(at)) ^ eight) & mask_eight) break; /* acq: the same */
     }
-    for (; i < end; i++) {
-        if ((atom_load_acq_u8(&s.slot->state[i]) ^ state) & mask) break; /* acq: the same */
+    for (; at < end; at++) {
+        if ((atom_load_acq_u8(at) ^ state) & mask) break; /* acq: the same */
     }
-    return i - s.first;
+    return (size_t)(at - start);
+}
+
+/* The same of a sheet that may never have been used. */
+static size_t sheet_run(struct stretch s, uint8_t state, uint8_t mask) {
+    if (slot_used(s.slot, stretch_sheet(s))) return stretch_run(s, state, mask);
+    return state & mask ? 0 : s.count;
 }
 
 uint64_t pages_run(struct page first, uint64_t limit, uint8_t mask) {
     struct stretch s = stretch_at(first, limit);
-    uint8_t state = atom_load_acq_u8(&s.slot->state[s.first]); /* acq: pairs with pages_fill */
+    uint8_t state = atom_load_acq_u8(stretch_bytes(s)); /* acq: pairs with pages_fill */
     uint64_t run = stretch_run(s, state, mask);
     for (uint64_t part = s.count; run < limit && run == part; part += s.count) {
         s = stretch_at((struct page){first.n + run}, limit - run);
-        run += stretch_run(s, state, mask);
+        run += sheet_run(s, state, mask);
     }
     return run > 0 ? run : 1;
 }
@@ -123,20 +134,18 @@ static uint64_t bits_from(size_t first, size_t count) {
 
 /* Takes the bits of one word, all at once. */
 static void busy_take(uint64_t *word, uint64_t bits) {
-    uint64_t seen = atom_load_rlx_u64(word); /* rlx: the CAS decides */
-    for (unsigned attempt = 0;;) {
-        if (seen & bits) {
+    uint64_t seen = 0; /* most likely; and what is new should be written before it is read */
+    /* acq: pairs with busy_give; the holder before has finished with these pages. */
+    for (unsigned attempt = 0; !atom_cas_acqrel_u64(word, &seen, seen | bits);) {
+        while (seen & bits) {
             os_yield(attempt++);
-            seen = atom_load_rlx_u64(word);
-            continue;
+            seen = atom_load_rlx_u64(word); /* rlx: the CAS decides */
         }
-        /* acq: pairs with busy_give; the holder before has finished with these pages. */
-        if (atom_cas_acqrel_u64(word, &seen, seen | bits)) return;
     }
 }
 
 static void busy_give(uint64_t *word, uint64_t bits) {
-    uint64_t seen = atom_load_rlx_u64(word);                          /* rlx: the CAS decides */
+    uint64_t seen = bits;                                             /* most likely */
     while (!atom_cas_acqrel_u64(word, &seen, seen & ~bits)) continue; /* rel: pairs with busy_take */
 }
 
@@ -176,20 +185,34 @@ bool pages_try_lock(struct page first, uint64_t count) {
     return true;
 }
 
-bool pages_at_rest(struct granule start, uint64_t count, uint8_t state) {
-    struct slot *slot = space_slot(granule_address(start));
+static inline __attribute__((always_inline)) bool stretch_at_rest(struct stretch s, uint8_t state) {
     uint64_t eight = byte_repeated(state);
-    size_t first = granule_page(start).n % PAGES_PER_SLOT, end = first + count, i = first;
-    HM_ASSERT(slot && end <= PAGES_PER_SLOT);
-    for (; end - i >= 8; i += 8) {
-        if (atom_load_acq_u64(bytes_word(slot, i)) != eight) return false; /* acq: pairs with stretch_fill */
+    uint8_t *at = stretch_bytes(s), *end = at + s.count;
+    for (; end - at >= 8; at += 8) {
+        if (atom_load_acq_u64(bytes_word(at)) != eight) return false; /* acq: pairs with stretch_fill */
     }
-    for (; i < end; i++) {
-        if (atom_load_acq_u8(&slot->state[i]) != state) return false; /* acq: the same */
+    for (; at < end; at++) {
+        if (atom_load_acq_u8(at) != state) return false; /* acq: the same */
     }
-    for (i = first; i < end; i = (i | 63) + 1) {
+    for (size_t i = s.first, stop = s.first + s.count; i < stop; i = (i | 63) + 1) {
         /* rlx: a look, which says nothing about the next moment. */
-        if (atom_load_rlx_u64(&slot->busy[i / 64]) & bits_from(i % 64, end - i)) return false;
+        if (atom_load_rlx_u64(&s.slot->busy[i / 64]) & bits_from(i % 64, stop - i)) return false;
     }
     return true;
+}
+
+/* The same of a range that crosses sheets: apart, so that the others need no registers for it. */
+__attribute__((noinline)) static bool sheets_at_rest(struct page first, uint64_t count, uint8_t state) {
+    while (count > 0) {
+        struct stretch s = stretch_at(first, count);
+        if (!stretch_at_rest(s, state)) return false;
+        first.n += s.count;
+        count -= s.count;
+    }
+    return true;
+}
+
+bool pages_at_rest(struct granule start, uint64_t count, uint8_t state) {
+    struct stretch s = stretch_at(granule_page(start), count);
+    return s.count == count ? stretch_at_rest(s, state) : sheets_at_rest(granule_page(start), count, state);
 }

@@ -10,9 +10,8 @@
  * runs until something in it is released; before a new region is made, all are tried once more without that memory.
  *
  * Invariants
- *  1. The granules of a run are claimed in their slot's `taken` bitmap before anybody hears of the run, and released there last.
- *  2. Outside regions the system hands out the addresses; the `taken` bit follows it: set after the system has given the
- *     range, cleared before it is given back. So a set never meets a set bit.
+ *  1. The granules of a region's run are claimed in the `taken` bitmap before anybody hears of the run, and released there last.
+ *  2. Outside regions the system hands out the addresses, and `taken` says nothing.
  */
 #include "core/region.h"
 
@@ -146,19 +145,6 @@ enum status region_claim(uint64_t count_pages, bool high, struct run *run) {
     return region_claim_system(0, count_pages, high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, run);
 }
 
-/* Sets or clears the bits of a run that came from the system, slot by slot; the slots are there (invariant 2). */
-static void taken_change(struct granule first, size_t count, bool (*change)(uint64_t *bits, size_t first, size_t count)) {
-    for (size_t done = 0; done < count;) {
-        struct granule g = {first.n + (uint32_t)done};
-        size_t within = g.n % GRANULES_PER_SLOT;
-        size_t part = GRANULES_PER_SLOT - within < count - done ? GRANULES_PER_SLOT - within : count - done;
-        struct slot *slot = space_slot(granule_address(g));
-        /* In the part of a region that was given back all bits are set, and stay so. acq: pairs with region_make */
-        HM_CHECK(atom_load_acq_u64(&slot->region) != REGION_NONE || change(slot->taken, within, part));
-        done += part;
-    }
-}
-
 static enum status system_claim(uintptr_t address, uint64_t count_pages, size_t align, unsigned needs, uint8_t state,
                                 struct run *run) {
     size_t size = (size_t)count_pages << PAGE_SHIFT;
@@ -166,16 +152,13 @@ static enum status system_claim(uintptr_t address, uint64_t count_pages, size_t 
     enum status status = os_reserve(address, size, align, needs, state, &start);
     if (status != ST_OK) return status;
     /* Tables first: afterwards nothing can fail half-way. */
-    size_t count = granules_for_pages(count_pages);
-    struct granule first = granule_of(start);
     for (uintptr_t at = start; at < start + size; at = align_down(at, SLOT_BYTES) + SLOT_BYTES) {
         if (!space_slot_make(at)) {
             os_release(start, size);
             return ST_NO_MEMORY;
         }
     }
-    taken_change(first, count, bitmap_claim);
-    *run = (struct run){first, count_pages, SPAN_SYSTEM};
+    *run = (struct run){granule_of(start), count_pages, SPAN_SYSTEM};
     return ST_OK;
 }
 
@@ -273,7 +256,6 @@ void region_release(const struct run *run) {
     uintptr_t address = granule_address(run->first);
     size_t count = granules_for_pages(run->count_pages);
     if (run->flags & SPAN_SYSTEM) {
-        taken_change(run->first, count, bitmap_release);
         size_t size = (size_t)run->count_pages << PAGE_SHIFT;
         if (os_release(address, size) != ST_OK) os_decommit(address, size); /* lost, but not its memory */
         return;

@@ -2,9 +2,11 @@
  * space.h - the address map: from an address to what the engine knows about it. Layer: core.
  *
  * The 47-bit user space is cut into slots of 4 GiB. A slot in which the engine has given anything out has a struct slot of
- * tables, made when first needed and kept for the life of the process; one load finds it. A span is a run of granules with
- * one owner, written as one word at its first granule; every granule of it names that first granule. Pages have a byte each.
- * Where the memory came from (a region, or the system for this one span) makes no difference to any of the tables.
+ * tables, made when first needed and kept for the life of the process; one load finds it. What is known of 8 MiB, a sheet,
+ * stands together in a page, so that one small span in a slot of its own touches three pages of tables. A span is a run of
+ * granules with one owner, written as one word at its first granule; every granule of it names that first granule, or the
+ * sheet does that for all of its granules. Pages have a byte each. Where the memory came from (a region, or the system for
+ * this one span) makes no difference to any of the tables.
  *
  * Readers take no lock: the tables are never unmapped, a span appears and disappears by one store, and a granule's `head`
  * that is out of date names a span that does not cover it, which the reader checks.
@@ -58,34 +60,72 @@ enum region_kind {
 #define STEP_BYTES ((size_t)4 << 20)
 #define STEPS_PER_SLOT (SLOT_BYTES / STEP_BYTES)
 
-struct slot {
-    uint64_t taken[GRANULES_PER_SLOT / 64]; /* bit: the granule cannot be claimed (in a region: by anyone else) */
-    uint64_t busy[PAGES_PER_SLOT / 64];     /* bit: a call is changing the page */
-    uint64_t span[GRANULES_PER_SLOT];       /* the span that starts here, packed; 0 for none */
-    uint32_t head[GRANULES_PER_SLOT];       /* the first granule of the span that covers this one; may be out of date */
-    uint8_t state[PAGES_PER_SLOT];          /* page bytes */
-    uint8_t step[STEPS_PER_SLOT];           /* of a heap region: what is read-write, see steps.c */
-    uint64_t given;                         /* of a region: granules at its end that are the system's again, and stay taken */
-    uint64_t region;                        /* an enum region_kind: has the engine reserved the whole slot, and what for */
-    uint64_t cover;                         /* head + 1 of the span that covers the whole slot, 0 for none */
+#define SHEET_BYTES ((size_t)8 << 20)
+#define PAGES_PER_SHEET (SHEET_BYTES / PAGE_BYTES)
+#define GRANULES_PER_SHEET (SHEET_BYTES / GRANULE_BYTES)
+#define SHEETS_PER_SLOT (SLOT_BYTES / SHEET_BYTES)
+
+struct sheet {
+    _Alignas(PAGE_BYTES) uint64_t span[GRANULES_PER_SHEET]; /* the span that starts here, packed; 0 for none */
+    uint32_t head[GRANULES_PER_SHEET]; /* the first granule of the span that covers this one; may be out of date */
+    uint8_t state[PAGES_PER_SHEET];    /* page bytes */
 };
+
+/* What a range of many sheets would touch in each stands outside them. */
+struct slot {
+    uint64_t taken[GRANULES_PER_SLOT / 64]; /* of a region; bit: the granule cannot be claimed */
+    /* The next page, which every slot needs. */
+    uint64_t region;                     /* an enum region_kind: has the engine reserved the whole slot, and what for */
+    uint64_t given;                      /* of a region: granules at its end that are the system's again, and stay taken */
+    uint64_t used[SHEETS_PER_SLOT / 64]; /* bit: a span has started in the sheet, or a page of it had a byte; stays set */
+    uint32_t cover[SHEETS_PER_SLOT];     /* head + 1 of the span that covers the whole sheet, 0 for none */
+    uint8_t step[STEPS_PER_SLOT];        /* of a heap region: what is read-write, see steps.c */
+    _Alignas(PAGE_BYTES) uint64_t busy[PAGES_PER_SLOT / 64]; /* bit: a call is changing the page */
+    struct sheet sheet[SHEETS_PER_SLOT];
+};
+_Static_assert(sizeof(struct sheet) == PAGE_BYTES, "a sheet is a page");
 
 extern HM_HIDDEN uint64_t space_map[SLOT_COUNT]; /* struct slot *, 0 where there is none */
 
+/* The slot of that number, below SLOT_COUNT; NULL where there is none. */
+static inline struct slot *space_slot_numbered(size_t n) {
+    /* acq: pairs with the CAS in space_slot_new; a reader that sees the pointer sees the zeroed tables. */
+    return (struct slot *)(uintptr_t)atom_load_acq_u64(&space_map[n]);
+}
+
 static inline struct slot *space_slot(uintptr_t address) {
-    if (address >> ADDRESS_BITS) return NULL;
-    /* acq: pairs with the CAS in space_slot_make; a reader that sees the pointer sees the zeroed tables. */
-    return (struct slot *)(uintptr_t)atom_load_acq_u64(&space_map[address >> SLOT_SHIFT]);
+    return address >> ADDRESS_BITS ? NULL : space_slot_numbered(address >> SLOT_SHIFT);
+}
+
+static inline struct sheet *slot_sheet(struct slot *slot, uintptr_t address) {
+    return &slot->sheet[address % SLOT_BYTES / SHEET_BYTES];
 }
 
 /* Where the span that starts at a granule is written; NULL where there is no slot. */
 static inline uint64_t *space_word(struct granule g) {
-    struct slot *slot = space_slot(granule_address(g));
-    return slot ? &slot->span[g.n % GRANULES_PER_SLOT] : NULL;
+    HM_ASSERT(granule_address(g) >> ADDRESS_BITS == 0);
+    struct slot *slot = space_slot_numbered(g.n / GRANULES_PER_SLOT);
+    return slot ? &slot_sheet(slot, granule_address(g))->span[g.n % GRANULES_PER_SHEET] : NULL;
+}
+
+/* Has anything ever been written in this sheet? If not, no span starts there, and its pages' bytes are 0. */
+static inline bool slot_used(const struct slot *slot, size_t sheet) {
+    /* acq: pairs with slot_use; who does not see the bit may take the sheet to be as it was before. */
+    return atom_load_acq_u64(&slot->used[sheet / 64]) >> sheet % 64 & 1;
+}
+
+static inline void slot_use(struct slot *slot, size_t sheet) {
+    uint64_t *word = &slot->used[sheet / 64], bit = (uint64_t)1 << sheet % 64;
+    uint64_t seen = atom_load_rlx_u64(word); /* rlx: the CAS decides */
+    while (!(seen & bit) && !atom_cas_acqrel_u64(word, &seen, seen | bit)) continue; /* rel: before what is written there */
 }
 
 /* The slot of this address, made if there is none. NULL if there is no memory for tables. */
-struct slot *space_slot_make(uintptr_t address);
+struct slot *space_slot_new(uintptr_t address);
+static inline struct slot *space_slot_make(uintptr_t address) {
+    struct slot *slot = space_slot(address);
+    return slot ? slot : space_slot_new(address);
+}
 
 /* Whether the address lies in a region of the engine's, in the part of it that has not been given back, and of what kind. */
 enum region_kind space_region_kind(uintptr_t address);
@@ -99,6 +139,7 @@ struct found {
     struct granule head;
     struct span span;
     uint64_t word;
+    uint64_t *place; /* where it stands */
 };
 bool space_find(uintptr_t address, struct found *found);
 
@@ -106,15 +147,15 @@ bool space_find(uintptr_t address, struct found *found);
 static inline bool space_find_start(uintptr_t address, struct found *found) {
     struct slot *slot = space_slot(address);
     if (!slot || address % GRANULE_BYTES) return false;
-    /* acq: as in space_find. */
-    uint64_t packed = atom_load_acq_u64(&slot->span[granule_of(address).n % GRANULES_PER_SLOT]);
-    *found = (struct found){.head = granule_of(address), .span = span_unpack(packed), .word = packed};
+    uint64_t *place = &slot_sheet(slot, address)->span[granule_of(address).n % GRANULES_PER_SHEET];
+    uint64_t packed = atom_load_acq_u64(place); /* acq: as in space_find */
+    *found = (struct found){.head = granule_of(address), .span = span_unpack(packed), .word = packed, .place = place};
     return packed != 0;
 }
 
 static inline bool space_unchanged(const struct found *found) {
     /* acq: pairs with space_publish and space_retract. */
-    return atom_load_acq_u64(space_word(found->head)) == found->word;
+    return atom_load_acq_u64(found->place) == found->word;
 }
 
 /* The first page past the span's last, and its length in bytes. */
@@ -128,6 +169,9 @@ enum status space_prepare(struct granule head, uint64_t count_pages);
 
 /* space_prepare for what a live span gains: the granules past those of its first `held_pages`. */
 enum status space_extend(struct granule head, uint64_t held_pages, uint64_t count_pages);
+
+/* Before the end of a live span is cut off, of one slot: what is left of it will not stand on the cover of a sheet. */
+void space_cut(struct granule head, uint64_t count_pages);
 
 void space_publish(struct granule head, struct span span);
 
@@ -145,7 +189,7 @@ bool space_retract(const struct found *found);
  */
 static inline bool space_retract_plain(const struct found *found) {
     if (!space_unchanged(found)) return false;
-    atom_store_rel_u64(space_word(found->head), 0); /* rel: as in space_retract */
+    atom_store_rel_u64(found->place, 0); /* rel: as in space_retract */
     return true;
 }
 

@@ -201,7 +201,10 @@ static bool slab_shrink(struct slab *slab, const struct found *found, uint64_t c
     slab_relength(slab, found, count_pages);
     pages_fill(page_of(end), held - count_pages, PG_NONE);
     struct run tail = run_behind(found->head, after, before);
-    if (after < before) region_release(&tail);
+    if (after < before) {
+        space_cut(found->head, count_pages);
+        region_release(&tail);
+    }
     return true;
 }
 
@@ -210,8 +213,7 @@ bool slab_resize(struct slab *slab, struct granule head, uint64_t count_pages) {
     if (!space_find(granule_address(head), &found)) return false;
     uint64_t held = found.span.count_pages;
     if (count_pages == held) return true;
-    /* A reservation of the system's goes back as it came; a span that fills a slot has no heads of its own to stand on. */
-    if ((found.span.flags & SPAN_SYSTEM) || granules_for_pages(held) >= GRANULES_PER_SLOT) return false;
+    if (found.span.flags & SPAN_SYSTEM) return false; /* goes back as it came */
     return count_pages > held ? slab_grow(slab, &found, count_pages) : slab_shrink(slab, &found, count_pages);
 }
 

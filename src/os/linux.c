@@ -373,6 +373,10 @@ enum status OS_FUNCTION(tables_reserve)(size_t size, void **start) {
         unmap((uintptr_t)p, inner + 2 * PAGE_BYTES);
         return ST_NO_MEMORY;
     }
+    int kept = errno;
+    /* Tables are touched here and there: a page of 2 MiB would take memory for what nobody asked for. */
+    if (inner >= OS_BLOCK_BYTES) madvise(p + PAGE_BYTES, inner, MADV_NOHUGEPAGE);
+    errno = kept;
     *start = p + PAGE_BYTES;
     return ST_OK;
 }

@@ -164,6 +164,7 @@ enum status space_extend(struct granule head, uint64_t held_pages, uint64_t coun
     (void)held_pages;
     return space_prepare(head, count_pages);
 }
+void space_cut(struct granule head, uint64_t count_pages) { (void)head, (void)count_pages; }
 void space_publish(struct granule head, struct span span) {
     (void)span;
     atom_store_rel_u64(&scene.span[head.n - FIRST_GRANULE], 1);

@@ -39,8 +39,9 @@ static void begin(void) {
     for (int i = 0; i < 2; i++) {
         memset(slots[i].busy, 0, PAGES_USED);
         memset(slots[i].busy + PAGES_PER_SLOT / 64 - 4, 0, 4 * sizeof slots[i].busy[0]);
-        memset(slots[i].state, 0, PAGES_USED);
-        memset(slots[i].state + PAGES_PER_SLOT - PAGES_USED, 0, PAGES_USED);
+        memset(slots[i].used, 0, sizeof slots[i].used);
+        memset(slots[i].sheet[0].state, 0, PAGES_USED);
+        memset(slots[i].sheet[SHEETS_PER_SLOT - 1].state + PAGES_PER_SHEET - PAGES_USED, 0, PAGES_USED);
     }
     memset(&scene, 0, sizeof scene);
 }

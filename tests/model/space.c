@@ -18,7 +18,7 @@
 #define SLOT_SECOND (2u * (uint32_t)GRANULES_PER_SLOT)
 #define GRANULES_USED 32u /* at the start of each slot */
 
-static struct slot slots[3];
+static struct slot slots[6]; /* two threads take at most two groups of one and two of two */
 
 static struct {
     struct found old, other;                      /* the span published by setup, and a second copy */
@@ -28,28 +28,29 @@ static struct {
     uint64_t gate;                                /* 1: the old span's address space has been given back */
     uint8_t answer[MODEL_THREADS];
     struct slot *made[MODEL_THREADS];
-    uint64_t tables_given, tables_discarded;
+    uint64_t slots_given, slots_discarded;
 } scene;
 
 enum { MARK_OLD = 1, MARK_FRESH, MARK_NONE };
 
 /* The system's part: tables from the array above, each once. */
 enum status os_tables_reserve(size_t size, void **start) {
-    MODEL_HOLDS(size == sizeof(struct slot));
-    *start = &slots[atom_add_acqrel_u64(&scene.tables_given, 1)];
+    MODEL_HOLDS(size % sizeof(struct slot) == 0);
+    uint64_t first = atom_add_acqrel_u64(&scene.slots_given, size / sizeof(struct slot));
+    MODEL_HOLDS(first + size / sizeof(struct slot) <= sizeof slots / sizeof slots[0]);
+    *start = &slots[first];
     return ST_OK;
 }
 
 enum status os_tables_commit(void *start, size_t size) {
-    (void)size;
-    model_data_write(start); /* zeroing them is the writing that space_slot_make has to publish */
+    /* Zeroing them is the writing that space_slot_new has to publish. */
+    for (size_t i = 0; i < size / sizeof(struct slot); i++) model_data_write((struct slot *)start + i);
     return ST_OK;
 }
 
 void os_tables_discard(void *start, size_t size) {
     (void)start;
-    (void)size;
-    atom_add_acqrel_u64(&scene.tables_discarded, 1);
+    atom_add_acqrel_u64(&scene.slots_discarded, size / sizeof(struct slot));
 }
 
 static struct span span_of(uint32_t granules, uint32_t owner) {
@@ -59,14 +60,16 @@ static struct span span_of(uint32_t granules, uint32_t owner) {
 /* Empties both slots where scenes use them. */
 static void begin_empty(void) {
     memset(&scene, 0, sizeof scene);
+    memset(groups, 0, sizeof groups);
+    group_now = 0;
     for (int i = 0; i < 2; i++) {
         space_map[i + 1] = (uint64_t)(uintptr_t)&slots[i];
-        memset(slots[i].taken, 0, GRANULES_USED);
-        memset(slots[i].span, 0, GRANULES_USED * sizeof slots[i].span[0]);
-        memset(slots[i].head, 0, GRANULES_USED * sizeof slots[i].head[0]);
-        slots[i].cover = 0;
+        memset(slots[i].taken, 0, sizeof slots[i].taken[0]);
+        memset(slots[i].used, 0, sizeof slots[i].used);
+        memset(&slots[i].sheet[0], 0, offsetof(struct sheet, state));
+        slots[i].cover[0] = 0;
     }
-    slots[0].span[GRANULES_PER_SLOT - 2] = 0;
+    slots[0].sheet[SHEETS_PER_SLOT - 1].span[GRANULES_PER_SHEET - 2] = 0;
 }
 
 /* An old span, found by two threads. */
@@ -170,17 +173,17 @@ static void check_reuse(void) {
     }
 }
 
-/* From the system: an old span over a whole slot and the end of the one before; then a small one in that slot. */
+/* From the system: an old span over a whole sheet and the end of the slot before; then a small one in that sheet. */
 
 static void begin_cover(void) {
-    begin_old(SLOT_SECOND - 2, (uint32_t)GRANULES_PER_SLOT + 2);
+    begin_old(SLOT_SECOND - 2, (uint32_t)GRANULES_PER_SHEET + 2);
     fresh(1, SLOT_SECOND + 5, 2);
 }
 
 /* And the other way round. */
 static void begin_uncovered(void) {
     begin_old(SLOT_SECOND + 5, 2);
-    fresh(1, SLOT_SECOND - 2, (uint32_t)GRANULES_PER_SLOT + 2);
+    fresh(1, SLOT_SECOND - 2, (uint32_t)GRANULES_PER_SHEET + 2);
 }
 
 static void replace(int me) {
@@ -203,9 +206,9 @@ static void check_replace(void) {
     MODEL_HOLDS(!seen || found.span.owner == 3);
 }
 
-/* Two small spans in a slot whose cover is out of date. */
+/* Two small spans in a sheet whose cover is out of date. */
 static void begin_stale_cover(void) {
-    begin_old(SLOT_SECOND - 2, (uint32_t)GRANULES_PER_SLOT + 2);
+    begin_old(SLOT_SECOND - 2, (uint32_t)GRANULES_PER_SHEET + 2);
     MODEL_HOLDS(space_retract(&scene.old));
     fresh(0, SLOT_SECOND + 4, 1);
     fresh(1, SLOT_SECOND + 5, 2);
@@ -221,6 +224,41 @@ static void check_two(void) {
     for (uint32_t g = 4; g < 7; g++) {
         MODEL_HOLDS(space_find(granule_address((struct granule){SLOT_SECOND + g}), &found));
         MODEL_HOLDS(found.span.owner == (g == 4 ? 2 : 3));
+    }
+}
+
+/*
+ * A span over a sheet and the end of the slot before is cut by thread 0, which then gives the end back; thread 1 publishes one
+ * there, thread 2 looks at what is left.
+ */
+static void begin_cut(void) {
+    begin_old(SLOT_SECOND - 2, (uint32_t)GRANULES_PER_SHEET + 2);
+    fresh(1, SLOT_SECOND + 5, 2);
+    scene.old.span.count_pages = 5 * PAGES_PER_GRANULE;
+}
+
+static void cut(int me) {
+    if (me == 0) {
+        space_publish(scene.old.head, scene.old.span);
+        space_cut(scene.old.head, scene.old.span.count_pages);
+        atom_store_rel_u64(&scene.gate, 1);
+    } else if (me == 1) {
+        if (atom_load_acq_u64(&scene.gate) == 0) return;
+        publish(1);
+        scene.answer[1] = 1;
+    } else {
+        struct found found;
+        MODEL_HOLDS(space_find(granule_address((struct granule){SLOT_SECOND + 1}), &found) && found.head.n == SLOT_SECOND - 2);
+        model_mark(found.word == scene.old.word ? MARK_OLD : MARK_FRESH);
+    }
+}
+
+static void check_cut(void) {
+    struct found found;
+    for (uint32_t g = 0; g < 8; g++) {
+        bool seen = space_find(granule_address((struct granule){SLOT_SECOND + g}), &found), fresh_there = g >= 5 && g < 7;
+        MODEL_HOLDS(seen == (g < 3 || (fresh_there && scene.answer[1])));
+        MODEL_HOLDS(!seen || found.head.n == (g < 3 ? SLOT_SECOND - 2 : SLOT_SECOND + 5));
     }
 }
 
@@ -240,25 +278,39 @@ static void retract_twice(int me) {
 
 static void check_retract(void) {
     MODEL_HOLDS(scene.answer[0] + scene.answer[1] == 1);
-    MODEL_HOLDS(slots[0].span[10] == 0);
+    MODEL_HOLDS(slots[0].sheet[0].span[10] == 0);
 }
 
-/* Three threads make the same slot. */
-static void begin_no_slot(void) {
+/* Threads make the same slot: two before there is any group of tables, and three from a group of four. */
+static void begin_no_group(void) {
     begin_empty();
     space_map[1] = 0;
 }
 
+static void begin_no_slot(void) {
+    begin_no_group();
+    group_now = 2;
+    groups[2].first = (uint64_t)(uintptr_t)slots;
+    scene.slots_given = group_slots(2);
+}
+
 static void make_slot(int me) {
     scene.made[me] = space_slot_make(granule_address((struct granule){SLOT_FIRST}));
-    model_data_read(scene.made[me]);
+    model_data_read(scene.made[me]); /* zeroed, whoever took it from whichever group */
 }
 
 static void check_made(void) {
-    MODEL_HOLDS(scene.made[0] == scene.made[1] && scene.made[1] == scene.made[2]);
+    bool three = scene.made[2] != NULL;
+    MODEL_HOLDS(scene.made[0] == scene.made[1] && (!three || scene.made[1] == scene.made[2]));
     MODEL_HOLDS(space_map[1] == (uint64_t)(uintptr_t)scene.made[0]);
-    MODEL_HOLDS(scene.tables_discarded + 1 == scene.tables_given);
-    model_mark(scene.tables_given > 1 ? MARK_FRESH : MARK_OLD);
+    uint64_t held = 0, taken = 0;
+    for (size_t n = 0; n < 3; n++) {
+        held += groups[n].first ? group_slots(n) : 0;
+        taken += bitmap_count(&groups[n].taken, group_slots(n));
+    }
+    MODEL_HOLDS(taken == 1 && scene.slots_discarded + held == scene.slots_given);
+    /* The first of its group, or, after a lost race, another. */
+    model_mark(scene.made[0] == slots ? MARK_OLD : MARK_FRESH);
 }
 
 static const struct {
@@ -270,10 +322,12 @@ static const struct {
     {{"the middle published again, looked up", 3, 0, begin_region_middle, reuse_inner, check_reuse}, 0xe},
     {{"a shorter span at the same head, the end looked up", 3, 0, begin_region_same_head, reuse_last, check_reuse}, 0xa},
     {{"a shorter span at the same head, looked up", 3, 0, begin_region_same_head, reuse_first, check_reuse}, 0xe},
-    {{"a slot-wide span replaced by a small one", 3, 0, begin_cover, replace, check_replace}, 0xe},
-    {{"a small span replaced by a slot-wide one", 3, 0, begin_uncovered, replace, check_replace}, 0xe},
+    {{"a sheet-wide span replaced by a small one", 3, 0, begin_cover, replace, check_replace}, 0xe},
+    {{"a small span replaced by a sheet-wide one", 3, 0, begin_uncovered, replace, check_replace}, 0xe},
     {{"two small spans under a cover out of date", 3, 0, begin_stale_cover, publish_two, check_two}, 0xc},
+    {{"a sheet-wide span cut", 3, 0, begin_cut, cut, check_cut}, 0x6},
     {{"one span retracted twice", 3, 0, begin_retract, retract_twice, check_retract}, 0xa},
+    {{"one slot made by two, and groups", 2, 0, begin_no_group, make_slot, check_made}, 0x6},
     {{"one slot made by three", 3, 0, begin_no_slot, make_slot, check_made}, 0x6},
 };
 

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/prot.h"
 #include "heaptest.h"
 #ifdef HM_FAULT
 #include "os/fault.h"
@@ -109,6 +110,29 @@ static void test_neighbours(void) {
     CHECK(heap_destroy(heap) == ST_OK);
 }
 
+/* A block over many sheets of the address map, cut short within one, is found from all of its granules, and grows again. */
+static void test_sheets(void) {
+    const size_t whole = 5 * PAGES_PER_SHEET, left = 3 * PAGES_PER_SHEET - 5 * PAGES_PER_GRANULE;
+    struct heap *heap = heap_make(0);
+    char *block = heap != NULL ? large_make(heap, whole) : NULL;
+    if (block == NULL || !CHECK(heap_resize(heap, block, PAGES(left)) == ST_OK)) return;
+    struct run run;
+    struct found found;
+    if (!CHECK(region_claim_at((uintptr_t)block + PAGES(left), 2, &run) == ST_OK && space_prepare(run.first, 2) == ST_OK)) return;
+    space_publish(run.first, (struct span){.count_pages = 2, .state = PG_READWRITE, .kind = SPAN_VM});
+    for (size_t at = 0; at < PAGES(left); at += GRANULE_BYTES) {
+        CHECK(space_find((uintptr_t)block + at + 100, &found) && granule_address(found.head) == (uintptr_t)block);
+    }
+    CHECK(space_find((uintptr_t)block + PAGES(left), &found) && found.head.n == run.first.n && space_retract(&found));
+    region_release(&run);
+    CHECK(heap_resize(heap, block, PAGES(whole)) == ST_OK && size_of(heap, block) == PAGES(whole));
+    for (size_t at = 0; at < PAGES(whole); at += GRANULE_BYTES) {
+        CHECK(space_find((uintptr_t)block + at + 100, &found) && granule_address(found.head) == (uintptr_t)block);
+    }
+    CHECK(heap_free(heap, block) == ST_OK);
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
 #ifdef HM_FAULT
 /* Each call to the system refused in turn: the block is as it was, and afterwards everything works and nothing is lost. */
 static void test_refusals(size_t from, size_t to) {
@@ -146,6 +170,7 @@ int main(void) {
     test_alignments();
     test_steps();
     test_neighbours();
+    test_sheets();
 #ifdef HM_FAULT
     test_refusals(24, 40);
     test_refusals(40, 24);

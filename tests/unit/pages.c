@@ -8,7 +8,7 @@
 #include "thread.h"
 
 #define BASE_PAGE ((uint64_t)0x234500000000 >> PAGE_SHIFT)
-#define COUNT 4096
+#define COUNT 12288 /* six sheets */
 
 static uint8_t model[COUNT];
 
@@ -40,6 +40,46 @@ static void against_model(void) {
         CHECK_EQ(pages_count_committed(page(from), limit), committed);
         CHECK_EQ(pages_all_committed(page(from), limit), committed == limit);
     }
+}
+
+/* Runs of granules within the slots and across sheets, with a page that differs, or that somebody is at, or without. */
+static void at_rest(void) {
+    uint64_t random = 7;
+    pages_fill(page(0), COUNT, PG_READWRITE);
+    for (int round = 0; round < 5000; round++) {
+        size_t first = thread_random(&random) % (COUNT - 600) / PAGES_PER_GRANULE * PAGES_PER_GRANULE;
+        size_t count = 1 + thread_random(&random) % 512, other = thread_random(&random) % COUNT;
+        struct granule start = {(uint32_t)(page(first).n / PAGES_PER_GRANULE)};
+        CHECK(pages_at_rest(start, count, PG_READWRITE) && !pages_at_rest(start, count, PG_READ));
+        if (round % 4) other = first + other % (count + 8);
+        bool outside = other < first || other >= first + count;
+        pages_fill(page(other), 1, PG_READ);
+        CHECK_EQ(pages_at_rest(start, count, PG_READWRITE), outside);
+        pages_fill(page(other), 1, PG_READWRITE);
+        pages_lock(page(other), 1);
+        CHECK_EQ(pages_at_rest(start, count, PG_READWRITE), outside);
+        pages_unlock(page(other), 1);
+    }
+    CHECK_EQ(sizeof(struct sheet), PAGE_BYTES);
+}
+
+/* What nobody used is passed over and left alone; a byte that is not 0 makes a sheet a used one. */
+static void unused(void) {
+    struct page start = {BASE_PAGE + 8 * PAGES_PER_SLOT};
+    struct slot *slot = space_slot_make(page_address(start));
+    CHECK(space_slot_make(page_address(start) + SLOT_BYTES) != NULL);
+    pages_fill(start, 2 * PAGES_PER_SLOT, PG_NONE);
+    CHECK(!slot_used(slot, 0) && !slot_used(slot, SHEETS_PER_SLOT - 1));
+    CHECK_EQ(pages_run(start, 2 * PAGES_PER_SLOT, 0xff), 2 * PAGES_PER_SLOT);
+    struct page in = {start.n + 5 * PAGES_PER_SHEET + 3};
+    pages_fill(in, 1, PG_READ);
+    CHECK(slot_used(slot, 5) && !slot_used(slot, 4) && !slot_used(slot, 6));
+    CHECK_EQ(pages_run(start, 2 * PAGES_PER_SLOT, 0xff), in.n - start.n);
+    CHECK_EQ(pages_run((struct page){in.n + 1}, PAGES_PER_SLOT, 0xff), PAGES_PER_SLOT);
+    CHECK_EQ(pages_run((struct page){in.n - 1}, PAGES_PER_SLOT, 0xff), 1);
+    CHECK_EQ(pages_count_committed(start, 2 * PAGES_PER_SLOT), 1);
+    pages_fill(start, 2 * PAGES_PER_SLOT, PG_NONE);
+    CHECK_EQ(pages_run(start, 2 * PAGES_PER_SLOT, 0xff), 2 * PAGES_PER_SLOT);
 }
 
 static uint64_t counters[COUNT];
@@ -79,6 +119,8 @@ int main(void) {
     CHECK(space_slot_make(page_address(page(0))) != NULL);
     CHECK(space_slot_make(page_address(page(COUNT - 1))) != NULL);
     against_model();
+    at_rest();
+    unused();
     holding();
     return check_done();
 }

@@ -86,9 +86,7 @@ static void whole_and_larger(void) {
     CHECK_EQ(wanted.flags, SPAN_SYSTEM);
     struct run again;
     CHECK_EQ(region_claim_at(WANTED, 3, &again), ST_BAD_ADDRESS);
-    CHECK(bitmap_taken(space_slot(WANTED)->taken, 0));
     region_release(&wanted);
-    CHECK(!bitmap_taken(space_slot(WANTED)->taken, 0));
     CHECK_EQ(region_claim_at(WANTED, 3, &again), ST_OK);
     region_release(&again);
 }
@@ -100,6 +98,10 @@ static void failures(void) {
     CHECK_EQ(region_claim(2 * PAGES_PER_SLOT, false, &run), ST_NO_ADDRESS_SPACE);
     CHECK_EQ(region_claim_at(OTHER_WANTED, 1, &run), ST_NO_ADDRESS_SPACE);
     os_fault_set("tables_reserve", 1, true);
+    /* Until the tables that are there are used up. */
+    for (uintptr_t at = OTHER_WANTED + 2 * SLOT_BYTES; region_claim_at(at, 1, &run) == ST_OK; at += SLOT_BYTES) {
+        region_release(&run);
+    }
     CHECK_EQ(region_claim_at(OTHER_WANTED, 1, &run), ST_NO_MEMORY);
     os_fault_set("tables_commit", 1, true);
     CHECK_EQ(region_claim_at(OTHER_WANTED, 1, &run), ST_NO_MEMORY);
