@@ -34,6 +34,8 @@ void host_look(void) {
     if (commands > 0 && commands < 0x10000) atom_store_rlx_u32(&linux_below, 1);
 }
 
+bool host_linux(void) { return atom_load_rlx_u32(&linux_below) != 0; } /* rlx: as in host_look */
+
 /* With the block committed, without access. */
 static bool block_bring(uintptr_t address) {
     unsigned char there = 0;
@@ -58,7 +60,7 @@ static int64_t clock_ns(void) {
 }
 
 enum status host_back(uintptr_t address) {
-    if (!atom_load_rlx_u32(&linux_below) || price_skip(&price)) return ST_NOT_SUPPORTED; /* rlx: as in host_look */
+    if (!host_linux() || price_skip(&price)) return ST_NOT_SUPPORTED;
     DWORD before = GetLastError();
     int64_t start_ns = clock_ns();
     enum status status = ST_NO_MEMORY;
@@ -75,6 +77,8 @@ enum status host_back(uintptr_t address) {
 #else
 
 void host_look(void) {}
+
+bool host_linux(void) { return false; }
 
 enum status host_back(uintptr_t address) {
     (void)address;

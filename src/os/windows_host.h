@@ -29,8 +29,11 @@ static inline int64_t linux_call(int64_t number, uint64_t a, uint64_t b, uint64_
 
 #endif
 
-/* Finds out what is below. Once, before the first call of the next, by a thread that holds no lock of anybody's. */
+/* Finds out what is below. Before the first call of the next, by a thread that may wait for the loader. */
 void host_look(void);
+
+/* Do system calls reach a Linux below? */
+bool host_linux(void);
 
 /* os_back, under Wine on Linux; ST_NOT_SUPPORTED on Windows. */
 enum status host_back(uintptr_t address);
