@@ -20,14 +20,15 @@ extern "C" {
 #endif
 
 /* Changes whenever anything below does: a launcher and a DLL of different numbers do not understand each other. */
-#define HM_REDIRECT_VERSION 2
+#define HM_REDIRECT_VERSION 3
 
 enum {
     HM_REDIRECT_OFF = 1,      /* everything is passed on to the system, for comparison */
     HM_REDIRECT_HEAP = 2,     /* heap calls too; the environment's HOSTMEM_HEAP=1 does the same */
     HM_REDIRECT_CHILDREN = 4, /* programs that the program starts are served as well */
     HM_REDIRECT_COUNT = 8,    /* calls are counted and timed in the shared section */
-    HM_REDIRECT_NO_WATCH = 16 /* MEM_WRITE_WATCH is refused; a program that can do without it gets all its memory served */
+    HM_REDIRECT_NO_WATCH = 16, /* MEM_WRITE_WATCH is refused, as by a system that cannot watch */
+    HM_REDIRECT_FORWARD_WATCH = 32 /* MEM_WRITE_WATCH is the system's even where the engine can watch */
 };
 
 /* What a call was. */
@@ -42,6 +43,7 @@ enum {
     HM_CALL_QUERY,
     HM_CALL_MAP,
     HM_CALL_UNMAP,
+    HM_CALL_WATCH, /* GetWriteWatch, ResetWriteWatch */
     HM_CALL_HEAP_CREATE,
     HM_CALL_HEAP_DESTROY,
     HM_CALL_HEAP_ALLOC,
@@ -57,7 +59,7 @@ enum {
     HM_PASSED_OFF,         /* HM_REDIRECT_OFF */
     HM_PASSED_FOREIGN,     /* memory that the engine did not give out: stacks, images, views, what was there before */
     HM_PASSED_PROCESS,     /* memory of another process */
-    HM_PASSED_WATCH,       /* MEM_WRITE_WATCH: the system watches; the engine knows the allocation. Or refused */
+    HM_PASSED_WATCH,       /* MEM_WRITE_WATCH where the engine cannot watch; it knows the allocation. Or refused */
     HM_PASSED_KIND,        /* large pages, physical pages, placeholders, flags that the engine does not know */
     HM_PASSED_HUGE,        /* more than the engine takes in one piece */
     HM_PASSED_BOUNDS,      /* no free place of the engine's within the bounds asked for */

@@ -78,6 +78,9 @@ typedef struct _MEMORY_BASIC_INFORMATION {
 #define MEM_IMAGE 0x01000000u
 #define MEM_LARGE_PAGES 0x20000000u
 
+/* Of GetWriteWatch. */
+#define WRITE_WATCH_FLAG_RESET 0x01u
+
 /* Protections (flProtect): one base value and any modifiers that go with it. */
 #define PAGE_NOACCESS 0x01u
 #define PAGE_READONLY 0x02u

@@ -67,6 +67,8 @@ FAILING(reset, (uintptr_t address, size_t size, uint8_t *given_up), (address, si
 FAILING(reset_undo, (uintptr_t address, size_t size), (address, size), ST_BAD_ADDRESS)
 FAILING(tables_reserve, (size_t size, void **start), (size, start), ST_NO_MEMORY)
 FAILING(tables_commit, (void *start, size_t size), (start, size), ST_NO_MEMORY)
+FAILING(written, (uintptr_t address, size_t size, bool reset, void **pages, size_t *count), (address, size, reset, pages, count),
+        ST_NO_MEMORY)
 FAILING(alarm_start, (void (*watch)(void)), (watch), ST_NO_MEMORY)
 FAILING(memory_load, (struct os_memory * memory), (memory), ST_NOT_SUPPORTED)
 
@@ -78,6 +80,8 @@ PASSING(bool, guard_armed, (uintptr_t address), (address))
 PASSING(enum status, query_foreign, (uintptr_t address, MEMORY_BASIC_INFORMATION *info), (address, info))
 PASSING(enum status, protect_foreign, (uintptr_t address, size_t size, DWORD protect, DWORD *old), (address, size, protect, old))
 PASSING(bool, watches_writes, (void), ())
+PASSING(bool, watch_start, (void), ())
+PASSING(bool, watch_serves, (void), ())
 PASSING(bool, commit_is_lazy, (void), ())
 PASSING(size_t, large_page_bytes, (void), ())
 PASSING(uint32_t, thread_id, (void), ())
@@ -92,6 +96,7 @@ PASSING(uint64_t, environment_bytes, (const char *name), (name))
         REAL(name) arguments;                                                                                                    \
     }
 
+PASSING_VOID(watch_fresh, (uintptr_t address, size_t size), (address, size))
 PASSING_VOID(discard, (uintptr_t address, size_t size), (address, size))
 PASSING_VOID(tables_discard, (void *start, size_t size), (start, size))
 PASSING_VOID(yield, (unsigned attempt), (attempt))

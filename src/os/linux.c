@@ -394,6 +394,17 @@ void OS_FUNCTION(tables_discard)(void *start, size_t size) {
 
 bool OS_FUNCTION(watches_writes)(void) { return false; }
 
+bool OS_FUNCTION(watch_start)(void) { return false; }
+
+bool OS_FUNCTION(watch_serves)(void) { return false; }
+
+void OS_FUNCTION(watch_fresh)(uintptr_t address, size_t size) { (void)address, (void)size; }
+
+enum status OS_FUNCTION(written)(uintptr_t address, size_t size, bool reset, void **pages, size_t *count_pages) {
+    (void)address, (void)size, (void)reset, (void)pages, (void)count_pages;
+    return ST_NOT_SUPPORTED;
+}
+
 bool OS_FUNCTION(commit_is_lazy)(void) { return true; }
 
 size_t OS_FUNCTION(large_page_bytes)(void) { return (size_t)2 << 20; }

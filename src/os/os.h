@@ -116,8 +116,22 @@ struct os_memory {
 };
 enum status os_memory_load(struct os_memory *memory);
 
-/* Whether the system can be asked which pages of an OS_WATCH reservation were written. */
+/* Whether it can be known which pages of an OS_WATCH reservation were written. */
 bool os_watches_writes(void);
+
+/*
+ * That is what the system tells its own callers about its own OS_WATCH reservations. os_watch_start, called before the first of
+ * them, has the engine answer instead, where it can: true, and os_watch_serves from then on, if OS_WATCH reservations are
+ * ordinary ones of which os_written knows. os_watch_fresh follows each os_decommit in one.
+ *
+ * os_written: which of these pages, all committed, were written since they were committed or last reset, in ascending order.
+ * pages has room for *count_pages, and gets as many at most; NULL: they are not wanted, and room is no matter. reset: those that
+ * were found are reset, each in the same moment. ST_NO_MEMORY: then nothing was reset.
+ */
+bool os_watch_start(void);
+bool os_watch_serves(void);
+void os_watch_fresh(uintptr_t address, size_t size);
+enum status os_written(uintptr_t address, size_t size, bool reset, void **pages, size_t *count_pages);
 
 /*
  * Whether a committed page costs nothing until it is touched. A gap of uncommitted pages then costs more than it saves: it

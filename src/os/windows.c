@@ -28,6 +28,7 @@
 #include "base/tally.h"
 #include "os/os_slot.h"
 #include "os/windows_host.h"
+#include "os/windows_watch.h"
 
 enum { RESERVE_TRIES = 16 };
 
@@ -88,7 +89,8 @@ enum status OS_FUNCTION(reserve)(uintptr_t wanted, size_t size, size_t align, un
     tally_add(TALLY_RESERVE, 1);
     DWORD type = MEM_RESERVE;
     DWORD protect = prot_committed(state) ? prot_to_win32(state) : PAGE_READWRITE;
-    if (needs & OS_WATCH) type |= MEM_WRITE_WATCH;
+    bool watch = needs & OS_WATCH && host_watch_serves();
+    if (needs & OS_WATCH && !watch) type |= MEM_WRITE_WATCH;
     if (needs & OS_LARGE) type |= MEM_COMMIT | MEM_LARGE_PAGES;
     if (needs & OS_PHYSICAL) type |= MEM_PHYSICAL;
     if (needs & OS_TOP_DOWN) type |= MEM_TOP_DOWN;
@@ -102,6 +104,7 @@ enum status OS_FUNCTION(reserve)(uintptr_t wanted, size_t size, size_t align, un
     } else {
         status = reserve_aligned(size, align, type, protect, start);
     }
+    if (status == ST_OK && watch) host_watch_fresh(*start, size);
     if (status == ST_NO_MEMORY && !(needs & OS_LARGE)) return ST_NO_ADDRESS_SPACE;
     /* The caller has checked the arguments: a system that refuses them does not know the request at all. */
     if (status == ST_BAD_ARGUMENT && (needs & (OS_LARGE | OS_PHYSICAL))) return ST_NOT_SUPPORTED;
@@ -263,6 +266,16 @@ enum status OS_FUNCTION(memory_load)(struct os_memory *memory) {
 }
 
 bool OS_FUNCTION(watches_writes)(void) { return true; }
+
+bool OS_FUNCTION(watch_start)(void) { return host_watch_start(); }
+
+bool OS_FUNCTION(watch_serves)(void) { return host_watch_serves(); }
+
+void OS_FUNCTION(watch_fresh)(uintptr_t address, size_t size) { host_watch_fresh(address, size); }
+
+enum status OS_FUNCTION(written)(uintptr_t address, size_t size, bool reset, void **pages, size_t *count_pages) {
+    return host_written(address, size, reset, pages, count_pages);
+}
 
 bool OS_FUNCTION(commit_is_lazy)(void) { return false; }
 

@@ -21,21 +21,7 @@
 
 #if defined(__x86_64__)
 
-/* Linux's numbers. */
-enum { CALL_OPEN = 2, CALL_CLOSE = 3, CALL_PWRITE = 18, CALL_MINCORE = 27, CALL_MADVISE = 28, CALL_CLOCK_GETTIME = 228,
-       CALL_MEMBARRIER = 324 };
 enum { OPEN_WRITE_CLOEXEC = 02000001, ADVICE_HUGE = 14, CLOCK_OF_THREAD = 3 };
-
-/* Anything from -4095 to -1 is an error. */
-static int64_t linux_call(int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
-    register uint64_t fourth __asm__("r10") = d;
-    int64_t result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth)
-                     : "rcx", "r8", "r9", "r11", "memory");
-    return result;
-}
 
 static uint32_t linux_below;
 
@@ -47,6 +33,8 @@ void host_look(void) {
     /* A mask of few bits, where NT's errors are 0xc0000000 and more. rlx: who sees it late does without for a moment. */
     if (commands > 0 && commands < 0x10000) atom_store_rlx_u32(&linux_below, 1);
 }
+
+bool host_linux(void) { return atom_load_rlx_u32(&linux_below) != 0; } /* rlx: as in host_look */
 
 /* With the block committed, without access. */
 static bool block_bring(uintptr_t address) {
@@ -72,7 +60,7 @@ static int64_t clock_ns(void) {
 }
 
 enum status host_back(uintptr_t address) {
-    if (!atom_load_rlx_u32(&linux_below) || price_skip(&price)) return ST_NOT_SUPPORTED; /* rlx: as in host_look */
+    if (!host_linux() || price_skip(&price)) return ST_NOT_SUPPORTED;
     DWORD before = GetLastError();
     int64_t start_ns = clock_ns();
     enum status status = ST_NO_MEMORY;
@@ -89,6 +77,8 @@ enum status host_back(uintptr_t address) {
 #else
 
 void host_look(void) {}
+
+bool host_linux(void) { return false; }
 
 enum status host_back(uintptr_t address) {
     (void)address;

@@ -16,6 +16,7 @@
 #include "vm/keep.h"
 #include "vm/spans.h"
 #include "vm/vm.h"
+#include "vm/written.h"
 
 #define TYPE_KNOWN                                                                                                               \
     (MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RESET_UNDO | MEM_TOP_DOWN | MEM_WRITE_WATCH | MEM_PHYSICAL | MEM_LARGE_PAGES)
@@ -182,9 +183,13 @@ static enum status commit_locked(const struct range *r, uint8_t state) {
     return status;
 }
 
-/* With the range locked. MEM_RESET is advice: a run for which the system cannot take it keeps its content. */
+/*
+ * With the range locked. MEM_RESET is advice: a run for which the system cannot take it keeps its content. So does watched
+ * memory, since a page that is dropped is no more known to have been written.
+ */
 static enum status reset_locked(const struct range *r) {
     uint8_t given_up[OS_RESET_PAGES];
+    if (written_is_known(&r->owner)) return ST_OK;
     for (uint64_t done = 0; done < r->count;) {
         struct page p = {r->first.n + done};
         uint8_t state = pages_state(p);
@@ -204,6 +209,7 @@ static enum status reset_locked(const struct range *r) {
 /* With the range locked. */
 static enum status undo_locked(const struct range *r) {
     enum status status = ST_OK;
+    if (written_is_known(&r->owner)) return ST_OK;
     for (uint64_t done = 0; done < r->count;) {
         struct page p = {r->first.n + done};
         uint8_t state = pages_state(p);

@@ -15,15 +15,17 @@
 #include "vm/range.h"
 #include "vm/spans.h"
 #include "vm/vm.h"
+#include "vm/written.h"
 
 /* With the range locked: takes content and access from all of it, and gives back what was held. */
 static enum status empty_locked(const struct range *r, const struct tally *t) {
     if (t->committed + t->held == 0) return ST_OK;
-    enum status status = os_decommit(range_address(r), range_bytes(r));
-    if (status == ST_OK) {
+    bool watched = written_is_known(&r->owner);
+    enum status status = watched ? written_decommit(r) : os_decommit(range_address(r), range_bytes(r));
+    if (status == ST_OK && !watched) {
         pages_fill(r->first, r->count, PG_NONE);
         held_uncharge(t->held << PAGE_SHIFT);
-    } else {
+    } else if (status != ST_OK) {
         range_restore(r);
     }
     return status;

@@ -19,7 +19,7 @@ static uint64_t run_alike(struct page first, uint64_t limit) {
     while (run < limit) {
         struct page next = {first.n + run};
         if (state_now(next) != state) break;
-        bool guarded = pages_state(next) & PG_GUARD;
+        bool guarded = state != PG_NONE && pages_state(next) & PG_GUARD;
         run += guarded ? 1 : pages_run(next, limit - run, PG_STATE_MASK);
     }
     return run;

@@ -30,7 +30,8 @@ void range_fill(const struct range *r, uint8_t state) {
         struct page p = {r->first.n + done};
         uint64_t run = pages_run(p, r->count - done, 0xff);
         uint8_t before = pages_state(p);
-        pages_fill(p, run, state | (prot_committed(before) ? before & PG_RESET : 0));
+        uint8_t kept = prot_committed(before) ? before & PG_RESET : before & PG_WRITTEN ? PG_RESET : 0;
+        pages_fill(p, run, state | kept);
         done += run;
     }
 }

@@ -56,7 +56,7 @@ static inline bool range_is(const struct range *r, uint8_t state) {
  */
 void range_restore(const struct range *r);
 
-/* With the range locked: gives its pages `state`, keeping in mind which of them MEM_RESET has given up. */
+/* With the range locked: gives its pages `state`; what MEM_RESET has given up stays so, and what is noted as written. */
 void range_fill(const struct range *r, uint8_t state);
 
 #endif

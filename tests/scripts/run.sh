@@ -61,6 +61,31 @@ served forms 60
 own load $programs/part.dll
 served load 600
 
+# Write watch: the same answers by Wine alone, by Wine's under the hooks, and by the engine, where the kernel can tell it. Wine
+# does not see what it writes for WriteProcessMemory; Windows does, and so does the engine. (That is one check more.)
+answers() {
+    timeout -k 5 60 $wine "$@" 2>&1 </dev/null | tr -d '\r' |
+        sed '/^by WriteProcessMemory:/d; s/^[0-9]* passed, 0 failed$/passed/'
+}
+watcher=wine by='"by": "system", "reason": "write watch"'
+if printf '6.7\n%s\n' "$(uname -r)" | sort -CV && grep -q '^Seccomp:[[:space:]]*0$' /proc/self/status; then
+    watcher=engine by='"by": "engine"'
+fi
+answers $programs/watch.exe wine >"$work/watch.wine"
+[ "$(grep -c 'granularity 4096' "$work/watch.wine")" -gt 40 ] && [ "$(tail -n 1 "$work/watch.wine")" = passed ]
+verdict "write watch, Wine's answers" $? "$work/watch.wine"
+answers $run --write-watch forward --json "$work/forward.json" $programs/watch.exe wine >"$work/watch.forward"
+answers $run --json "$work/serve.json" $programs/watch.exe $watcher >"$work/watch.serve"
+for how in forward serve; do
+    diff "$work/watch.wine" "$work/watch.$how" >"$work/diff" 2>&1
+    verdict "write watch, $how: the same answers" $? "$work/diff"
+done
+grep -qE '"kind": "written pages", "by": "system", "reason": "write watch"' "$work/forward.json"
+verdict "write watch, forward: by the system" $? "$work/forward.json"
+grep -qE "\"kind\": \"written pages\", $by" "$work/serve.json"
+verdict "write watch, serve: $by" $? "$work/serve.json"
+own watch $watcher threads
+
 own heap
 expect "heap, served" 0 '^[0-9]+ passed, 0 failed' $run --heap --json "$work/heap.json" $programs/heap.exe
 served heap 40000

@@ -37,7 +37,7 @@ void counts_add_slow(struct watch watch, unsigned kind, unsigned reason, const s
     atom_add_acqrel_u64((uint64_t *)&cell->ticks, now - watch.ticks);
     if (seen->size) atom_add_acqrel_u64((uint64_t *)&cell->bytes, seen->size);
     if (seen->result == 0) atom_add_acqrel_u64((uint64_t *)&cell->failures, 1);
-    record(shared, now, seen);
+    if (seen->op < HM_OPS) record(shared, now, seen);
 }
 
 void counts_start(void) {

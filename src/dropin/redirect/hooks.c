@@ -23,6 +23,8 @@ struct hook hooks[] = {
     HOOK(VirtualProtectEx, 0),
     HOOK(VirtualProtectFromApp, 0),
     HOOK(VirtualQueryEx, 0),
+    HOOK(GetWriteWatch, 0),
+    HOOK(ResetWriteWatch, 0),
     HOOK(MapViewOfFile, HM_REDIRECT_COUNT),
     HOOK(MapViewOfFileEx, HM_REDIRECT_COUNT),
     HOOK(MapViewOfFile3, HM_REDIRECT_COUNT),

@@ -2,8 +2,8 @@
  * redirect.h - the parts of hostmem-redirect.dll and what they owe each other.
  *
  * dll.c starts the work; hooks.c is the table of the functions that are taken over, patch.c takes them over; vm_hooks.c,
- * place.c, heap_hooks.c and view_hooks.c answer calls; counts.c counts and records them; prepare.c puts the DLL in front of
- * another process, child_hooks.c does so for the program's own children; imports.c keeps the DLL's own imports few.
+ * place.c, watch_hooks.c, heap_hooks.c and view_hooks.c answer calls; counts.c counts and records them; prepare.c puts the DLL
+ * in front of another process, child_hooks.c does so for the program's own children; imports.c keeps the DLL's own imports few.
  *
  * A hook runs on any thread, under any lock of the program's or the loader's, during process exit too. So no hook takes a lock,
  * waits for another thread, allocates from a heap or loads anything. The engine and the hooks call the system through this DLL's
@@ -56,6 +56,8 @@ struct real {
     BOOL(WINAPI *VirtualProtectFromApp)(LPVOID, SIZE_T, ULONG, PULONG);
     SIZE_T(WINAPI *VirtualQuery)(LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_T);
     SIZE_T(WINAPI *VirtualQueryEx)(HANDLE, LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_T);
+    UINT(WINAPI *GetWriteWatch)(DWORD, PVOID, SIZE_T, PVOID *, ULONG_PTR *, LPDWORD);
+    UINT(WINAPI *ResetWriteWatch)(LPVOID, SIZE_T);
     LPVOID(WINAPI *MapViewOfFile)(HANDLE, DWORD, DWORD, DWORD, SIZE_T);
     LPVOID(WINAPI *MapViewOfFileEx)(HANDLE, DWORD, DWORD, DWORD, SIZE_T, LPVOID);
     LPVOID(WINAPI *MapViewOfFile3)(HANDLE, HANDLE, LPVOID, ULONG64, SIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);
@@ -118,7 +120,7 @@ static inline struct watch watch_start(void) {
 }
 /* One call for the record: op and the arguments as the trace has them. */
 struct seen {
-    unsigned op; /* HM_OP_* */
+    unsigned op; /* HM_OP_*; HM_OPS for a call that is not recorded */
     uintptr_t address;
     size_t size;
     DWORD type;
@@ -144,6 +146,9 @@ bool engine_has(uintptr_t address);
  */
 enum status place_alloc(uintptr_t low, uintptr_t high, size_t align, size_t size, DWORD type, DWORD protect, uintptr_t *result);
 
+/* watch_hooks.c: decides who answers for MEM_WRITE_WATCH; before the patching. */
+void watch_hooks_start(void);
+
 /* heap_hooks.c: finds the heaps that are there already; before the patching. */
 void heap_hooks_start(void);
 
@@ -161,6 +166,8 @@ BOOL WINAPI hook_VirtualProtectEx(HANDLE, LPVOID, SIZE_T, DWORD, PDWORD);
 BOOL WINAPI hook_VirtualProtectFromApp(LPVOID, SIZE_T, ULONG, PULONG);
 SIZE_T WINAPI hook_VirtualQuery(LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_T);
 SIZE_T WINAPI hook_VirtualQueryEx(HANDLE, LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_T);
+UINT WINAPI hook_GetWriteWatch(DWORD, PVOID, SIZE_T, PVOID *, ULONG_PTR *, LPDWORD);
+UINT WINAPI hook_ResetWriteWatch(LPVOID, SIZE_T);
 LPVOID WINAPI hook_MapViewOfFile(HANDLE, DWORD, DWORD, DWORD, SIZE_T);
 LPVOID WINAPI hook_MapViewOfFileEx(HANDLE, DWORD, DWORD, DWORD, SIZE_T, LPVOID);
 LPVOID WINAPI hook_MapViewOfFile3(HANDLE, HANDLE, LPVOID, ULONG64, SIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);

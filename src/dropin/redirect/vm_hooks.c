@@ -13,6 +13,7 @@
 #include "dropin/redirect/redirect.h"
 
 #include "core/space.h"
+#include "os/os.h"
 #include "vm/error.h"
 #include "vm/query.h"
 #include "vm/vm.h"
@@ -38,7 +39,7 @@ static unsigned alloc_reason(uintptr_t address, size_t size, DWORD type) {
     if (type & ~(DWORD)TYPE_ORDINARY) return HM_PASSED_KIND;
     if (address && !(type & MEM_RESERVE)) return engine_has(address) ? HM_BY_ENGINE : HM_PASSED_FOREIGN;
     if (size > HUGE_BYTES) return HM_PASSED_HUGE;
-    return type & MEM_WRITE_WATCH ? HM_PASSED_WATCH : HM_BY_ENGINE;
+    return type & MEM_WRITE_WATCH && !os_watch_serves() ? HM_PASSED_WATCH : HM_BY_ENGINE;
 }
 
 static unsigned alloc_kind(uintptr_t address, DWORD type) {

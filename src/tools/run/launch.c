@@ -149,7 +149,8 @@ DWORD launch_run(const struct run_options *options, const wchar_t *path, wchar_t
     bool count = options->report || options->json != NULL || options->trace != NULL;
     DWORD flags = (options->off ? HM_REDIRECT_OFF : 0u) | (options->heap ? HM_REDIRECT_HEAP : 0u) |
                   (options->children ? HM_REDIRECT_CHILDREN : 0u) | (count ? HM_REDIRECT_COUNT : 0u) |
-                  (options->write_watch ? HM_REDIRECT_NO_WATCH : 0u);
+                  (options->write_watch == RUN_WATCH_FORWARD ? HM_REDIRECT_FORWARD_WATCH : 0u) |
+                  (options->write_watch == RUN_WATCH_REFUSE ? HM_REDIRECT_NO_WATCH : 0u);
     PROCESS_INFORMATION child;
     DWORD status = RUN_EXIT_PREPARE;
     uint64_t started;

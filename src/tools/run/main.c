@@ -16,8 +16,8 @@ static const struct tool_option main_table[] = {
     {"json", TOOL_TEXT, &main_options.json, "FILE", "the same as a JSON object in FILE"},
     {"heap", TOOL_FLAG, &main_options.heap, NULL, "serves heap calls too, as HOSTMEM_HEAP=1 does"},
     {"children", TOOL_FLAG, &main_options.children, NULL, "serves the programs that the program starts as well"},
-    {"write-watch", TOOL_CHOICE, &main_options.write_watch, "forward|refuse",
-     "MEM_WRITE_WATCH: passed to the system (default), or refused, so that a collector that can do without it is served"},
+    {"write-watch", TOOL_CHOICE, &main_options.write_watch, "serve|forward|refuse",
+     "MEM_WRITE_WATCH: served where that is possible (default), passed to the system, or refused"},
     {"off", TOOL_FLAG, &main_options.off, NULL, "the hooks are in place, but pass everything on to the system"},
     {"trace", TOOL_TEXT, &main_options.trace, "FILE", "records the calls in FILE, for hostmem-replay"},
     {"trace-calls", TOOL_COUNT, &main_options.trace_calls, "N", "room for N calls in the record (default 2000000)"},
@@ -33,6 +33,9 @@ const struct tool_command run_command = {
     .options = main_table,
     .notes = "environment: HOSTMEM_HEAP=1 serves heap calls too; HOSTMEM_THREAD_CACHE and HOSTMEM_MAX_ADDRESS_SPACE as for the\n"
              "library.\n"
+             "\n"
+             "MEM_WRITE_WATCH can be served under Wine where Linux, 6.7 or later, tells what was written; elsewhere it is\n"
+             "passed to the system as well. Refused is for programs that can do without it, as the CLR's collector can.\n"
              "\n"
              "exit status: the program's own; of hostmem-run itself 2 for bad arguments or a file that cannot be written,\n"
              "120 for a program that is missing or does not start, 121 for one that is not for 64-bit x86 (a 32-bit\n"

@@ -9,9 +9,9 @@ static const char *const kind_names[HM_CALL_KINDS] = {
     [HM_CALL_RESERVE] = "reserve",          [HM_CALL_RESERVE_COMMIT] = "reserve+commit", [HM_CALL_COMMIT] = "commit",
     [HM_CALL_RESET] = "reset",              [HM_CALL_DECOMMIT] = "decommit",             [HM_CALL_RELEASE] = "release",
     [HM_CALL_PROTECT] = "protect",          [HM_CALL_QUERY] = "query",                   [HM_CALL_MAP] = "map view",
-    [HM_CALL_UNMAP] = "unmap view",         [HM_CALL_HEAP_CREATE] = "heap create",       [HM_CALL_HEAP_DESTROY] = "heap destroy",
-    [HM_CALL_HEAP_ALLOC] = "heap alloc",    [HM_CALL_HEAP_REALLOC] = "heap realloc",     [HM_CALL_HEAP_FREE] = "heap free",
-    [HM_CALL_HEAP_OTHER] = "heap, others",
+    [HM_CALL_UNMAP] = "unmap view",         [HM_CALL_WATCH] = "written pages",           [HM_CALL_HEAP_CREATE] = "heap create",
+    [HM_CALL_HEAP_DESTROY] = "heap destroy", [HM_CALL_HEAP_ALLOC] = "heap alloc",        [HM_CALL_HEAP_REALLOC] = "heap realloc",
+    [HM_CALL_HEAP_FREE] = "heap free",      [HM_CALL_HEAP_OTHER] = "heap, others",
 };
 static const char *const reason_names[HM_REDIRECT_REASONS] = {
     [HM_BY_ENGINE] = "engine",

@@ -23,12 +23,14 @@ enum {
 
 extern const struct tool_command run_command; /* main.c; gives tool_fail the tool's name */
 
+enum { RUN_WATCH_SERVE, RUN_WATCH_FORWARD, RUN_WATCH_REFUSE };
+
 struct run_options {
     bool report;
     bool off;
     bool heap;
     bool children;
-    int write_watch;   /* 1: refused */
+    int write_watch;   /* one of RUN_WATCH_* */
     const char *json;  /* file, or NULL */
     const char *trace; /* file, or NULL */
     uint64_t trace_calls;
