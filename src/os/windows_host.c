@@ -21,21 +21,7 @@
 
 #if defined(__x86_64__)
 
-/* Linux's numbers. */
-enum { CALL_OPEN = 2, CALL_CLOSE = 3, CALL_PWRITE = 18, CALL_MINCORE = 27, CALL_MADVISE = 28, CALL_CLOCK_GETTIME = 228,
-       CALL_MEMBARRIER = 324 };
 enum { OPEN_WRITE_CLOEXEC = 02000001, ADVICE_HUGE = 14, CLOCK_OF_THREAD = 3 };
-
-/* Anything from -4095 to -1 is an error. */
-static int64_t linux_call(int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
-    register uint64_t fourth __asm__("r10") = d;
-    int64_t result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth)
-                     : "rcx", "r8", "r9", "r11", "memory");
-    return result;
-}
 
 static uint32_t linux_below;
 
