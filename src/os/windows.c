@@ -125,7 +125,7 @@ enum status OS_FUNCTION(reserve)(uintptr_t wanted, size_t size, size_t align, un
     if (needs & OS_TOP_DOWN) type |= MEM_TOP_DOWN;
     enum status status = ST_NO_MEMORY;
     bool plain = !(needs & ~(unsigned)OS_TOP_DOWN);
-    if (plain && host_linux()) status = reserve_owned(wanted, size, align, type, start);
+    if (plain && host_reserves()) status = reserve_owned(wanted, size, align, type, start);
     if (status == ST_NO_MEMORY) { /* also where so much at once may not be committed */
         status = reserve_at(wanted, size, align, type, protect, start);
         if (status == ST_OK && host_linux()) host_tell(*start, size);
@@ -232,15 +232,16 @@ enum status OS_FUNCTION(tables_reserve)(size_t size, void **start) {
     if (status == ST_NO_MEMORY) return ST_NO_ADDRESS_SPACE;
     if (status != ST_OK) return status;
     *start = (void *)(outer + GRANULE_BYTES);
-    if (!host_linux() || host_open_table(*start, inner_size)) return ST_OK;
-    give_back(outer, 0, MEM_RELEASE);
-    return ST_NO_MEMORY;
+    if (host_reserves() && host_open_table(*start, inner_size)) return ST_OK;
+    if (host_linux()) host_tell(outer, inner_size + 2 * GRANULE_BYTES);
+    return ST_OK;
 }
 
 enum status OS_FUNCTION(tables_commit)(void *start, size_t size) {
     uintptr_t got;
-    /* Under Wine all of it is readable, writable and zero from the start. */
-    return size == 0 || host_linux() ? ST_OK : allocate((uintptr_t)start, size, MEM_COMMIT, PAGE_READWRITE, &got);
+    /* Where host_owns all of it is readable, writable and zero from the start. */
+    if (size == 0 || host_owns((uintptr_t)start, size)) return ST_OK;
+    return allocate((uintptr_t)start, size, MEM_COMMIT, PAGE_READWRITE, &got);
 }
 
 void OS_FUNCTION(tables_discard)(void *start, size_t size) {

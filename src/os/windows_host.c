@@ -6,11 +6,14 @@
  * can be asked of Linux directly the engine does so: it keeps a book of its pages itself.
  *
  * Does a system call made here reach Linux? Wine's ntdll says that it is Wine; then comes one call that changes nothing, the
- * query of membarrier, whose number is beyond all of Wine's own. A Wine that takes the instruction for a call of NT's answers with
- * an error. Then, and on Windows, the answer is no and everything goes by Win32.
+ * query of membarrier, whose number is beyond all of Wine's own. A Wine that takes the instruction for a call of NT's answers
+ * with an error. Then, and on Windows, the answer is no and everything goes by Win32.
  *
- * When is that found out? Asking for an export takes the loader's lock, and a thread of the program's may be at any place and
- * under any lock when it calls us. So a constructor asks: it runs as the program starts, or with that lock, and that one alone, held.
+ * And does VirtualAlloc reach Wine? Somebody may have put himself in its place, as our own redirect drop-in does for the modules
+ * of a program, who then keeps a book of what he gives out. Such memory is all his.
+ *
+ * When is that found out? Asking for a module takes the loader's lock, and a thread of the program's may be at any place and
+ * under any lock when it calls us. So a constructor asks: it runs as the program starts, or with that lock held and no other.
  * Who is earlier than that decides that the answer is no.
  */
 #include "os/windows_host.h"
@@ -31,10 +34,22 @@ bool host_linux(void) {
     return seen == LINUX_BELOW;
 }
 
+static __typeof__(&VirtualAlloc) systems_own; /* VirtualAlloc, of Wine; constant after look */
+
+bool host_reserves(void) { return host_linux() && VirtualAlloc == systems_own; }
+
+static bool is_systems_own(uintptr_t function) {
+    HMODULE module;
+    DWORD flags = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT;
+    if (!GetModuleHandleExA(flags, (LPCSTR)function, &module)) return false;
+    return module == GetModuleHandleA("kernel32.dll") || module == GetModuleHandleA("kernelbase.dll");
+}
+
 __attribute__((constructor(101))) static void look(void) {
     uint32_t unknown = LINUX_UNKNOWN;
     HMODULE ntdll = GetModuleHandleA("ntdll.dll");
-    if (!ntdll || !GetProcAddress(ntdll, "wine_get_version")) return;
+    if (!ntdll || !GetProcAddress(ntdll, "wine_get_version") || !is_systems_own((uintptr_t)VirtualAlloc)) return;
+    systems_own = VirtualAlloc;
     int64_t commands = linux_call(CALL_MEMBARRIER, 0, 0, 0, 0);
     /* A mask of few bits, where NT's errors are 0xc0000000 and more. */
     if (commands > 0 && commands < 0x10000) atom_cas_acqrel_u32(&linux_below, &unknown, LINUX_BELOW);

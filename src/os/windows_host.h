@@ -28,6 +28,9 @@ static inline int64_t linux_call(int64_t number, uint64_t a, uint64_t b, uint64_
 /* Do system calls reach a Linux below? Always the same answer, from the first time it is asked. */
 bool host_linux(void);
 
+/* And is what VirtualAlloc reserves now memory of Wine's? */
+bool host_reserves(void);
+
 /*
  * Memory. The functions are those of os.h without the prefix, and may be called where host_linux(). The ones that change what
  * a page is may be called for a range where host_owns() only: there Wine believes that all of it is committed and read-write.
