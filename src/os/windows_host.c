@@ -78,8 +78,8 @@ static enum status block_bring(uintptr_t address) {
     return brought ? ST_NOT_SUPPORTED : ST_NO_MEMORY;
 }
 
-/* A small page is brought by os_bring. In a process that hardly grows nothing is tried. */
-static struct price price = {.small_ns = 700000, .most = 1024, .left = 8};
+/* Small pages are brought by os_bring. In a process that grows by less than 64 MiB nothing is tried. */
+static struct price price = {.small_ns = 300000, .most = 1024, .left = 32};
 #define PRICE_REFUSED 64
 
 static int64_t clock_ns(void) {

@@ -49,6 +49,11 @@ static bool map_here(uintptr_t address, size_t size, unsigned access) {
     return linux_call6(CALL_MMAP, address, size, access, MAP_NEW | MAP_HERE, NO_FILE, 0) == (int64_t)address;
 }
 
+static enum status protect(uintptr_t address, size_t size, unsigned access) {
+    int64_t result = linux_call(CALL_MPROTECT, address, size, access, 0);
+    return result == 0 ? ST_OK : result == ERROR_MEMORY ? ST_COMMIT_LIMIT : ST_DENIED;
+}
+
 uintptr_t host_find(size_t size, size_t align) {
     int64_t loose = linux_call6(CALL_MMAP, 0, size + align - PAGE_BYTES, NONE, MAP_NEW, NO_FILE, 0);
     if (loose < 0) return 0;
@@ -56,9 +61,15 @@ uintptr_t host_find(size_t size, size_t align) {
     return align_up((uintptr_t)loose, align);
 }
 
-bool host_own(uintptr_t address, size_t size) { return map_here(address, size, NONE); }
+/*
+ * A new mapping in the place of one interrupts every processor that the process runs on. That is for regions, which shall not
+ * count as committed to Linux either, and stay a few mappings.
+ */
+bool host_own(uintptr_t address, size_t size) {
+    return size < SLOT_BYTES ? protect(address, size, NONE) == ST_OK : map_here(address, size, NONE);
+}
 
-bool host_open_table(void *start, size_t size) { return map_here((uintptr_t)start, size, READ | WRITE); }
+bool host_open_table(void *start, size_t size) { return protect((uintptr_t)start, size, READ | WRITE) == ST_OK; }
 
 static unsigned access_of(uint8_t state) {
     switch (state & PG_BASE_MASK) {
@@ -69,11 +80,6 @@ static unsigned access_of(uint8_t state) {
     case PG_EXECUTE_READWRITE: return READ | WRITE | EXECUTE;
     default: return NONE;
     }
-}
-
-static enum status protect(uintptr_t address, size_t size, unsigned access) {
-    int64_t result = linux_call(CALL_MPROTECT, address, size, access, 0);
-    return result == 0 ? ST_OK : result == ERROR_MEMORY ? ST_COMMIT_LIMIT : ST_DENIED;
 }
 
 enum status host_commit(uintptr_t address, size_t size, uint8_t state) { return protect(address, size, access_of(state)); }
