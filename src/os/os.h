@@ -1,5 +1,6 @@
 /*
- * os.h - the contract with the system, stated once. linux.c and windows.c keep it, function by function in the same order;
+ * os.h - the contract with the system, stated once. linux.c and windows.c keep it, function by function in the same order
+ * (windows.c under Wine with the help of the Linux below);
  * fault.c stands between the engine and either of them in test builds and makes chosen calls fail.
  *
  * Addresses and sizes are multiples of a page unless a line says otherwise. `state` is a page byte (base/prot.h). A call

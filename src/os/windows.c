@@ -12,6 +12,8 @@
  *    PAGE_READWRITE and serves allocations of every protection. The engine answers queries of AllocationProtect itself.
  *  - Guards are the system's own: it disarms a page when it is hit, so the page's byte may say more than the truth and
  *    os_guard_armed asks the system.
+ *  - Under Wine most of this is asked of the Linux below instead (windows_host_memory.c), which is said here by host_owns: memory
+ *    for which that is so; and host_linux: a process in which it is.
  *
  * Invariant: no function but os_last_error_set changes the thread's last error, whether it succeeds or fails. The engine
  * sets it once, when it knows the call's answer.
@@ -69,20 +71,49 @@ static enum status give_back(uintptr_t address, size_t size, DWORD type) {
     return status;
 }
 
-/* Finds a free place of this alignment by taking more than enough, and takes the aligned part of it. */
-static enum status reserve_aligned(size_t size, size_t align, DWORD type, DWORD protect, uintptr_t *start) {
+static enum status protect(uintptr_t address, size_t size, DWORD win32) {
+    DWORD before = GetLastError(), old;
+    enum status status = VirtualProtect((void *)address, size, win32, &old) ? ST_OK : status_of_last_error();
+    SetLastError(before);
+    return status;
+}
+
+/* Finds a free place of this alignment by taking more than enough. */
+static enum status find_aligned(size_t size, size_t align, bool high, uintptr_t *place) {
     size_t total = size + (align - GRANULE_BYTES);
+    uintptr_t loose;
     if (total < size) return ST_NO_ADDRESS_SPACE;
+    if (!high && host_linux()) return (*place = host_find(size, align)) != 0 ? ST_OK : ST_NO_ADDRESS_SPACE;
+    enum status status = allocate(0, total, MEM_RESERVE | (high ? MEM_TOP_DOWN : 0u), PAGE_NOACCESS, &loose);
+    if (status != ST_OK) return status;
+    *place = high ? align_down(loose + total - size, align) : align_up(loose, align);
+    return give_back(loose, 0, MEM_RELEASE);
+}
+
+static enum status reserve_aligned(size_t size, size_t align, DWORD type, DWORD protect, uintptr_t *start) {
     for (int i = 0; i < RESERVE_TRIES; i++) {
-        uintptr_t loose;
-        enum status status = allocate(0, total, MEM_RESERVE | (type & MEM_TOP_DOWN), PAGE_NOACCESS, &loose);
-        if (status != ST_OK) return status;
-        uintptr_t wanted = type & MEM_TOP_DOWN ? align_down(loose + total - size, align) : align_up(loose, align);
-        give_back(loose, 0, MEM_RELEASE);
-        status = allocate(wanted, size, type, protect, start);
+        uintptr_t place;
+        enum status status = find_aligned(size, align, type & MEM_TOP_DOWN, &place);
+        if (status == ST_OK) status = allocate(place, size, type, protect, start);
         if (status != ST_BAD_ADDRESS) return status;
     }
     return ST_NO_ADDRESS_SPACE;
+}
+
+static enum status reserve_at(uintptr_t wanted, size_t size, size_t align, DWORD type, DWORD protect, uintptr_t *start) {
+    if (wanted == 0 && align > GRANULE_BYTES) return reserve_aligned(size, align, type, protect, start);
+    enum status status = allocate(wanted, size, type, protect, start);
+    if (status != ST_OK || wanted == 0 || *start == wanted) return status;
+    give_back(*start, 0, MEM_RELEASE); /* wanted lay inside a 64 KiB unit: never taken as it is */
+    return ST_BAD_ADDRESS;
+}
+
+/* Where the Linux below is asked for what happens in it. */
+static enum status reserve_owned(uintptr_t wanted, size_t size, size_t align, DWORD type, uintptr_t *start) {
+    enum status status = reserve_at(wanted, size, align, type | MEM_COMMIT, PAGE_READWRITE, start);
+    if (status != ST_OK || host_own(*start, size)) return status;
+    give_back(*start, 0, MEM_RELEASE);
+    return ST_NO_MEMORY;
 }
 
 enum status OS_FUNCTION(reserve)(uintptr_t wanted, size_t size, size_t align, unsigned needs, uint8_t state, uintptr_t *start) {
@@ -90,19 +121,17 @@ enum status OS_FUNCTION(reserve)(uintptr_t wanted, size_t size, size_t align, un
     DWORD type = MEM_RESERVE;
     DWORD protect = prot_committed(state) ? prot_to_win32(state) : PAGE_READWRITE;
     bool watch = needs & OS_WATCH && host_watch_serves();
-    if (needs & OS_WATCH && !watch) type |= MEM_WRITE_WATCH;
+    if (watch) needs &= ~(unsigned)OS_WATCH;
+    if (needs & OS_WATCH) type |= MEM_WRITE_WATCH;
     if (needs & OS_LARGE) type |= MEM_COMMIT | MEM_LARGE_PAGES;
     if (needs & OS_PHYSICAL) type |= MEM_PHYSICAL;
     if (needs & OS_TOP_DOWN) type |= MEM_TOP_DOWN;
-    enum status status;
-    if (wanted != 0 || align <= GRANULE_BYTES) {
-        status = allocate(wanted, size, type, protect, start);
-        if (status == ST_OK && wanted != 0 && *start != wanted) { /* wanted lay inside a 64 KiB unit: never taken as it is */
-            give_back(*start, 0, MEM_RELEASE);
-            status = ST_BAD_ADDRESS;
-        }
-    } else {
-        status = reserve_aligned(size, align, type, protect, start);
+    enum status status = ST_NO_MEMORY;
+    bool plain = !(needs & ~(unsigned)OS_TOP_DOWN);
+    if (plain && host_reserves()) status = reserve_owned(wanted, size, align, type, start);
+    if (status == ST_NO_MEMORY) { /* also where so much at once may not be committed */
+        status = reserve_at(wanted, size, align, type, protect, start);
+        if (status == ST_OK && host_linux()) host_tell(*start, size);
     }
     if (status == ST_OK && watch) host_watch_fresh(*start, size);
     if (status == ST_NO_MEMORY && !(needs & OS_LARGE)) return ST_NO_ADDRESS_SPACE;
@@ -125,44 +154,44 @@ enum status OS_FUNCTION(release_part)(uintptr_t start, size_t size) {
 enum status OS_FUNCTION(commit)(uintptr_t address, size_t size, uint8_t state) {
     uintptr_t got;
     tally_add(TALLY_COMMIT, 1);
+    if (state & PG_GUARD && host_linux()) host_tell(address, size);
+    if (host_owns(address, size)) return host_commit(address, size, state);
     return allocate(address, size, MEM_COMMIT, prot_to_win32(state), &got);
 }
 
 enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
     tally_add(TALLY_DECOMMIT, 1);
+    if (size != 0 && host_owns(address, size)) return host_decommit(address, size);
     return size == 0 ? ST_OK : give_back(address, size, MEM_DECOMMIT); /* size 0 would mean the whole region */
 }
 
-void OS_FUNCTION(discard)(uintptr_t address, size_t size) { memset((void *)address, 0, size); }
+void OS_FUNCTION(discard)(uintptr_t address, size_t size) {
+    if (!host_linux() || !host_discard(address, size)) memset((void *)address, 0, size);
+}
 
 enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
     tally_add(TALLY_PROTECT, 1);
-    (void)often;
-    DWORD before = GetLastError();
-    DWORD old;
-    enum status status = VirtualProtect((void *)address, size, PAGE_NOACCESS, &old) ? ST_OK : status_of_last_error();
-    SetLastError(before);
-    return status;
+    return host_owns(address, size) ? host_hold(address, size, often) : protect(address, size, PAGE_NOACCESS);
 }
 
-void OS_FUNCTION(bring)(uintptr_t address, size_t size) { (void)address, (void)size; }
+void OS_FUNCTION(bring)(uintptr_t address, size_t size) {
+    if (host_linux()) host_bring(address, size);
+}
 
 size_t OS_FUNCTION(touched)(uintptr_t address, size_t size) {
-    (void)address;
+    if (host_linux()) return host_touched(address, size);
     return size / PAGE_BYTES < OS_TOUCHED_PAGES ? size / PAGE_BYTES : OS_TOUCHED_PAGES;
 }
 
 enum status OS_FUNCTION(back)(uintptr_t address) {
-    return host_back(address); /* Windows has none for pages that are not committed; committing them is the expensive part */
+    /* Windows has none for pages that are not committed; committing them is the expensive part */
+    return host_linux() ? host_back(address) : ST_NOT_SUPPORTED;
 }
 
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
     tally_add(TALLY_PROTECT, 1);
-    DWORD before = GetLastError();
-    DWORD old;
-    enum status status = VirtualProtect((void *)address, size, prot_to_win32(state), &old) ? ST_OK : status_of_last_error();
-    SetLastError(before);
-    return status;
+    if (state & PG_GUARD && host_linux()) host_tell(address, size);
+    return host_owns(address, size) ? host_commit(address, size, state) : protect(address, size, prot_to_win32(state));
 }
 
 enum status OS_FUNCTION(reset)(uintptr_t address, size_t size, uint8_t *given_up) {
@@ -205,13 +234,18 @@ enum status OS_FUNCTION(tables_reserve)(size_t size, void **start) {
     /* The granules before and after are never committed: an access that runs off the table faults there. */
     enum status status = allocate(0, inner_size + 2 * GRANULE_BYTES, MEM_RESERVE, PAGE_NOACCESS, &outer);
     if (status == ST_NO_MEMORY) return ST_NO_ADDRESS_SPACE;
-    if (status == ST_OK) *start = (void *)(outer + GRANULE_BYTES);
-    return status;
+    if (status != ST_OK) return status;
+    *start = (void *)(outer + GRANULE_BYTES);
+    if (host_reserves() && host_open_table(*start, inner_size)) return ST_OK;
+    if (host_linux()) host_tell(outer, inner_size + 2 * GRANULE_BYTES);
+    return ST_OK;
 }
 
 enum status OS_FUNCTION(tables_commit)(void *start, size_t size) {
     uintptr_t got;
-    return size == 0 ? ST_OK : allocate((uintptr_t)start, size, MEM_COMMIT, PAGE_READWRITE, &got);
+    /* Where host_owns all of it is readable, writable and zero from the start. */
+    if (size == 0 || host_owns((uintptr_t)start, size)) return ST_OK;
+    return allocate((uintptr_t)start, size, MEM_COMMIT, PAGE_READWRITE, &got);
 }
 
 void OS_FUNCTION(tables_discard)(void *start, size_t size) {
@@ -277,7 +311,7 @@ enum status OS_FUNCTION(written)(uintptr_t address, size_t size, bool reset, voi
     return host_written(address, size, reset, pages, count_pages);
 }
 
-bool OS_FUNCTION(commit_is_lazy)(void) { return false; }
+bool OS_FUNCTION(commit_is_lazy)(void) { return host_linux(); }
 
 size_t OS_FUNCTION(large_page_bytes)(void) { return GetLargePageMinimum(); }
 

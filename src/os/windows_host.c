@@ -1,15 +1,20 @@
 /*
- * windows_host.c - under Wine: memory in large pages, which Wine has no words for; the mirror image of linux_back.c. Layer: os.
+ * windows_host.c - under Wine: is there a Linux below that answers; and the memory behind pages, the mirror image of
+ * linux_back.c. What pages are is windows_host_memory.c's. Layer: os.
  *
- * Wine carries Win32 calls out by mmap and mprotect in the process itself, and the Linux below gives a large page only where it
- * is advised to. So there this file gives that advice: the commit that makes the pages committed ones to Wine is an ordinary
- * VirtualAlloc, without access; then madvise, and one byte, zero, through /proc/self/mem, which brings the memory in while no
- * access to it is possible. What Wine knows about the pages stays true throughout.
+ * Wine carries Win32 calls out by Linux's in the process itself, each under a lock, and keeps a book of all pages. Where the same
+ * can be asked of Linux directly the engine does so: it keeps a book of its pages itself.
  *
- * Does a system call made here reach Linux? The engine's own thread asks, before it does anything else: the program's threads
- * may be at any place, under any lock, and only the loader knows whether this is Wine. Then comes one call that changes nothing,
- * the query of membarrier, whose number is beyond all of Wine's own. A Wine that takes the instruction for a call of NT's answers
- * with an error. Then, on Windows, and where the kernel gives no large page, the answer is no and nothing is gained.
+ * Does a system call made here reach Linux? Wine's ntdll says that it is Wine; then comes one call that changes nothing, the
+ * query of membarrier, whose number is beyond all of Wine's own. A Wine that takes the instruction for a call of NT's answers
+ * with an error. Then, and on Windows, the answer is no and everything goes by Win32.
+ *
+ * And does VirtualAlloc reach Wine? Somebody may have put himself in its place, as our own redirect drop-in does for the modules
+ * of a program, who then keeps a book of what he gives out. Such memory is all his.
+ *
+ * When is that found out? Asking for a module takes the loader's lock, and a thread of the program's may be at any place and
+ * under any lock when it calls us. So a constructor asks: it runs as the program starts, or with that lock held and no other.
+ * Who is earlier than that decides that the answer is no.
  */
 #include "os/windows_host.h"
 
@@ -19,37 +24,63 @@
 #include "os/os.h"
 #include "os/os_price.h"
 
-#if defined(__x86_64__)
-
-enum { OPEN_WRITE_CLOEXEC = 02000001, ADVICE_HUGE = 14, CLOCK_OF_THREAD = 3 };
-
+enum { LINUX_UNKNOWN, LINUX_BELOW, LINUX_NOT };
 static uint32_t linux_below;
 
-void host_look(void) {
-    /* Only Wine's exports it. */
-    HMODULE ntdll = GetModuleHandleA("ntdll.dll");
-    if (!ntdll || !GetProcAddress(ntdll, "wine_get_version")) return;
-    int64_t commands = linux_call(CALL_MEMBARRIER, 0, 0, 0, 0);
-    /* A mask of few bits, where NT's errors are 0xc0000000 and more. rlx: who sees it late does without for a moment. */
-    if (commands > 0 && commands < 0x10000) atom_store_rlx_u32(&linux_below, 1);
+/* rlx in both: the first word is the last, and nothing else is published by it. */
+bool host_linux(void) {
+    uint32_t seen = atom_load_rlx_u32(&linux_below);
+    if (seen == LINUX_UNKNOWN && atom_cas_acqrel_u32(&linux_below, &seen, LINUX_NOT)) return false;
+    return seen == LINUX_BELOW;
 }
 
-bool host_linux(void) { return atom_load_rlx_u32(&linux_below) != 0; } /* rlx: as in host_look */
+static __typeof__(&VirtualAlloc) systems_own; /* VirtualAlloc, of Wine; constant after look */
 
-/* With the block committed, without access. */
-static bool block_bring(uintptr_t address) {
+bool host_reserves(void) { return host_linux() && VirtualAlloc == systems_own; }
+
+static bool is_systems_own(uintptr_t function) {
+    HMODULE module;
+    DWORD flags = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT;
+    if (!GetModuleHandleExA(flags, (LPCSTR)function, &module)) return false;
+    return module == GetModuleHandleA("kernel32.dll") || module == GetModuleHandleA("kernelbase.dll");
+}
+
+__attribute__((constructor(101))) static void look(void) {
+    uint32_t unknown = LINUX_UNKNOWN;
+    HMODULE ntdll = GetModuleHandleA("ntdll.dll");
+    if (!ntdll || !GetProcAddress(ntdll, "wine_get_version") || !is_systems_own((uintptr_t)VirtualAlloc)) return;
+    systems_own = VirtualAlloc;
+    int64_t commands = linux_call(CALL_MEMBARRIER, 0, 0, 0, 0);
+    /* A mask of few bits, where NT's errors are 0xc0000000 and more. */
+    if (commands > 0 && commands < 0x10000) atom_cas_acqrel_u32(&linux_below, &unknown, LINUX_BELOW);
+}
+
+enum { OPEN_WRITE_CLOEXEC = 02000001, ADVICE_HUGE = 14, ADVICE_POPULATE = 23, CLOCK_OF_THREAD = 3 };
+
+/* Is the block's last page there, although only the first was written? */
+static bool block_is_whole(uintptr_t address) {
     unsigned char there = 0;
+    linux_call(CALL_MINCORE, address + OS_BLOCK_BYTES - PAGE_BYTES, PAGE_BYTES, (uintptr_t)&there, 0);
+    return there & 1;
+}
+
+static enum status block_bring(uintptr_t address) {
     int64_t file = linux_call(CALL_OPEN, (uintptr_t)"/proc/self/mem", OPEN_WRITE_CLOEXEC, 0, 0);
-    if (file < 0) return false;
-    bool brought = linux_call(CALL_MADVISE, address, OS_BLOCK_BYTES, ADVICE_HUGE, 0) == 0 &&
+    if (file < 0) return ST_NOT_SUPPORTED;
+    /* A new mapping, since a large page cannot go where small ones have been. */
+    bool mapped = host_decommit(address, OS_BLOCK_BYTES) == ST_OK;
+    bool brought = mapped && linux_call(CALL_MADVISE, address, OS_BLOCK_BYTES, ADVICE_HUGE, 0) == 0 &&
                    linux_call(CALL_PWRITE, (uint64_t)file, (uintptr_t)"", 1, address) == 1;
     linux_call(CALL_CLOSE, (uint64_t)file, 0, 0, 0);
-    /* Is the last page there too, although only the first was written? */
-    linux_call(CALL_MINCORE, address + OS_BLOCK_BYTES - PAGE_BYTES, PAGE_BYTES, (uintptr_t)&there, 0);
-    return brought && there & 1;
+    if (brought && block_is_whole(address)) return ST_OK;
+    /* Whatever has come is of no use. */
+    if (mapped) host_decommit(address, OS_BLOCK_BYTES);
+    return brought ? ST_NOT_SUPPORTED : ST_NO_MEMORY;
 }
 
-static struct price price = {.small_ns = 1000000, .most = 64};
+/* Small pages are brought by os_bring. In a process that grows by less than 64 MiB nothing is tried. */
+static struct price price = {.small_ns = 300000, .most = 1024, .left = 32};
+#define PRICE_REFUSED 64
 
 static int64_t clock_ns(void) {
     struct {
@@ -60,29 +91,19 @@ static int64_t clock_ns(void) {
 }
 
 enum status host_back(uintptr_t address) {
-    if (!host_linux() || price_skip(&price)) return ST_NOT_SUPPORTED;
-    DWORD before = GetLastError();
+    if (price_skip(&price)) return ST_NOT_SUPPORTED;
     int64_t start_ns = clock_ns();
-    enum status status = ST_NO_MEMORY;
-    if (VirtualAlloc((void *)address, OS_BLOCK_BYTES, MEM_COMMIT, PAGE_NOACCESS)) {
-        if (block_bring(address)) status = ST_OK;
-        /* What has come in small pages is of no use. */
-        if (status != ST_OK) VirtualFree((void *)address, OS_BLOCK_BYTES, MEM_DECOMMIT);
-    }
-    price_pay(&price, price_blocks(&price, clock_ns() - start_ns));
-    SetLastError(before);
+    enum status status = block_bring(address);
+    price_pay(&price, status == ST_OK ? price_blocks(&price, clock_ns() - start_ns) : PRICE_REFUSED);
     return status;
 }
 
-#else
+void host_bring(uintptr_t address, size_t size) { linux_call(CALL_MADVISE, address, size, ADVICE_POPULATE, 0); }
 
-void host_look(void) {}
-
-bool host_linux(void) { return false; }
-
-enum status host_back(uintptr_t address) {
-    (void)address;
-    return ST_NOT_SUPPORTED;
+size_t host_touched(uintptr_t address, size_t size) {
+    unsigned char there[OS_TOUCHED_PAGES];
+    size_t looked = size / PAGE_BYTES < sizeof there ? size / PAGE_BYTES : sizeof there, count = 0;
+    if (linux_call(CALL_MINCORE, address, looked * PAGE_BYTES, (uintptr_t)there, 0) != 0) return looked;
+    for (size_t i = 0; i < looked; i++) count += there[i] & 1;
+    return count;
 }
-
-#endif

@@ -1,18 +1,16 @@
 /*
- * windows_host.h - what the Linux below Wine can do, for windows.c. Layer: os.
+ * windows_host.h - what the Linux below Wine can do, for its neighbours. Layer: os.
  */
 #ifndef HM_WINDOWS_HOST_H
 #define HM_WINDOWS_HOST_H
 
 #include "base/base.h"
 
-#if defined(__x86_64__)
-
 /* Linux's numbers. */
-enum { CALL_OPEN = 2, CALL_CLOSE = 3, CALL_PWRITE = 18, CALL_MINCORE = 27, CALL_MADVISE = 28, CALL_CLOCK_GETTIME = 228,
-       CALL_MEMBARRIER = 324 };
+enum { CALL_OPEN = 2, CALL_CLOSE = 3, CALL_MMAP = 9, CALL_MPROTECT = 10, CALL_MUNMAP = 11, CALL_PWRITE = 18, CALL_MINCORE = 27,
+       CALL_MADVISE = 28, CALL_CLOCK_GETTIME = 228, CALL_MEMBARRIER = 324 };
 
-/* A system call to the Linux below, once host_look has found one. Anything from -4095 to -1 is an error. */
+/* A system call to the Linux below, where host_linux(). Anything from -4095 to -1 is an error. */
 static inline int64_t linux_call6(int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f) {
     register uint64_t fourth __asm__("r10") = d, fifth __asm__("r8") = e, sixth __asm__("r9") = f;
     int64_t result;
@@ -27,15 +25,36 @@ static inline int64_t linux_call(int64_t number, uint64_t a, uint64_t b, uint64_
     return linux_call6(number, a, b, c, d, 0, 0);
 }
 
-#endif
-
-/* Finds out what is below. Before the first call of the next, by a thread that may wait for the loader. */
-void host_look(void);
-
-/* Do system calls reach a Linux below? */
+/* Do system calls reach a Linux below? Always the same answer, from the first time it is asked. */
 bool host_linux(void);
 
-/* os_back, under Wine on Linux; ST_NOT_SUPPORTED on Windows. */
+/* And is what VirtualAlloc reserves now memory of Wine's? */
+bool host_reserves(void);
+
+/*
+ * Memory. The functions are those of os.h without the prefix, and may be called where host_linux(). The ones that change what
+ * a page is may be called for a range where host_owns() only: there Wine believes that all of it is committed and read-write.
+ */
+bool host_owns(uintptr_t address, size_t size);
+
+/* From now on Wine is told of all changes to these pages, and of those in their 4 GiB. */
+void host_tell(uintptr_t address, size_t size);
+
+/* A free place for a reservation; another thread may take it before the caller does. 0: there is none. */
+uintptr_t host_find(size_t size, size_t align);
+
+/* Takes access away from a new reservation, which is committed read-write to Wine. False: it cannot be. */
+bool host_own(uintptr_t address, size_t size);
+
+enum status host_commit(uintptr_t address, size_t size, uint8_t state);
+enum status host_decommit(uintptr_t address, size_t size);
+enum status host_hold(uintptr_t address, size_t size, bool often);
+bool host_open_table(void *start, size_t size);
+
+/* Of any memory of the engine. */
+bool host_discard(uintptr_t address, size_t size); /* false: nothing was done */
 enum status host_back(uintptr_t address);
+void host_bring(uintptr_t address, size_t size);
+size_t host_touched(uintptr_t address, size_t size);
 
 #endif

@@ -7,7 +7,6 @@
 #include <windows.h>
 
 #include "base/atom.h"
-#include "os/windows_host.h"
 
 #define STACK_BYTES ((size_t)256 << 10)
 
@@ -15,7 +14,6 @@
 
 static DWORD WINAPI thread_main(LPVOID argument) {
     void (*run)(void) = (void (*)(void))(uintptr_t)argument;
-    host_look();
     run();
     return 0;
 }

@@ -30,8 +30,6 @@
 #include "base/atom.h"
 #include "os/windows_host.h"
 
-#if defined(__x86_64__)
-
 enum { CALL_IOCTL = 16, CALL_USERFAULTFD = 323 };
 enum { OPEN_READ_CLOEXEC = 02000000, USER_MODE_ONLY = 1, ADVICE_NOT_HUGE = 15 };
 
@@ -128,7 +126,6 @@ static bool try_out(void) {
 bool host_watch_start(void) {
     if (host_watch_serves()) return true;
     DWORD before = GetLastError();
-    host_look();
     if (!host_linux()) return false;
     struct faults_api api = {.version = FAULTS_VERSION};
     api.features = FAULTS_OF_WRITES | FAULTS_WRITES_UNPOPULATED | FAULTS_WRITES_UNTOLD;
@@ -149,18 +146,3 @@ bool host_watch_start(void) {
     SetLastError(before);
     return good;
 }
-
-#else
-
-bool host_watch_start(void) { return false; }
-
-bool host_watch_serves(void) { return false; }
-
-void host_watch_fresh(uintptr_t address, size_t size) { (void)address, (void)size; }
-
-enum status host_written(uintptr_t address, size_t size, bool reset, void **pages, size_t *count_pages) {
-    (void)address, (void)size, (void)reset, (void)pages, (void)count_pages;
-    return ST_NOT_SUPPORTED;
-}
-
-#endif
