@@ -6,7 +6,7 @@
  * other threads: a wrong one costs a look. Past the first 128 KiB of a row, or where the block before is half full, a commit in
  * which a block begins has the system back the whole block by one fault; commits in the rest of the block then meet none. So what
  * a reservation has ahead of it is less than one block. Where the system has no block for us, which is cheap to be told, a commit
- * has its own memory brought.
+ * of a row that is a block long already has its own memory brought.
  *
  * Commit-ahead goes further, and against Win32's rule, so it is an option: one system call gives access to what is committed and
  * to pages after it, and the commits of those find that done. To every call they are reserved pages, held ones (held.h) with one
@@ -28,13 +28,13 @@ static uint64_t growth[GROWTHS];
 
 static uint64_t *growth_at(uint64_t page) { return &growth[(page * 0x9e3779b97f4a7c15u >> 40) % GROWTHS]; }
 
-/* Does this commit continue a row that is long enough? */
-static bool growing(const struct range *r) {
+/* How many pages, up to a block's, the row has that this commit continues. */
+static uint64_t grown(const struct range *r) {
     uint64_t seen = atom_load_rlx_u64(growth_at(r->first.n)), next = r->first.n + r->count; /* rlx: a hint */
     uint64_t row = (seen & (((uint64_t)1 << 35) - 1)) == r->first.n ? seen >> 35 : 0;
     uint64_t more = row + r->count < BLOCK_PAGES ? row + r->count : BLOCK_PAGES;
     atom_store_rlx_u64(growth_at(next), next | more << 35); /* rlx: a hint */
-    return row >= PROOF_PAGES;
+    return row;
 }
 
 /* With the block's pages locked. */
@@ -70,12 +70,13 @@ struct ahead ahead_of_commit(const struct range *r, struct tally *t) {
     if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return none;
     if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || r->count > BLOCK_PAGES) return none;
     struct page block = {align_up(r->first.n, BLOCK_PAGES)};
-    bool row = growing(r), enters = block.n < r->first.n + r->count;
+    uint64_t length = grown(r);
+    bool row = length >= PROOF_PAGES, enters = block.n < r->first.n + r->count;
     if (!row && !(enters && half_before(block))) return none;
     if (!held_welcome(true)) return none;
     if (enters) block_enter(r, block);
     *t = held_tally(r->first, r->count);
-    return (struct ahead){.row = row, .bring = row && t->held == 0};
+    return (struct ahead){.row = row, .bring = length >= BLOCK_PAGES && t->held == 0};
 }
 
 /* ---- Commit-ahead ------------------------------------------------------------------------------------------------- */
