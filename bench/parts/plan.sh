@@ -70,7 +70,7 @@ run_clr() {
 patterns=(replace/libc hand-over/libc/64 hand-over/libc/1024 xmalloc/libc larson/libc/2 larson/libc/8 churn/libc)
 if [ -z "$full" ]; then
     vm_set='^vm/(untouched|touched|reserve|recommit|commit-committed|protect|query)/'
-    vm_set+='|^vm/grow/[a-z]*/65536/|^latency/(nothing|(un)?touched)/'
+    vm_set+='|^vm/grow(-again)?/[a-z]*/65536/|^latency/(nothing|(un)?touched)/'
     object_set='^(object/(pair|burst)/|latency/(alloc|free)/(engine|libc)/)'
     malloc_set='^(malloc/|object/(grow|aligned)/|latency/(alloc|free)/libc)'
     windows_set="$vm_set|^object/pair/|^object/burst/.*/(64|4096)/"

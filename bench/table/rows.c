@@ -118,6 +118,7 @@ static void vm_rows_linux(void) {
     snprintf(row->against, sizeof row->against, "mprotect");
     row_judge(row, figure_of("linux", "none", "vm/grow/engine/65536", "faults_per_mib"),
           figure_of("linux", "none", "vm/grow/raw/65536", "faults_per_mib"), 8, UNIT_COUNT);
+    row_vm(section, "linux", "grown again, a like one released before", "mprotect", "vm/grow-again/%s/65536", "ns", 4, UNIT_NS);
     row_vm(section, "linux", "64 KiB commit, touch, decommit in place", "mprotect, madvise", "vm/recommit/%s/65536",
             "ns", 4, UNIT_NS);
 }
@@ -129,6 +130,8 @@ static void vm_rows_wine(void) {
     row_vm(section, "wine", "64 KiB, every page touched", "VirtualAlloc", "vm/touched/%s/65536", "ns", 40, UNIT_NS);
     row_vm(section, "wine", "1 MiB, every page touched", "VirtualAlloc", "vm/touched/%s/1048576", "ns", 20, UNIT_NS);
     row_vm(section, "wine", "256 MiB grown by 64 KiB, touched; per MiB", "VirtualAlloc(COMMIT)", "vm/grow/%s/65536",
+            "ns", 1.5, UNIT_NS);
+    row_vm(section, "wine", "grown again, a like one released before", "VirtualAlloc(COMMIT)", "vm/grow-again/%s/65536",
             "ns", 1.5, UNIT_NS);
     row_vm(section, "wine", "64 KiB commit, touch, decommit in place", "VirtualAlloc", "vm/recommit/%s/65536", "ns", 4, UNIT_NS);
     row_vm(section, "wine", "commit of what is committed, 64 KiB", "VirtualAlloc", "vm/commit-committed/%s/65536",

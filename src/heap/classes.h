@@ -46,6 +46,16 @@ static inline uint64_t class_mark(size_t size_bytes) {
     return __builtin_expect(size_bytes < CLASS_QUICK, 1) ? class_quick[size_bytes] : class_mark_larger(size_bytes);
 }
 
+/*
+ * What to ask for to have the size at a multiple of align, a power of two: a multiple of it. Classes from there on are multiples
+ * of their step, and of align too where that is more than the step. 0: that is for no class.
+ */
+static inline size_t class_aligned(size_t size_bytes, size_t align) {
+    if (size_bytes > CLASS_LARGEST || align > CLASS_LARGEST) return 0;
+    size_t rounded = align_up(size_bytes == 0 ? 1 : size_bytes, align);
+    return rounded <= CLASS_LARGEST ? rounded : 0;
+}
+
 static inline unsigned class_marked(uint64_t mark) { return (unsigned)(mark / sizeof(struct class_row)) - 1u; }
 
 /* The class of such a request. */

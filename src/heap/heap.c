@@ -250,8 +250,8 @@ size_t heap_alloc_some(struct heap *heap, unsigned class_index, struct heap_aske
 enum status heap_alloc_aligned(struct heap *heap, size_t size_bytes, size_t align, bool zero, void **block) {
     *block = NULL;
     if (size_bytes > BLOCK_LARGEST || align > BLOCK_LARGEST) return ST_NO_MEMORY;
-    size_t rounded = align_up(size_bytes == 0 ? 1 : size_bytes, align);
-    if (rounded <= CLASS_LARGEST) return heap_alloc(heap, rounded, zero, block);
+    size_t in_class = class_aligned(size_bytes, align);
+    if (in_class) return heap_alloc(heap, in_class, zero, block);
     uint64_t count_pages = ((size_bytes == 0 ? 1 : size_bytes) + PAGE_BYTES - 1) / PAGE_BYTES;
     return slab_add_or_trim(heap, CLASS_LARGE, 0, count_pages, align < GRANULE_BYTES ? GRANULE_BYTES : align, block);
 }

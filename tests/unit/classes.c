@@ -61,8 +61,24 @@ static void test_division(void) {
     }
 }
 
+/* What is asked for an alignment is in a class of multiples of it. */
+static void test_alignments(void) {
+    size_t wrong = 0;
+    for (size_t align = 16; align <= 2 * CLASS_LARGEST; align *= 2) {
+        for (size_t size = 0; size <= CLASS_LARGEST + 100; size += size < 5000 ? 1 : 97) {
+            size_t asked = class_aligned(size, align);
+            bool fits = size <= CLASS_LARGEST && align <= CLASS_LARGEST && align_up(size + (size == 0), align) <= CLASS_LARGEST;
+            wrong += fits ? asked < size || class_size(class_of(asked)) % align != 0 : asked != 0;
+        }
+    }
+    CHECK_EQ(wrong, 0);
+    CHECK_EQ(class_aligned(SIZE_MAX, 16), 0);
+    CHECK_EQ(class_aligned(1, (size_t)1 << 63), 0);
+}
+
 int main(void) {
     test_sizes();
+    test_alignments();
     test_rows();
     test_division();
     return check_done();

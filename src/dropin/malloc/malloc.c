@@ -80,8 +80,9 @@ void *dropin_alloc(size_t size_bytes, size_t align, bool zero) {
     struct heap *heap = heap_default();
     if (__builtin_expect(heap == NULL || !memory_promised(size_bytes), 0))
         return NULL;
-    if (__builtin_expect(align <= BLOCK_ALIGN, 1)) {
-        front_alloc(heap, size_bytes, zero, &block);
+    size_t in_class = align <= BLOCK_ALIGN ? size_bytes : class_aligned(size_bytes, align);
+    if (__builtin_expect(align <= BLOCK_ALIGN || in_class, 1)) {
+        front_alloc(heap, in_class, zero, &block);
     } else {
         heap_alloc_aligned(heap, size_bytes, align, zero, &block);
     }
