@@ -16,6 +16,7 @@
 
 #include "base/atom.h"
 #include "base/tally.h"
+#include "os/os_access.h"
 #include "os/os_slot.h"
 
 #include <errno.h>
@@ -47,17 +48,10 @@ static const char *const os_linux_root = "";
 
 /* ---- Reserving, committing, protecting ---------------------------------------------------------------------------- */
 
-static int protection_of(uint8_t state) {
-    if (state & PG_GUARD) return PROT_NONE; /* the first access must fault; vm_guard_hit gives it back */
-    switch (state & PG_BASE_MASK) {
-    case PG_READ: return PROT_READ;
-    case PG_READWRITE: return PROT_READ | PROT_WRITE;
-    case PG_EXECUTE: /* readable as well on Windows, where the processor has no other way */
-    case PG_EXECUTE_READ: return PROT_READ | PROT_EXEC;
-    case PG_EXECUTE_READWRITE: return PROT_READ | PROT_WRITE | PROT_EXEC;
-    default: return PROT_NONE;
-    }
-}
+_Static_assert(ACCESS_READ == PROT_READ && ACCESS_WRITE == PROT_WRITE && ACCESS_EXECUTE == PROT_EXEC, "they are one kernel's");
+
+/* The first access to a guard must fault; vm_guard_hit gives it back. */
+static int protection_of(uint8_t state) { return state & PG_GUARD ? PROT_NONE : access_of(state); }
 
 static void *map(uintptr_t wanted, size_t size, int protection, int flags, int *error) {
     int kept = errno;

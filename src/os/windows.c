@@ -151,11 +151,16 @@ enum status OS_FUNCTION(release_part)(uintptr_t start, size_t size) {
     return ST_NOT_SUPPORTED;
 }
 
+/* Is the Linux below to give these pages `state`? Guards are Wine's, which has to know the truth about them first. */
+static bool host_gives(uintptr_t address, size_t size, uint8_t state) {
+    if (state & PG_GUARD && host_linux()) host_tell(address, size);
+    return host_owns(address, size);
+}
+
 enum status OS_FUNCTION(commit)(uintptr_t address, size_t size, uint8_t state) {
     uintptr_t got;
     tally_add(TALLY_COMMIT, 1);
-    if (state & PG_GUARD && host_linux()) host_tell(address, size);
-    if (host_owns(address, size)) return host_commit(address, size, state);
+    if (host_gives(address, size, state)) return host_commit(address, size, state);
     return allocate(address, size, MEM_COMMIT, prot_to_win32(state), &got);
 }
 
@@ -190,8 +195,7 @@ enum status OS_FUNCTION(back)(uintptr_t address) {
 
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
     tally_add(TALLY_PROTECT, 1);
-    if (state & PG_GUARD && host_linux()) host_tell(address, size);
-    return host_owns(address, size) ? host_commit(address, size, state) : protect(address, size, prot_to_win32(state));
+    return host_gives(address, size, state) ? host_commit(address, size, state) : protect(address, size, prot_to_win32(state));
 }
 
 enum status OS_FUNCTION(reset)(uintptr_t address, size_t size, uint8_t *given_up) {

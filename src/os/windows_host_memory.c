@@ -19,9 +19,8 @@
 #include "os/windows_host.h"
 
 #include "base/atom.h"
-#include "base/prot.h"
+#include "os/os_access.h"
 
-enum { NONE = 0, READ = 1, WRITE = 2, EXECUTE = 4 };
 enum { ADVICE_RANDOM = 1, ADVICE_DROP = 4 };
 #define MAP_NEW 0x4022u /* private, anonymous, without swap reservation */
 #define MAP_HERE 0x10u
@@ -45,17 +44,17 @@ bool host_owns(uintptr_t address, size_t size) {
     return true;
 }
 
-static bool map_here(uintptr_t address, size_t size, unsigned access) {
-    return linux_call6(CALL_MMAP, address, size, access, MAP_NEW | MAP_HERE, NO_FILE, 0) == (int64_t)address;
+static bool map_here(uintptr_t address, size_t size, int access) {
+    return linux_call6(CALL_MMAP, address, size, (uint64_t)access, MAP_NEW | MAP_HERE, NO_FILE, 0) == (int64_t)address;
 }
 
-static enum status protect(uintptr_t address, size_t size, unsigned access) {
-    int64_t result = linux_call(CALL_MPROTECT, address, size, access, 0);
+static enum status protect(uintptr_t address, size_t size, int access) {
+    int64_t result = linux_call(CALL_MPROTECT, address, size, (uint64_t)access, 0);
     return result == 0 ? ST_OK : result == ERROR_MEMORY ? ST_COMMIT_LIMIT : ST_DENIED;
 }
 
 uintptr_t host_find(size_t size, size_t align) {
-    int64_t loose = linux_call6(CALL_MMAP, 0, size + align - PAGE_BYTES, NONE, MAP_NEW, NO_FILE, 0);
+    int64_t loose = linux_call6(CALL_MMAP, 0, size + align - PAGE_BYTES, ACCESS_NONE, MAP_NEW, NO_FILE, 0);
     if (loose < 0) return 0;
     linux_call(CALL_MUNMAP, (uint64_t)loose, size + align - PAGE_BYTES, 0, 0);
     return align_up((uintptr_t)loose, align);
@@ -66,36 +65,25 @@ uintptr_t host_find(size_t size, size_t align) {
  * count as committed to Linux either, and stay a few mappings.
  */
 bool host_own(uintptr_t address, size_t size) {
-    return size < SLOT_BYTES ? protect(address, size, NONE) == ST_OK : map_here(address, size, NONE);
+    return size < SLOT_BYTES ? protect(address, size, ACCESS_NONE) == ST_OK : map_here(address, size, ACCESS_NONE);
 }
 
-bool host_open_table(void *start, size_t size) { return protect((uintptr_t)start, size, READ | WRITE) == ST_OK; }
-
-static unsigned access_of(uint8_t state) {
-    switch (state & PG_BASE_MASK) {
-    case PG_READ: return READ;
-    case PG_READWRITE: return READ | WRITE;
-    case PG_EXECUTE: /* readable as well on Windows, where the processor has no other way */
-    case PG_EXECUTE_READ: return READ | EXECUTE;
-    case PG_EXECUTE_READWRITE: return READ | WRITE | EXECUTE;
-    default: return NONE;
-    }
-}
+bool host_open_table(void *start, size_t size) { return protect((uintptr_t)start, size, ACCESS_READ | ACCESS_WRITE) == ST_OK; }
 
 enum status host_commit(uintptr_t address, size_t size, uint8_t state) { return protect(address, size, access_of(state)); }
 
 enum status host_decommit(uintptr_t address, size_t size) {
-    if (map_here(address, size, NONE)) return ST_OK;
+    if (map_here(address, size, ACCESS_NONE)) return ST_OK;
     /* Refused where a limit on mappings or locked memory is reached; the other way needs less. */
-    if (protect(address, size, NONE) != ST_OK) return ST_NO_MEMORY;
-    if (!host_discard(address, size)) HM_CHECK(map_here(address, size, NONE));
+    if (protect(address, size, ACCESS_NONE) != ST_OK) return ST_NO_MEMORY;
+    if (!host_discard(address, size)) HM_CHECK(map_here(address, size, ACCESS_NONE));
     return ST_OK;
 }
 
 enum status host_hold(uintptr_t address, size_t size, bool often) {
     /* Of advice of its own a range stays a mapping of its own, which is cheaper to change. */
     if (often) linux_call(CALL_MADVISE, address, size, ADVICE_RANDOM, 0);
-    return protect(address, size, NONE);
+    return protect(address, size, ACCESS_NONE);
 }
 
 bool host_discard(uintptr_t address, size_t size) { return linux_call(CALL_MADVISE, address, size, ADVICE_DROP, 0) == 0; }

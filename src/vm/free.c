@@ -22,11 +22,11 @@ static enum status empty_locked(const struct range *r, const struct tally *t) {
     if (t->committed + t->held == 0) return ST_OK;
     bool watched = written_is_known(&r->owner);
     enum status status = watched ? written_decommit(r) : os_decommit(range_address(r), range_bytes(r));
-    if (status == ST_OK && !watched) {
+    if (status != ST_OK) {
+        range_restore(r);
+    } else if (!watched) { /* watched pages are never held, and their bytes say more */
         pages_fill(r->first, r->count, PG_NONE);
         held_uncharge(t->held << PAGE_SHIFT);
-    } else if (status != ST_OK) {
-        range_restore(r);
     }
     return status;
 }

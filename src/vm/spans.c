@@ -114,6 +114,12 @@ static inline uint64_t span_plain(uint64_t count_pages, uint32_t account) {
 
 /* ---- Taking and leaving ------------------------------------------------------------------------------------------- */
 
+/* With a cache comes the thread's home in the regions, or what it has first would lie beside another thread's first. */
+static inline struct cache *enter(void) {
+    struct cache *cache = cache_enter();
+    return cache ? cache : cache_enter_or_make();
+}
+
 /* With the cache entered, of an empty magazine: what a sweep has hidden. NULL: nothing. */
 __attribute__((noinline)) static void *pop_hidden(struct cache *cache, uint32_t bin) {
     struct magazine *m = cache_magazine(cache, CACHE_SPANS, bin);
@@ -132,9 +138,7 @@ static inline void *pop(struct cache *cache, uint32_t bin) {
 bool spans_take(uint64_t count_pages, uintptr_t *start) {
     uint32_t bin = bin_of(count_pages);
     if (bin == NO_BIN) return false;
-    struct cache *cache = cache_enter();
-    /* With a cache comes the thread's home in the regions, or what it has first would lie beside another thread's first. */
-    if (!cache) cache = cache_enter_or_make();
+    struct cache *cache = enter();
     if (!cache) return false;
     uintptr_t item = (uintptr_t)pop(cache, bin);
     uint32_t account = (uint32_t)(item & ACCOUNT_MASK), asker = budget_asked_number();
@@ -175,8 +179,7 @@ bool spans_leave(uintptr_t start) {
     uint32_t bin = bin_of(count_pages);
     if (bin == NO_BIN || found.word != span_plain(count_pages, found.span.owner)) return false;
     if (!pages_at_rest(found.head, count_pages, PG_READWRITE)) return false;
-    struct cache *cache = cache_enter();
-    if (!cache) cache = cache_enter_or_make();
+    struct cache *cache = enter();
     if (!cache) return false;
     /* Retracted first: from here on it is this thread's alone. */
     bool left = space_retract_plain(&found);

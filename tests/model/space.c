@@ -186,14 +186,19 @@ static void begin_uncovered(void) {
     fresh(1, SLOT_SECOND - 2, (uint32_t)GRANULES_PER_SHEET + 2);
 }
 
+/* Thread 1, once thread 0 has let its granules go. */
+static void publish_past_gate(void) {
+    if (atom_load_acq_u64(&scene.gate) == 0) return;
+    publish(1);
+    scene.answer[1] = 1;
+}
+
 static void replace(int me) {
     if (me == 0) {
         MODEL_HOLDS(space_retract(&scene.old));
         atom_store_rel_u64(&scene.gate, 1);
     } else if (me == 1) {
-        if (atom_load_acq_u64(&scene.gate) == 0) return;
-        publish(1);
-        scene.answer[1] = 1;
+        publish_past_gate();
     } else {
         look_once(SLOT_SECOND + 6);
     }
@@ -243,9 +248,7 @@ static void cut(int me) {
         space_cut(scene.old.head, scene.old.span.count_pages);
         atom_store_rel_u64(&scene.gate, 1);
     } else if (me == 1) {
-        if (atom_load_acq_u64(&scene.gate) == 0) return;
-        publish(1);
-        scene.answer[1] = 1;
+        publish_past_gate();
     } else {
         struct found found;
         MODEL_HOLDS(space_find(granule_address((struct granule){SLOT_SECOND + 1}), &found) && found.head.n == SLOT_SECOND - 2);
