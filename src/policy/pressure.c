@@ -55,6 +55,9 @@ static uint64_t load_word; /* load_percent << 56 | available pages; 0: never rea
 static uint64_t load_ms;   /* when it was */
 static uint64_t load_wanted_ms;
 
+/* Threads read the clock one after the other: what one wrote may lie after another's now. */
+static uint64_t since(uint64_t then, uint64_t now) { return now > then ? now - then : 0; }
+
 static int worse(int one, int other) { return one < other ? one : other; }
 
 /* ---- The load ------------------------------------------------------------------------------------------------- */
@@ -84,15 +87,16 @@ static void load_tighten(const struct budget *budget, struct pressure_load *load
 enum status pressure_load(const struct budget *account, struct pressure_load *load) {
     uint64_t now = os_clock_ms();
     /* rlx, all four: see load_refresh. */
-    uint64_t age = atom_load_rlx_u64(&load_word) ? now - atom_load_rlx_u64(&load_ms) : UINT64_MAX;
+    uint64_t age = atom_load_rlx_u64(&load_word) ? since(atom_load_rlx_u64(&load_ms), now) : UINT64_MAX;
     bool watched = atom_load_rlx_u32(&watch_running) != 0;
-    if (age > LOAD_OLD_MS || (age > LOAD_FRESH_MS && !watched)) {
+    bool old = age > LOAD_OLD_MS, first = since(atom_load_rlx_u64(&load_wanted_ms), now) > LOAD_WANTED_MS;
+    if (old || (age > LOAD_FRESH_MS && !watched)) {
         enum status status = load_refresh(now);
         if (status != ST_OK) return status;
-        /* From here on the thread does it, unless it does already. */
-        if (watched && now - atom_load_rlx_u64(&load_wanted_ms) > LOAD_WANTED_MS) os_alarm_ring();
     }
     atom_store_rlx_u64(&load_wanted_ms, now);
+    /* From here on the thread does it: the first caller tells it, or one whose word it left to grow old. */
+    if (watched && (old || first)) os_alarm_ring();
     uint64_t word = atom_load_rlx_u64(&load_word);
     *load = (struct pressure_load){(unsigned)(word >> 56), (word << 8 >> 8) << PAGE_SHIFT};
     load_tighten(&budget_process, load);
@@ -189,7 +193,7 @@ static uint64_t watch_round(uint64_t *calm_ms) {
         atom_store_rlx_u32(&watch_rung, 1);
         return ms < 10 ? 10 : ms > 1000 ? 1000 : ms;
     }
-    if (now_ms - atom_load_rlx_u64(&load_wanted_ms) < LOAD_WANTED_MS) return LOAD_FRESH_MS; /* rlx: as in pressure_load */
+    if (since(atom_load_rlx_u64(&load_wanted_ms), now_ms) < LOAD_WANTED_MS) return LOAD_FRESH_MS; /* rlx: as in pressure_load */
     /* After pressure it is looked at less and less often whether there is plenty again. */
     if (*calm_ms && *calm_ms < SETTLED_MS && worse(system_level, process_level) != HIGH) return *calm_ms *= 2;
     *calm_ms = 0;

@@ -23,6 +23,7 @@ static void test_load(void) {
     struct listener l = LISTENER;
     IHostMemoryManager *m = manager_make(&LIMITS(.cbHardCommit = 64 * MIB)), *free_one = manager_make(NULL);
     listen_to(m, &l);
+    nap(200); /* the thread has looked, and sleeps, before anybody asks for the load */
     DWORD load = 0, free_load = 0;
     SIZE_T available = 0, free_available = 0;
     CHECK(free_one->lpVtbl->GetMemoryLoad(free_one, &free_load, &free_available) == S_OK);

@@ -28,6 +28,7 @@ static DWORD state_at(const void *p) {
 }
 
 static void misuse(void) {
+    static int foreign; /* not on the stack, which may lie above all addresses that Win32 has */
     char *p = HmVirtualAlloc(NULL, 256 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
     if (!CHECK(p != NULL)) return;
     size_t before = taken();
@@ -36,7 +37,7 @@ static void misuse(void) {
     CHECK(fails_with(!HmVirtualFree(p, 0, MEM_RELEASE | MEM_DECOMMIT), ERROR_INVALID_PARAMETER));
     CHECK(fails_with(!HmVirtualFree(p, 256 * KIB + 1, MEM_DECOMMIT), ERROR_INVALID_PARAMETER));
     CHECK(fails_with(!HmVirtualFree(p, SIZE_MAX, MEM_DECOMMIT), ERROR_INVALID_PARAMETER)); /* wraps */
-    CHECK(fails_with(!HmVirtualFree(&before, 0, MEM_RELEASE), ERROR_INVALID_ADDRESS)); /* foreign */
+    CHECK(fails_with(!HmVirtualFree(&foreign, 0, MEM_RELEASE), ERROR_INVALID_ADDRESS));
     CHECK(fails_with(!HmVirtualFree(NULL, 0, MEM_RELEASE), ERROR_INVALID_ADDRESS));
     CHECK(fails_with(!HmVirtualAlloc(NULL, 0, MEM_COMMIT, PAGE_READWRITE), ERROR_INVALID_PARAMETER));
     CHECK(fails_with(!HmVirtualAlloc(NULL, SIZE_MAX, MEM_RESERVE, PAGE_READWRITE), ERROR_INVALID_PARAMETER));
