@@ -150,7 +150,7 @@ static void test_virtual_misuse(void) {
         CHECK(m->lpVtbl->VirtualFree(m, NOWHERE, wrapped[i], MEM_DECOMMIT) != S_OK);
     }
     os_last_error_set(UNTOUCHED);
-    static char local[16]; /* not on the stack, which may lie above all addresses that Win32 has */
+    char *local = malloc(16); /* not on the stack, which may lie above all addresses that Win32 has */
     CHECK(answers(m->lpVtbl->VirtualFree(m, local, 0, MEM_RELEASE), HOST_E_INVALIDOPERATION, ERROR_INVALID_ADDRESS));
     CHECK(answers(m->lpVtbl->VirtualFree(m, NOWHERE, 0, MEM_RELEASE), HOST_E_INVALIDOPERATION, ERROR_INVALID_ADDRESS));
     CHECK(answers(m->lpVtbl->VirtualFree(m, NOWHERE, 0, 0), E_INVALIDARG, ERROR_INVALID_PARAMETER));
@@ -182,6 +182,7 @@ static void test_virtual_misuse(void) {
     /* Memory that is not the manager's is described, and can be protected: a CLR does both. */
     CHECK(answers(m->lpVtbl->VirtualQuery(m, local, &info, sizeof info, &written), S_OK, UNTOUCHED));
     CHECK(written == sizeof info && info.State == MEM_COMMIT);
+    free(local);
     CHECK_EQ(m->lpVtbl->Release(m), 0);
 }
 

@@ -2,6 +2,7 @@
  * The virtual-memory calls where they go wrong: misuse from any thread, failures of the system at every place where it is
  * called, once and for ever, and what is left afterwards. That the answers are Win32's is the conformance program's business.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
@@ -28,7 +29,7 @@ static DWORD state_at(const void *p) {
 }
 
 static void misuse(void) {
-    static int foreign; /* not on the stack, which may lie above all addresses that Win32 has */
+    void *foreign = malloc(16); /* not on the stack, which may lie above all addresses that Win32 has */
     char *p = HmVirtualAlloc(NULL, 256 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
     if (!CHECK(p != NULL)) return;
     size_t before = taken();
@@ -37,8 +38,9 @@ static void misuse(void) {
     CHECK(fails_with(!HmVirtualFree(p, 0, MEM_RELEASE | MEM_DECOMMIT), ERROR_INVALID_PARAMETER));
     CHECK(fails_with(!HmVirtualFree(p, 256 * KIB + 1, MEM_DECOMMIT), ERROR_INVALID_PARAMETER));
     CHECK(fails_with(!HmVirtualFree(p, SIZE_MAX, MEM_DECOMMIT), ERROR_INVALID_PARAMETER)); /* wraps */
-    CHECK(fails_with(!HmVirtualFree(&foreign, 0, MEM_RELEASE), ERROR_INVALID_ADDRESS));
+    CHECK(fails_with(!HmVirtualFree(foreign, 0, MEM_RELEASE), ERROR_INVALID_ADDRESS));
     CHECK(fails_with(!HmVirtualFree(NULL, 0, MEM_RELEASE), ERROR_INVALID_ADDRESS));
+    free(foreign);
     CHECK(fails_with(!HmVirtualAlloc(NULL, 0, MEM_COMMIT, PAGE_READWRITE), ERROR_INVALID_PARAMETER));
     CHECK(fails_with(!HmVirtualAlloc(NULL, SIZE_MAX, MEM_RESERVE, PAGE_READWRITE), ERROR_INVALID_PARAMETER));
     /* Nearly all addresses: some are always taken. (Of half of them Wine would make a table of gigabytes, if they were free.) */
