@@ -39,6 +39,8 @@ static bool engine_owns(void *heap, void *block) {
     return HmGetStats(&stats) && stats.cHeapSpans != 0;
 }
 
+BENCH_HEAP_PAIRS(hostmalloc_pairs, hostmalloc_alloc, hostmalloc_free)
+
 const struct bench_heap bench_heap_engine = {
     .name = "engine",
     .open = hostmalloc_open,
@@ -46,6 +48,7 @@ const struct bench_heap bench_heap_engine = {
     .alloc = hostmalloc_alloc,
     .free = hostmalloc_free,
     .owns = engine_owns,
+    .pairs = hostmalloc_pairs,
 };
 
 static void *flat_open(void) {
@@ -68,6 +71,8 @@ static bool flat_owns(void *heap, void *block) {
     return HmHeapSize(heap, 0, block) != (SIZE_T)-1;
 }
 
+BENCH_HEAP_PAIRS(flat_pairs, flat_alloc, flat_free)
+
 const struct bench_heap bench_heap_flat = {
     .name = "engine-flat",
     .open = flat_open,
@@ -75,6 +80,7 @@ const struct bench_heap bench_heap_flat = {
     .alloc = flat_alloc,
     .free = flat_free,
     .owns = flat_owns,
+    .pairs = flat_pairs,
 };
 
 static void *libc_open(void) {
@@ -115,6 +121,8 @@ static bool libc_owns(void *heap, void *block) {
     return system_libc_owns(block);
 }
 
+BENCH_HEAP_PAIRS(libc_pairs, libc_alloc, libc_free)
+
 const struct bench_heap bench_heap_libc = {
     .name = system_libc_name,
     .open = libc_open,
@@ -125,6 +133,7 @@ const struct bench_heap bench_heap_libc = {
     .aligned = libc_aligned,
     .free_aligned = libc_free_aligned,
     .owns = libc_owns,
+    .pairs = libc_pairs,
 };
 
 void *bench_heap_open(const struct bench_heap *kind, const char **why) {

@@ -31,18 +31,8 @@ static void close_heap(struct bench_state *state, void *heap, bool good, double 
 
 static void pair(struct bench_state *state) {
     const struct bench_heap *kind = state->context;
-    size_t size = (size_t)state->argument[0];
     void *heap = open_heap(state);
-    bool good = true;
-    BENCH_LOOP(state) {
-        char *block = kind->alloc(heap, size);
-        if (block == NULL) {
-            good = false;
-            continue;
-        }
-        *(volatile char *)block = 1;
-        kind->free(heap, block);
-    }
+    bool good = kind->pairs(state, heap, (size_t)state->argument[0]);
     close_heap(state, heap, good, 1);
 }
 

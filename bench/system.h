@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/bench.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -45,7 +47,25 @@ struct bench_heap {
     void *(*aligned)(void *heap, size_t size_bytes, size_t alignment_bytes);
     void (*free_aligned)(void *heap, void *block);
     bool (*owns)(void *heap, void *block); /* the heap's own word that it served this block */
+    /* A timed loop of alloc and free, made by BENCH_HEAP_PAIRS: the calls stand in it themselves. False: memory was refused. */
+    bool (*pairs)(struct bench_state *state, void *heap, size_t size_bytes);
 };
+
+/* Some nanoseconds of a pair would be the way through the pointers above; here the compiler sees which calls are meant. */
+#define BENCH_HEAP_PAIRS(name, alloc, free)                                                                                      \
+    static bool name(struct bench_state *state, void *heap, size_t size) {                                                       \
+        bool good = true;                                                                                                        \
+        BENCH_LOOP(state) {                                                                                                      \
+            char *block = alloc(heap, size);                                                                                     \
+            if (block == NULL) {                                                                                                 \
+                good = false;                                                                                                    \
+                continue;                                                                                                        \
+            }                                                                                                                    \
+            *(volatile char *)block = 1;                                                                                         \
+            free(heap, block);                                                                                                   \
+        }                                                                                                                        \
+        return good;                                                                                                             \
+    }
 
 extern const struct bench_heap bench_heap_engine; /* IHostMalloc, by its vtable */
 extern const struct bench_heap bench_heap_flat;   /* HmHeapAlloc and its kin */

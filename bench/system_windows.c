@@ -88,6 +88,8 @@ static bool heap_owns(void *heap, void *block) {
     return HeapValidate(heap, 0, block);
 }
 
+BENCH_HEAP_PAIRS(heap_pairs, heap_alloc, heap_free)
+
 static const struct bench_heap process_heap = {
     .name = "process-heap",
     .open = process_open,
@@ -96,6 +98,7 @@ static const struct bench_heap process_heap = {
     .free = heap_free,
     .resize = heap_resize,
     .owns = heap_owns,
+    .pairs = heap_pairs,
 };
 
 static const struct bench_heap private_heap = {
@@ -106,6 +109,7 @@ static const struct bench_heap private_heap = {
     .free = heap_free,
     .resize = heap_resize,
     .owns = heap_owns,
+    .pairs = heap_pairs,
 };
 
 const char system_libc_name[] = "msvcrt";
@@ -151,6 +155,8 @@ static bool mimalloc_owns(void *heap, void *block) {
     return mi_is_in_heap_region(block);
 }
 
+BENCH_HEAP_PAIRS(mimalloc_pairs, mimalloc_alloc, mimalloc_free)
+
 static const struct bench_heap mimalloc_heap = {
     .name = "mimalloc",
     .open = mimalloc_open,
@@ -161,6 +167,7 @@ static const struct bench_heap mimalloc_heap = {
     .aligned = mimalloc_aligned,
     .free_aligned = mimalloc_free,
     .owns = mimalloc_owns,
+    .pairs = mimalloc_pairs,
 };
 
 const struct bench_heap *const bench_heaps[] = {&bench_heap_engine, &bench_heap_flat, &process_heap, &private_heap,
