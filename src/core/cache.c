@@ -41,7 +41,7 @@ static struct table cache_table;
 static uint64_t cache_claimed[CACHES_AT_MOST / 64];
 static uint64_t cache_there[CACHES_AT_MOST / 64];  /* has been somebody's: can be read */
 static uint64_t cache_parked[CACHES_AT_MOST / 64]; /* hints */
-struct cache_bins cache_no_bins;
+struct bins cache_no_bins[CACHE_SETS];
 static uint32_t cache_prepared;
 
 /* Stands for the cache of a thread that has had one, or is making one; always busy. Only its first line is read. */
@@ -139,7 +139,7 @@ static struct cache *fresh_take(void) {
         for (size_t g = 0; g < low; g++) cache->quick.start[g] = CACHE_NO_SLAB(g);
         HM_CHECK(bitmap_claim(cache_there, number, 1)); /* publishes them, for good */
     }
-    atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)&cache->own); /* own: nobody else uses it yet */
+    atom_store_own_u64(&cache->bins, (uint64_t)(uintptr_t)cache->own); /* own: nobody else uses it yet */
     HM_CHECK(cache_pass(cache, CACHE_FREE, CACHE_THREADS));
     return cache;
 }
@@ -160,7 +160,7 @@ static struct cache *cache_make(void) {
     bool armed = os_at_thread_exit(cache_exit, cache);
     atom_store_own_u64(&cache->open, 0);
     os_slot_set(OS_SLOT_CACHE, cache);
-    if (armed && cache_bins(cache) == &cache->own) return cache;
+    if (armed && cache_bins(cache) == cache->own) return cache;
     cache_leave(cache); /* the keeper was quick to stop it, */
     if (!armed) {       /* or nobody would call cache_exit: the thread does without for now */
         cache_exit(cache);
@@ -212,7 +212,7 @@ void cache_each_used(void (*visit)(struct cache *cache, void *context), void *co
 
 bool cache_stop(struct cache *cache) {
     if (!cache_is(cache, CACHE_THREADS) || !cache_pass(cache, CACHE_THREADS, CACHE_STOPPED)) return false;
-    atom_store_rel_u64(&cache->bins, (uint64_t)(uintptr_t)&cache_no_bins); /* rel: see "Stopping" */
+    atom_store_rel_u64(&cache->bins, (uint64_t)(uintptr_t)cache_no_bins); /* rel: see "Stopping" */
     return true;
 }
 
@@ -227,7 +227,7 @@ bool cache_stopped(const struct cache *cache) {
 }
 
 void cache_go_on(struct cache *cache) {
-    atom_store_rel_u64(&cache->bins, (uint64_t)(uintptr_t)&cache->own); /* rel: pairs with cache_bins */
+    atom_store_rel_u64(&cache->bins, (uint64_t)(uintptr_t)cache->own); /* rel: pairs with cache_bins */
     if (!cache_pass(cache, CACHE_STOPPED, CACHE_THREADS)) cache_finish(cache);
 }
 

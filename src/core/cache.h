@@ -41,10 +41,22 @@ struct last {
 };
 enum { LAST_CLOSED, /* not in use */ LAST_NONE };
 
-struct cache_bins {
-    struct last last[CACHE_SETS];
-    struct magazine magazine[CACHE_SETS][CACHE_BINS + 1]; /* the first is never in use: what is closed has no room */
+/*
+ * A set's bins. The head has the place that the mark LAST_CLOSED leads to: while that is the last's, its item is the owner, so
+ * that whoever takes the head for a magazine finds no room in it.
+ */
+struct head {
+    uint64_t owner; /* 0: none */
+    struct last last;
+    uint64_t unused;
 };
+struct bins {
+    struct head head;
+    struct magazine magazine[CACHE_BINS];
+};
+_Static_assert(sizeof(struct head) == sizeof(struct magazine) && offsetof(struct head, owner) == offsetof(struct magazine, top) &&
+                   offsetof(struct head, last.item) == offsetof(struct magazine, end),
+               "a closed head reads as a full magazine");
 
 /*
  * What the process's heap keeps here for the quickest of its ways (heap/near.h): by the granule's number in its slot, the slabs
@@ -98,11 +110,10 @@ enum cache_holder {
 struct cache {
     /* The first line is laid out as os_slot_unset. */
     uint64_t open;        /* CACHE_QUICK_SIZES, or 0 while it is in use: requests of fewer bytes need no other look */
-    uint64_t bins;        /* struct cache_bins: `own` below, or cache_no_bins while it is stopped */
+    uint64_t bins;        /* struct bins: `own` below, or cache_no_bins while it is stopped */
     uint64_t home;        /* the heaps' name for the thread, see cache_home */
     uint64_t others;      /* the bits that none of a heap's tags has for blocks that this thread may keep, see heap/slab.h */
-    struct cache_bins own; /* its first `last` on this line, since each store to another line takes a cycle */
-    uint64_t owner[CACHE_SETS]; /* of each set; 0: none */
+    struct bins own[CACHE_SETS]; /* the first head on this line, since each store to another line takes a cycle */
     struct cache_set set[CACHE_SETS];
     uint64_t bound_bytes; /* what the limits of all magazines add up to */
     uint64_t passed_bytes;  /* by flushes of full magazines */
@@ -129,11 +140,11 @@ static inline uint32_t cache_home_number(uint64_t home) {
     return (uint32_t)(home >> CACHE_HOME_SHIFT & (((uint64_t)1 << CACHE_HOME_BITS) - 1)) - 1;
 }
 
-/* A bin's mark: how far its magazine is from the set's first. */
+/* A bin's mark: how far its magazine is from the set's head. */
 static inline uint64_t cache_mark(unsigned bin) { return ((uint64_t)bin + 1) * sizeof(struct magazine); }
 static inline unsigned cache_marked(uint64_t mark) { return (unsigned)(mark / sizeof(struct magazine)) - 1; }
 
-extern HM_HIDDEN struct cache_bins cache_no_bins; /* all closed, and never written */
+extern HM_HIDDEN struct bins cache_no_bins[CACHE_SETS]; /* all closed, and never written */
 
 static inline struct cache *cache_mine(void) { return os_slot_get(OS_SLOT_CACHE); }
 
@@ -166,26 +177,32 @@ static inline void cache_leave(struct cache *cache) {
     atom_store_own_u64(&cache->open, CACHE_QUICK_SIZES); /* pairs with the keeper's load */
 }
 
-/* The bins of a cache that was entered. own: read after `open` was written, see cache_stop. */
-static inline struct cache_bins *cache_bins(const struct cache *cache) {
-    return (struct cache_bins *)(uintptr_t)atom_load_own_u64(&cache->bins);
+/* The bins of the first set of a cache that was entered. own: read after `open` was written, see cache_stop. */
+static inline struct bins *cache_bins(const struct cache *cache) {
+    return (struct bins *)(uintptr_t)atom_load_own_u64(&cache->bins);
 }
 
-/* The same of one that cache_enter has entered: the keeper leaves it alone until the thread leaves it. */
+/* Those of another: how far its bins are from the first's is CACHE_AT(set), which who asks often keeps. */
+#define CACHE_AT(set) ((uint64_t)(set) * sizeof(struct bins))
+static inline struct bins *cache_bins_at(const struct cache *cache, uint64_t at) {
+    return (struct bins *)(void *)((char *)cache_bins(cache) + at);
+}
+
+/* A magazine of a cache that cache_enter has entered: the keeper leaves it alone until the thread leaves it. */
 static inline struct magazine *cache_magazine(struct cache *cache, unsigned set, unsigned bin) {
-    return &cache->own.magazine[set][bin + 1];
+    return &cache->own[set].magazine[bin];
 }
 
 /* The compiler would call these two; a call costs a sixth of them. */
 #define CACHE_INLINE static inline __attribute__((always_inline))
 
-CACHE_INLINE struct magazine *cache_marks(struct cache_bins *bins, unsigned set, uint64_t mark) {
-    return (struct magazine *)(void *)((char *)bins->magazine[set] + mark);
+CACHE_INLINE struct magazine *cache_marks(struct bins *bins, uint64_t mark) {
+    return (struct magazine *)(void *)((char *)bins + mark);
 }
 
 /* With the cache entered. NULL: the magazine is empty. */
-CACHE_INLINE void *cache_pop_below(struct cache_bins *bins, unsigned set, uint64_t mark) {
-    struct magazine *m = cache_marks(bins, set, mark);
+CACHE_INLINE void *cache_pop_below(struct bins *bins, uint64_t mark) {
+    struct magazine *m = cache_marks(bins, mark);
     void **top = m->top;
     if (__builtin_expect(top == m->base, 0)) return NULL;
     void *item = top[-1];
@@ -195,17 +212,17 @@ CACHE_INLINE void *cache_pop_below(struct cache_bins *bins, unsigned set, uint64
 }
 
 /* With the cache entered. NULL: there is nothing at hand. */
-CACHE_INLINE void *cache_pop(struct cache_bins *bins, unsigned set, uint64_t mark) {
-    if (__builtin_expect(bins->last[set].mark != mark, 0)) return cache_pop_below(bins, set, mark);
-    bins->last[set].mark = LAST_NONE;
-    void *item = bins->last[set].item;
+CACHE_INLINE void *cache_pop(struct bins *bins, uint64_t mark) {
+    if (__builtin_expect(bins->head.last.mark != mark, 0)) return cache_pop_below(bins, mark);
+    bins->head.last.mark = LAST_NONE;
+    void *item = bins->head.last.item;
     if (item == NULL) __builtin_unreachable();
     return item;
 }
 
 /* With the cache entered. False: there is no room, or the item has just come. */
-CACHE_INLINE bool cache_push_below(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
-    struct magazine *m = cache_marks(bins, set, mark);
+CACHE_INLINE bool cache_push_below(struct bins *bins, uint64_t mark, void *item) {
+    struct magazine *m = cache_marks(bins, mark);
     void **top = m->top;
     if (__builtin_expect(top == m->end || top[-1] == item, 0)) return false;
     *top = item;
@@ -217,22 +234,22 @@ CACHE_INLINE bool cache_push_below(struct cache_bins *bins, unsigned set, uint64
  * cache_push where an item is in front. If that is one of the same bin it stays there, and this one goes to the magazine; one of
  * another bin makes room, or pairs of this bin's would never be quick again.
  */
-CACHE_INLINE bool cache_push_behind(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
-    struct last *last = &bins->last[set];
+CACHE_INLINE bool cache_push_behind(struct bins *bins, uint64_t mark, void *item) {
+    struct last *last = &bins->head.last;
     if (__builtin_expect(last->mark == mark, 1)) {
-        return __builtin_expect(last->item != item, 1) && cache_push_below(bins, set, mark, item);
+        return __builtin_expect(last->item != item, 1) && cache_push_below(bins, mark, item);
     }
     /* Who frees many sizes is soon handed this one again. By then its line, and where its page is, should be here. */
     __builtin_prefetch(last->item, 1);
-    if (!cache_push_below(bins, set, last->mark, last->item)) return false;
+    if (!cache_push_below(bins, last->mark, last->item)) return false;
     *last = (struct last){mark, item};
     return true;
 }
 
 /* With the cache entered. False: there is no room, or the item has just come. */
-CACHE_INLINE bool cache_push(struct cache_bins *bins, unsigned set, uint64_t mark, void *item) {
-    if (__builtin_expect(bins->last[set].mark != LAST_NONE, 0)) return cache_push_behind(bins, set, mark, item);
-    bins->last[set] = (struct last){mark, item};
+CACHE_INLINE bool cache_push(struct bins *bins, uint64_t mark, void *item) {
+    if (__builtin_expect(bins->head.last.mark != LAST_NONE, 0)) return cache_push_behind(bins, mark, item);
+    bins->head.last = (struct last){mark, item};
     return true;
 }
 
@@ -246,7 +263,7 @@ bool cache_home_active(uint64_t home);
 static inline struct cache *cache_enter(void) {
     struct cache *cache = cache_mine();
     if (!cache_try(cache)) return NULL;
-    if (__builtin_expect(cache_bins(cache) == &cache->own, 1)) {
+    if (__builtin_expect(cache_bins(cache) == cache->own, 1)) {
         if (atom_load_rlx_u64(&cache->idle)) atom_store_rlx_u64(&cache->idle, 0); /* rlx: a hint to others */
         return cache;
     }
@@ -278,7 +295,7 @@ bool cache_put(struct cache *cache, unsigned set, unsigned bin, void *item);
 
 /* Flushes one set of the cache, or the same set (or all) of the calling thread's. Returns the bytes of what was in it. */
 uint64_t cache_flush_set(struct cache *cache, unsigned set);
-/* The same of a stopped cache: its owner, which the thread reads without entering, stays. */
+/* The same of a stopped cache: the set stays its owner's. */
 uint64_t cache_empty_set(struct cache *cache, unsigned set);
 uint64_t cache_flush_mine(unsigned set);
 /* All of the calling thread's, and what ended threads have left. */

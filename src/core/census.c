@@ -22,7 +22,7 @@ static uint64_t items_in(const struct magazine *m, uint64_t *floor) {
 
 /* The bin of the item that came last; CACHE_BINS: there is none. */
 static unsigned last_in(const struct cache *cache, unsigned set) {
-    uint64_t mark = word_of(&cache->own.last[set].mark);
+    uint64_t mark = word_of(&cache->own[set].head.last.mark);
     return mark != LAST_CLOSED && mark != LAST_NONE ? cache_marked(mark) : CACHE_BINS;
 }
 
@@ -41,12 +41,12 @@ static void count_mixed(const struct by_owner *by, uint64_t item) {
 static void count_owned(struct cache *cache, void *context) {
     const struct by_owner *by = context;
     uint64_t floor;
-    if (word_of(&cache->owner[by->set]) != by->owner) return;
+    if (word_of(&cache->own[by->set].head.owner) != by->owner) return;
     unsigned last = last_in(cache, by->set);
     if (last < by->mixed) by->count[last]++;
-    else if (last < CACHE_BINS) count_mixed(by, word_of(&cache->own.last[by->set].item));
+    else if (last < CACHE_BINS) count_mixed(by, word_of(&cache->own[by->set].head.last.item));
     for (unsigned bin = 0; bin < CACHE_BINS; bin++) {
-        uint64_t items = items_in(&cache->own.magazine[by->set][bin + 1], &floor);
+        uint64_t items = items_in(&cache->own[by->set].magazine[bin], &floor);
         if (bin < by->mixed) {
             by->count[bin] += items;
             continue;
@@ -74,9 +74,9 @@ static void count_cache(struct cache *cache, void *context) {
     uint64_t floor;
     for (unsigned set = 0; set < CACHE_SETS; set++) {
         const struct cache_source *source = (const struct cache_source *)(uintptr_t)word_of(&cache->set[set].source);
-        if (word_of(&cache->owner[set]) == 0 || source == NULL) continue;
+        if (word_of(&cache->own[set].head.owner) == 0 || source == NULL) continue;
         for (unsigned bin = 0; bin < CACHE_BINS; bin++) {
-            uint64_t items = items_in(&cache->own.magazine[set][bin + 1], &floor) + (last_in(cache, set) == bin);
+            uint64_t items = items_in(&cache->own[set].magazine[bin], &floor) + (last_in(cache, set) == bin);
             if (items == 0) continue;
             *(set == CACHE_SPANS ? &held.spans : &held.blocks) += items;
             *(set == CACHE_SPANS ? &held.span_bytes : &held.block_bytes) += items * source->item_bytes(bin);

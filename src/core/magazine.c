@@ -81,7 +81,7 @@ static uint64_t magazine_close(struct cache *cache, unsigned set, unsigned bin) 
     struct cache_set *s = &cache->set[set];
     if (!m->floor) return 0;
     size_t count = (size_t)(m->top - m->floor), bytes = s->source->item_bytes(bin);
-    if (count) s->source->flush(cache->owner[set], bin, m->floor, count, false);
+    if (count) s->source->flush(cache->own[set].head.owner, bin, m->floor, count, false);
     bound_return(cache, (uint64_t)(m->end - m->floor) * bytes);
     *m = (struct magazine){0};
     s->refills[bin] = s->hint[bin] = 0;
@@ -92,40 +92,40 @@ static bool last_there(const struct last *last) { return last->mark != LAST_CLOS
 
 /* Gives the item that came last back. Returns its bytes. */
 static uint64_t last_flush(struct cache *cache, unsigned set) {
-    struct last *last = &cache->own.last[set];
+    struct last *last = &cache->own[set].head.last;
     const struct cache_source *source = cache->set[set].source;
     if (!last_there(last)) return 0;
     unsigned bin = cache_marked(last->mark);
     last->mark = LAST_NONE;
-    source->flush(cache->owner[set], bin, &last->item, 1, false);
+    source->flush(cache->own[set].head.owner, bin, &last->item, 1, false);
     return source->item_bytes(bin);
 }
 
-/* With nothing there: is there to be a place for the item that came last? */
-static void last_open(struct cache *cache, unsigned set) {
-    cache->own.last[set].mark = bound() >= LAST_BOUND ? LAST_NONE : LAST_CLOSED;
+/* With nothing there: whose the set is, and whether there is to be a place for the item that came last. */
+static void head_begin(struct head *head, uint64_t owner, bool open) {
+    *head = (struct head){owner, {open ? LAST_NONE : LAST_CLOSED, (void *)(uintptr_t)owner}, 0};
 }
 
 uint64_t cache_empty_set(struct cache *cache, unsigned set) {
+    struct head *head = &cache->own[set].head;
     uint64_t bytes = 0;
-    if (!cache->owner[set]) return 0;
+    if (!head->owner) return 0;
     for (unsigned bin = 0; bin < CACHE_BINS; bin++) bytes += magazine_close(cache, set, bin);
     bytes += last_flush(cache, set);
-    last_open(cache, set);
+    head_begin(head, head->owner, bound() >= LAST_BOUND);
     return bytes;
 }
 
 uint64_t cache_flush_set(struct cache *cache, unsigned set) {
-    if (!cache->owner[set]) return 0;
+    if (!cache->own[set].head.owner) return 0;
     uint64_t bytes = cache_empty_set(cache, set);
-    cache->own.last[set].mark = LAST_CLOSED;
-    cache->owner[set] = 0;
+    head_begin(&cache->own[set].head, 0, false);
     return bytes;
 }
 
 bool cache_attach(struct cache *cache, unsigned set, uint64_t owner, const struct cache_source *source) {
     struct cache_set *s = &cache->set[set];
-    if (cache->owner[set] == owner) return true;
+    if (cache->own[set].head.owner == owner) return true;
     cache_flush_set(cache, set);
     if (!s->room) {
         void *room;
@@ -133,8 +133,7 @@ bool cache_attach(struct cache *cache, unsigned set, uint64_t owner, const struc
         s->room = room;
     }
     s->source = source;
-    cache->owner[set] = owner;
-    last_open(cache, set);
+    head_begin(&cache->own[set].head, owner, bound() >= LAST_BOUND);
     return true;
 }
 
@@ -186,7 +185,7 @@ static bool magazine_open(struct cache *cache, unsigned set, unsigned bin) {
 static void flush_lowest(struct cache *cache, unsigned set, unsigned bin, size_t count, bool passing) {
     struct magazine *m = cache_magazine(cache, set, bin);
     struct cache_set *s = &cache->set[set];
-    s->source->flush(cache->owner[set], bin, m->floor, count, passing);
+    s->source->flush(cache->own[set].head.owner, bin, m->floor, count, passing);
     memmove(m->floor, m->floor + count, (size_t)(m->top - m->floor - (ptrdiff_t)count) * sizeof(void *));
     m->top -= count;
     m->base = m->floor;
@@ -214,7 +213,7 @@ static uint64_t magazine_sweep(struct cache *cache, unsigned set, unsigned bin) 
 
 /* The item that came last goes back if it is the same as at the sweep before. Returns the bytes that are left. */
 static uint64_t last_sweep(struct cache *cache, unsigned set) {
-    struct last *last = &cache->own.last[set];
+    struct last *last = &cache->own[set].head.last;
     struct cache_set *s = &cache->set[set];
     if (last_there(last) && last->item == s->swept_last) last_flush(cache, set);
     s->swept_last = last_there(last) ? last->item : NULL;
@@ -225,7 +224,7 @@ uint64_t cache_sweep(struct cache *cache) {
     uint64_t left = 0;
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: the keeper glances at it */
     for (unsigned set = 0; set < CACHE_SETS; set++) {
-        if (!cache->owner[set]) continue;
+        if (!cache->own[set].head.owner) continue;
         left += last_sweep(cache, set);
         for (unsigned bin = 0; bin < CACHE_BINS; bin++) left += magazine_sweep(cache, set, bin);
     }
@@ -235,11 +234,11 @@ uint64_t cache_sweep(struct cache *cache) {
 uint64_t cache_held(const struct cache *cache) {
     uint64_t bytes = 0;
     for (unsigned set = 0; set < CACHE_SETS; set++) {
-        const struct last *last = &cache->own.last[set];
-        if (!cache->owner[set]) continue;
+        const struct last *last = &cache->own[set].head.last;
+        if (!cache->own[set].head.owner) continue;
         if (last_there(last)) bytes += cache->set[set].source->item_bytes(cache_marked(last->mark));
         for (unsigned bin = 0; bin < CACHE_BINS; bin++) {
-            const struct magazine *m = &cache->own.magazine[set][bin + 1];
+            const struct magazine *m = &cache->own[set].magazine[bin];
             if (m->top != m->floor) bytes += (uint64_t)(m->top - m->floor) * cache->set[set].source->item_bytes(bin);
         }
     }
@@ -258,7 +257,7 @@ size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items
     struct cache_set *s = &cache->set[set];
     if (!magazine_open(cache, set, bin)) return 0;
     /* What was found empty was not this magazine: the keeper had stopped the cache. */
-    if (m->top != m->base || cache->own.last[set].mark == cache_mark(bin)) return 0;
+    if (m->top != m->base || cache->own[set].head.last.mark == cache_mark(bin)) return 0;
     sweep_when_due(cache);
     *items = m->top;
     if (m->top != m->base) return 0; /* a cache that was parked has what it needs */
@@ -297,8 +296,8 @@ bool cache_make_room(struct cache *cache, unsigned set, unsigned bin) {
 }
 
 bool cache_came_last(const struct cache *cache, unsigned set, unsigned bin, const void *item) {
-    const struct last *last = &cache->own.last[set];
-    const struct magazine *m = &cache->own.magazine[set][bin + 1];
+    const struct last *last = &cache->own[set].head.last;
+    const struct magazine *m = &cache->own[set].magazine[bin];
     return (last_there(last) && last->item == item) || (m->top && m->top[-1] == item);
 }
 
@@ -310,7 +309,7 @@ static bool put_one(struct cache *cache, unsigned set, unsigned bin, void *item)
 }
 
 bool cache_put(struct cache *cache, unsigned set, unsigned bin, void *item) {
-    struct last *last = &cache->own.last[set];
+    struct last *last = &cache->own[set].head.last;
     if (last->mark == LAST_CLOSED || last->mark == cache_mark(bin)) return put_one(cache, set, bin, item);
     /* Where the one before cannot go, this one may. */
     if (last_there(last) && !put_one(cache, set, cache_marked(last->mark), last->item)) return put_one(cache, set, bin, item);

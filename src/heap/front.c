@@ -83,7 +83,7 @@ void *front_fetch(struct heap *heap, unsigned class_index) {
         cache_filled(m, got ? got : heap_alloc_some(heap, class_index, asker, want, items));
         budget_ask_end(before);
     }
-    block = cache_pop(&cache->own, front->set, cache_mark(class_index));
+    block = cache_pop(&cache->own[front->set], cache_mark(class_index));
     if (!block) {
         /* No memory: what this thread keeps at hand may be what is missing. Or nothing is ever kept. */
         for (unsigned set = 0; want && set < CACHE_SETS; set++) cache_flush_set(cache, set);
@@ -116,9 +116,10 @@ enum status front_free_other(struct heap *heap, void *block) {
     if (!class_starts_at(tag_row(tag), (uintptr_t)block)) return ST_NOT_OURS;
     struct cache *cache = cache_mine();
     if (!cache_try(cache)) return free_slowly(heap, tag, block);
-    bool attached = front_attached(cache, front);
+    struct bins *bins = cache_bins_at(cache, front->at);
+    bool attached = front_attached(bins, front);
     if (attached && front->set == CACHE_PROCESS) near_add(granule_of((uintptr_t)block & ~(uintptr_t)tag_row(tag)->mask), tag);
-    bool kept = attached && cache_push(cache_bins(cache), front->set, cache_mark(bin_for(cache, tag)), block);
+    bool kept = attached && cache_push(bins, cache_mark(bin_for(cache, tag)), block);
     cache_leave(cache);
     return kept ? ST_OK : free_slowly(heap, tag, block);
 }

@@ -47,7 +47,7 @@ FRONT_INLINE bool front_mark(const struct cache *cache, size_t size_bytes, uint6
     return true;
 }
 
-/* ---- The process's heap, whose set of bins is nobody else's ---------------------------------------------------------- */
+/* ---- The process's heap, whose set of bins is nobody else's and the first ---------------------------------------------------------- */
 
 /* A block of up to CLASS_LARGEST from the thread's cache; NULL: it is for more, or front_fetch may have one. */
 FRONT_INLINE void *front_take_quick(size_t size_bytes) {
@@ -55,15 +55,15 @@ FRONT_INLINE void *front_take_quick(size_t size_bytes) {
     uint64_t mark;
     if (!front_mark(cache, size_bytes, &mark)) return NULL;
     cache_begin(cache);
-    struct cache_bins *bins = cache_bins(cache);
+    struct bins *bins = cache_bins(cache);
     void *block;
     /* The end of both ways is written out, so that neither has to jump to the other's. */
-    if (__builtin_expect(bins->last[CACHE_PROCESS].mark == mark, 1)) {
-        block = cache_pop(bins, CACHE_PROCESS, mark);
+    if (__builtin_expect(bins->head.last.mark == mark, 1)) {
+        block = cache_pop(bins, mark);
         cache_leave(cache);
         return block;
     }
-    block = cache_pop_below(bins, CACHE_PROCESS, mark);
+    block = cache_pop_below(bins, mark);
     cache_leave(cache);
     return block;
 }
@@ -75,22 +75,22 @@ FRONT_INLINE bool front_keep_quick(void *block) {
     /* What is not there is busy, so this comes first. */
     if (__builtin_expect(cache_busy(cache) || !near_find(cache, (uintptr_t)block, &mark), 0)) return false;
     cache_begin(cache);
-    struct cache_bins *bins = cache_bins(cache);
-    if (__builtin_expect(bins->last[CACHE_PROCESS].mark == LAST_NONE, 1)) { /* written out for the same reason */
-        bins->last[CACHE_PROCESS] = (struct last){mark, block};
+    struct bins *bins = cache_bins(cache);
+    if (__builtin_expect(bins->head.last.mark == LAST_NONE, 1)) { /* written out for the same reason */
+        bins->head.last = (struct last){mark, block};
         cache_leave(cache);
         return true;
     }
-    bool kept = cache_push_behind(bins, CACHE_PROCESS, mark, block);
+    bool kept = cache_push_behind(bins, mark, block);
     cache_leave(cache);
     return kept;
 }
 
 /* ---- Any heap --------------------------------------------------------------------------------------------------------- */
 
-/* With the cache entered: is the set that the heap's blocks go to the heap's now? */
-FRONT_INLINE bool front_attached(const struct cache *cache, const struct heap_front *front) {
-    return __builtin_expect(cache->owner[front->set] == front->id, 1);
+/* With the cache entered: are the bins that the heap's blocks go to the heap's now? */
+FRONT_INLINE bool front_attached(const struct bins *bins, const struct heap_front *front) {
+    return __builtin_expect(bins->head.owner == front->id, 1);
 }
 
 /* A block of up to CLASS_LARGEST from the thread's cache; NULL: it is for more, or front_fetch may have one. */
@@ -101,7 +101,8 @@ FRONT_INLINE void *front_take(struct heap *heap, size_t size_bytes) {
     uint64_t mark;
     if (!front_mark(cache, size_bytes, &mark)) return NULL;
     cache_begin(cache);
-    if (front_attached(cache, front)) block = cache_pop(cache_bins(cache), front->set, mark);
+    struct bins *bins = cache_bins_at(cache, front->at);
+    if (front_attached(bins, front)) block = cache_pop(bins, mark);
     cache_leave(cache);
     return block;
 }
@@ -123,7 +124,8 @@ FRONT_INLINE bool front_keep(const struct heap *heap, void *block) {
     row &= TAG_ROW_MASK;
     if (__builtin_expect(!class_starts_at(tag_row(row), (uintptr_t)block), 0)) return false;
     if (__builtin_expect(!cache_try(cache), 0)) return false;
-    bool kept = front_attached(cache, front) && cache_push(cache_bins(cache), front->set, row + CLASS_MARK(0), block);
+    struct bins *bins = cache_bins_at(cache, front->at);
+    bool kept = front_attached(bins, front) && cache_push(bins, row + CLASS_MARK(0), block);
     cache_leave(cache);
     return kept;
 }

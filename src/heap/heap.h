@@ -19,6 +19,7 @@ struct heap_front {
     uint64_t tag;    /* what its slabs' tags begin with: the number above the rest */
     uint32_t number; /* of all heaps that there are */
     uint32_t set;    /* of a thread's cache */
+    uint64_t at;     /* CACHE_AT(set) */
 };
 
 struct budget;

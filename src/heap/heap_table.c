@@ -51,6 +51,7 @@ static enum status heap_make(bool executable, uint64_t limit_bytes, bool of_proc
     made->front.number = (uint32_t)index + 1;
     made->front.tag = (uint64_t)(index + 1) << TAG_HEAP_SHIFT;
     made->front.set = set_for(of_process, index);
+    made->front.at = CACHE_AT(made->front.set);
     uint64_t id = (atom_add_acqrel_u64(&heaps_made, 1) + 1) << FRONT_NUMBER_BITS | (index + 1);
     atom_store_rel_u64(&made->front.id, id); /* rel: pairs with heap_enter */
     made->budget.parent = budget_numbered(budget_asked_number());

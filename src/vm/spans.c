@@ -124,7 +124,7 @@ static inline struct cache *enter(void) {
 __attribute__((noinline)) static void *pop_hidden(struct cache *cache, uint32_t bin) {
     struct magazine *m = cache_magazine(cache, CACHE_SPANS, bin);
     void **items;
-    if (cache->owner[CACHE_SPANS] != SPANS_OWNER) return NULL;
+    if (cache->own[CACHE_SPANS].head.owner != SPANS_OWNER) return NULL;
     cache_want(cache, CACHE_SPANS, bin, &items);
     return m->top != m->base ? *--m->top : NULL;
 }

@@ -83,7 +83,7 @@ uint64_t cache_held(const struct cache *cache) { return cache->number == 0 ? CAC
 uint64_t cache_flush_set(struct cache *cache, unsigned set) {
     if (set != 0) return 0;
     use();
-    cache->own.magazine[0][1] = (struct magazine){0};
+    cache->own[0].magazine[0] = (struct magazine){0};
     scene.finished++;
     return 0;
 }
@@ -100,8 +100,7 @@ static void *room[2];
 static void begin(bool barrier) {
     struct cache *cache = &table[0];
     memset(&scene, 0, sizeof scene);
-    memset(cache, 0, offsetof(struct cache, own.magazine[0][2]));
-    memset(cache->owner, 0, offsetof(struct cache, set) - offsetof(struct cache, owner));
+    memset(cache, 0, offsetof(struct cache, own[0].magazine[1]));
     for (int t = 0; t < MODEL_THREADS; t++) slot_of[t] = os_slot_unset;
     memset(cache_claimed, 0xff, sizeof cache_claimed);
     scene.barrier = barrier;
@@ -111,8 +110,8 @@ static void begin(bool barrier) {
     cache_prepared = 1;
     cache_table.part[0] = (uint64_t)(uintptr_t)&entry;
     cache->open = CACHE_QUICK_SIZES;
-    cache->bins = (uint64_t)(uintptr_t)&cache->own;
-    cache->own.magazine[0][1] = (struct magazine){.top = room, .base = room, .end = room + 2, .floor = room};
+    cache->bins = (uint64_t)(uintptr_t)cache->own;
+    cache->own[0].magazine[0] = (struct magazine){.top = room, .base = room, .end = room + 2, .floor = room};
     cache->number = 0;
     cache->idle = 0;
     cache->holder = CACHE_THREADS;
@@ -129,10 +128,10 @@ static void begin_parking(void) {
 static void use_quickly(void) {
     struct cache *cache = cache_mine();
     if (!cache_try(cache)) return;
-    struct cache_bins *bins = cache_bins(cache);
-    if (bins == &table[0].own) use();
-    else MODEL_HOLDS(bins == &cache_no_bins);
-    model_mark(bins == &table[0].own ? MARK_USED : MARK_PASSED_BY);
+    struct bins *bins = cache_bins(cache);
+    if (bins == table[0].own) use();
+    else MODEL_HOLDS(bins == cache_no_bins);
+    model_mark(bins == table[0].own ? MARK_USED : MARK_PASSED_BY);
     cache_leave(cache);
 }
 
