@@ -47,7 +47,7 @@ FRONT_INLINE bool front_mark(const struct cache *cache, size_t size_bytes, uint6
     return true;
 }
 
-/* ---- The process's heap, whose set of bins is nobody else's and the first ---------------------------------------------------------- */
+/* ---- The process's heap, whose set of bins is nobody else's and the first -------------------------------------------- */
 
 /* A block of up to CLASS_LARGEST from the thread's cache; NULL: it is for more, or front_fetch may have one. */
 FRONT_INLINE void *front_take_quick(size_t size_bytes) {

@@ -126,8 +126,8 @@ static void test_virtual(void) {
 
 static void test_virtual_misuse(void) {
     IHostMemoryManager *m = manager_make();
+    void *out = NOWHERE, *local = malloc(16); /* not on the stack, which may lie above all addresses that Win32 has */
     if (m == NULL) return;
-    void *out = NOWHERE;
     CHECK(answers(m->lpVtbl->VirtualAlloc(m, NULL, 65536, MEM_RESERVE, PAGE_READWRITE, eTaskCritical, NULL), E_POINTER,
                   ERROR_NOACCESS));
     CHECK(answers(m->lpVtbl->VirtualAlloc(m, NULL, 0, MEM_RESERVE, PAGE_READWRITE, eTaskCritical, &out), E_INVALIDARG,
@@ -150,7 +150,6 @@ static void test_virtual_misuse(void) {
         CHECK(m->lpVtbl->VirtualFree(m, NOWHERE, wrapped[i], MEM_DECOMMIT) != S_OK);
     }
     os_last_error_set(UNTOUCHED);
-    char *local = malloc(16); /* not on the stack, which may lie above all addresses that Win32 has */
     CHECK(answers(m->lpVtbl->VirtualFree(m, local, 0, MEM_RELEASE), HOST_E_INVALIDOPERATION, ERROR_INVALID_ADDRESS));
     CHECK(answers(m->lpVtbl->VirtualFree(m, NOWHERE, 0, MEM_RELEASE), HOST_E_INVALIDOPERATION, ERROR_INVALID_ADDRESS));
     CHECK(answers(m->lpVtbl->VirtualFree(m, NOWHERE, 0, 0), E_INVALIDARG, ERROR_INVALID_PARAMETER));
