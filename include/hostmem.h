@@ -429,8 +429,9 @@ HM_API BOOL WINAPI HmWriteStats(HM_WRITE write, LPVOID context);
 
 /*
  * Gives memory that nothing uses, and what threads keep at hand, back to the system at once; returns the bytes. A thread that
- * is in the middle of a call keeps what it has. By itself goes back what a thread has not used for half a second, by a thread
- * that the engine starts when that is worth it (environment HOSTMEM_NO_KEEPER=1: it does not).
+ * is in the middle of a call keeps what it has; what the engine's own thread is giving back at that moment is waited for, some
+ * milliseconds at most. By itself goes back what a thread has not used for half a second, by a thread that the engine starts
+ * when that is worth it (environment HOSTMEM_NO_KEEPER=1: it does not).
  */
 HM_API SIZE_T WINAPI HmTrim(void);
 

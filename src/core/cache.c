@@ -10,6 +10,7 @@
  *   PARKED -> LEFT -> FREE     unless the keeper, or a trim, is earlier
  *   THREADS -> LEFT -> FREE    cache_exit where there is no keeper
  *   STOPPED -> LEFT -> FREE    cache_exit finds it stopped, and leaves the rest to the keeper
+ *   THREADS, STOPPED, LEFT -> LOST   in a child of fork, where another thread was in the middle of it
  *
  * Stopping. The thread writes `open` and then reads `bins`; the keeper writes `bins` and then reads `open`. Each must see the
  * other's store or be seen. The thread's two have no barrier between them, for it would be in every call; so the keeper's side
@@ -226,6 +227,8 @@ bool cache_stopped(const struct cache *cache) {
     return atom_load_acq_u64(&cache->open) != 0; /* acq: pairs with cache_leave */
 }
 
+bool cache_elsewhere(const struct cache *cache) { return cache_is(cache, CACHE_STOPPED) || cache_is(cache, CACHE_LEFT); }
+
 void cache_go_on(struct cache *cache) {
     atom_store_rel_u64(&cache->bins, (uint64_t)(uintptr_t)cache->own); /* rel: pairs with cache_bins */
     if (!cache_pass(cache, CACHE_STOPPED, CACHE_THREADS)) cache_finish(cache);
@@ -235,12 +238,12 @@ void cache_go_on(struct cache *cache) {
 static void lose(struct cache *cache, void *context) {
     (void)context;
     bool mine = cache_mine() == cache, threads = cache_is(cache, CACHE_THREADS);
-    if ((mine && threads) || cache_is(cache, CACHE_FREE) || cache_is(cache, CACHE_PARKED)) return;
+    if ((mine && threads) || cache_is(cache, CACHE_FREE) || cache_is(cache, CACHE_PARKED) || cache_is(cache, CACHE_LOST)) return;
     if (mine) os_slot_set(OS_SLOT_CACHE, os_slot_unset); /* the thread makes another */
     bool whole = threads && cache_stopped(cache);
     /* rlx: this child has one thread. */
     atom_store_rlx_u64(&cache->idle, 1);
-    atom_store_rlx_u64(&cache->holder, whole ? CACHE_PARKED : CACHE_LEFT);
+    atom_store_rlx_u64(&cache->holder, whole ? CACHE_PARKED : CACHE_LOST);
     if (whole) bitmap_claim(cache_parked, cache->number, 1);
 }
 

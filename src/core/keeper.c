@@ -6,7 +6,8 @@
  * the jobs that other layers have added. A thread that comes along while its cache is stopped does not wait (cache.h).
  *
  * Where memory is short others may not want to wait for idle caches to be found idle: keeper_trim stops and empties all of them,
- * in the thread of whoever calls. A cache is stopped by one thread at a time, so it may meet a round or another trim.
+ * in the thread of whoever calls. A cache is stopped by one thread at a time, so it may meet a round or another trim, who will be
+ * done with it in a moment; then it tries again, for some milliseconds at most.
  *
  * States: NONE -> RUNS (keeper_wanted) <-> RESTS; NONE -> FAILED where the system gives no thread, or the user wants none:
  * then threads sweep only their own caches, on slow paths. A child made by fork starts again at NONE.
@@ -24,6 +25,7 @@
 #define ROUND_MS 250u
 #define IDLE_MS 200u /* longer than a thread that uses its slow paths leaves its cache unswept */
 #define STOP_MOST 64u
+#define TRIM_TRIES 256u /* some ten milliseconds */
 #ifndef JOBS_MOST
 #define JOBS_MOST 8u
 #endif
@@ -60,6 +62,7 @@ struct stopped {
     uint64_t now_ms;
     bool all;   /* and not those alone that are idle */
     bool later; /* some are not idle yet */
+    bool met;   /* some are with another at this moment */
 };
 
 static void stop_idle(struct cache *cache, void *context) {
@@ -74,7 +77,8 @@ static void stop_idle(struct cache *cache, void *context) {
         return;
     }
     if (cache_stop(cache)) all->cache[all->count++] = cache;
-    else all->later |= cache_finish_parked(cache);
+    else if (cache_finish_parked(cache)) all->later = true;
+    else all->met |= cache_elsewhere(cache);
 }
 
 /* As many caches as one barrier serves. Returns whether there may be more to do soon. */
@@ -108,11 +112,14 @@ static uint64_t empty_some(struct stopped *all) {
 }
 
 uint64_t keeper_trim(void) {
-    struct stopped all = {.all = true};
     uint64_t bytes = 0;
-    do bytes += empty_some(&all);
-    while (all.count == STOP_MOST);
-    return bytes;
+    for (unsigned attempt = 0;; attempt++) {
+        struct stopped all = {.all = true};
+        do bytes += empty_some(&all);
+        while (all.count == STOP_MOST);
+        if (!all.met || attempt == TRIM_TRIES) return bytes;
+        os_yield(attempt);
+    }
 }
 
 bool keeper_round(void) {

@@ -20,7 +20,7 @@ verdict() {
     fi
     failed=$((failed + 1))
     echo "$name: failed with status $status"
-    [ $# = 0 ] || tail -q -n 15 "$@" | cut -c1-300 | sed 's/^/    | /'
+    [ $# = 0 ] || { [ -n "$(cat "$@")" ] || echo "(no output at all)"; tail -q -n 15 "$@"; } | cut -c1-300 | sed 's/^/    | /'
 }
 
 # check NAME COMMAND...: the command succeeds.

@@ -74,7 +74,7 @@ static void all_threads_are_trimmed(void) {
     }
     use(64, &random);
     CHECK(heap_used(heap) > 0);
-    for (int i = 0; i < 100 && (keeper_trim(), heap_used(heap) != 0); i++) os_yield(100); /* a round may be on */
+    keeper_trim();
     CHECK_EQ(heap_used(heap), 0);
     use(10, &random);
     struct cache *cache = cache_enter();
@@ -107,6 +107,28 @@ static void a_stopped_cache_is_passed_by(void) {
     cache_leave(cache);
     HmTrim();
     CHECK_EQ(heap_used(heap), 0);
+}
+
+/* Is at a round, as it were: has a cache for a moment, and leaves in it what is there. */
+static void *passing_thread(void *context) {
+    CHECK(cache_stop(context));
+    atom_store_rel_u64(&idle_steps, 1);
+    pause_ms(3);
+    cache_go_on(context);
+    return NULL;
+}
+
+static void a_trim_waits_out_a_round(void) {
+    struct threads threads = {0};
+    uint64_t random = 5;
+    use(64, &random);
+    CHECK(heap_used(heap) > 0);
+    atom_store_rel_u64(&idle_steps, 0);
+    threads_start(&threads, passing_thread, cache_mine());
+    step_wait(1);
+    keeper_trim();
+    CHECK_EQ(heap_used(heap), 0);
+    threads_join(&threads);
 }
 
 static void *leaving_thread(void *context) {
@@ -315,6 +337,7 @@ int main(void) {
     an_idle_thread_is_emptied();
     all_threads_are_trimmed();
     a_stopped_cache_is_passed_by();
+    a_trim_waits_out_a_round();
     a_stopped_cache_is_left();
     a_storm();
     it_comes_and_rests();
