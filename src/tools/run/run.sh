@@ -105,7 +105,9 @@ same() {
     local command products options file
     job "$1" served
     for file in stdout $products; do
-        cmp "$work/raw/$file" "$work/served/$file" >&2 || complain "$1, run $2: $file differs"
+        cmp "$work/raw/$file" "$work/served/$file" >&2 && continue
+        complain "$1, run $2: $file differs"
+        diff -a "$work/raw/$file" "$work/served/$file" | head -n 5 | cut -c1-200 >&2
     done
     for file in $products; do
         [ -s "$work/served/$file" ] || complain "$1, run $2: $file is empty"
