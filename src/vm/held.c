@@ -24,7 +24,6 @@
 #define NOTES 512u
 #define NOTE_TRIES 4u
 #define NOTE_PAGES ((uint64_t)1024)
-#define LONG_PAGES (64 * NOTE_PAGES)
 #define STAMP_MS 16u
 #define STAMP_MASK (((uint64_t)1 << 18) - 1)
 #define OFTEN_MOST 128u
@@ -254,10 +253,8 @@ static bool remember_parts(const struct range *r, bool *often) {
 
 bool held_keep(const struct range *r, const struct tally *t) {
     uint64_t bytes = t->committed << PAGE_SHIFT;
-    /* A system that has large pages gives a long range back by few faults; on others each page is one. */
-    uint64_t most = os_commit_is_lazy() ? NOTE_PAGES : LONG_PAGES;
     bool often = false;
-    if (r->count > most || r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || !held_welcome(false)) return false;
+    if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || !held_welcome(false)) return false;
     if (!held_charge(bytes)) return false;
     if (remember_parts(r, &often) && held_hold(r, often && r->count <= NOTE_PAGES)) return true;
     held_uncharge(bytes);
@@ -283,7 +280,9 @@ bool held_drop(const struct range *r) {
 }
 
 bool held_before_commit(const struct range *r, const struct tally *t, uint8_t state) {
-    return t->held == 0 || prot_writable(state) || held_drop(r);
+    /* Who commits much at once will hardly touch all of it soon, so that zeroing it now would be for nothing. */
+    bool zeroed = prot_writable(state) && r->count <= NOTE_PAGES;
+    return t->held == 0 || zeroed || held_drop(r);
 }
 
 void held_after_commit(const struct range *r, const struct tally *t) {

@@ -2,8 +2,8 @@
  * held.h - memory that the system still backs although nobody has it committed. Layer: vm.
  *
  * Getting a page from the system costs a fault and a zeroing; a program that decommits a page and commits it again soon need not
- * pay that twice. So a decommit of a small range takes access away and keeps the content, which the next commit zeroes
- * where it is, and a growing reservation gets its memory in large pieces before it commits them (ahead.h). A page so held is
+ * pay that twice. So a decommit takes access away and keeps the content, which the next commit zeroes where it is (but not much
+ * at once), and a growing reservation gets its memory in large pieces before it commits them (ahead.h). A page so held is
  * reserved for every call and every access: it faults, it is not counted as committed, and reads as zero when it is. Whole
  * allocations that were released are held too (keep.h).
  *
@@ -32,7 +32,7 @@ bool held_keep(const struct range *r, const struct tally *t);
 /* The same without the bounds of a decommit, for pages that are counted already. */
 bool held_hold(const struct range *r, bool often);
 
-/* With the range locked, before os_commit with `state`: drops what is held in it if it could not be zeroed then. */
+/* With the range locked, before os_commit with `state`: drops what is held in it if it cannot or should not be zeroed then. */
 bool held_before_commit(const struct range *r, const struct tally *t, uint8_t state);
 /* With the range locked, after os_commit and before its bytes say so: zeroes what is held in it. */
 void held_after_commit(const struct range *r, const struct tally *t);

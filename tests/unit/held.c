@@ -110,6 +110,25 @@ static void other_protections(void) {
     }
 }
 
+/* However much is decommitted at once; but what is committed at once by more than 4 MiB is not looked through. */
+static void much_at_once(void) {
+    char *p = reserve(12 * MIB);
+    for (int round = 0; round < 2; round++) {
+        CHECK(commit(p, 12 * MIB) && is_zero(p, 12 * MIB));
+        CHECK_EQ(held_bytes(), 0);
+        memset(p, 2, 12 * MIB);
+        CHECK(decommit(p, 12 * MIB) && is_reserved(p, 12 * MIB));
+        CHECK_EQ(held_bytes(), 12 * MIB);
+    }
+    CHECK(commit(p, 4 * MIB) && is_zero(p, 4 * MIB));
+    CHECK_EQ(held_bytes(), 8 * MIB);
+    CHECK(commit(p + 10 * MIB, 64 * KIB) && is_zero(p + 10 * MIB, 64 * KIB));
+    CHECK(HmTrim() >= 8 * MIB - 64 * KIB);
+    CHECK(commit(p, 12 * MIB) && is_zero(p, 12 * MIB));
+    CHECK(release(p));
+    CHECK_EQ(taken(), 0);
+}
+
 static void trim_gives_back(void) {
     char *p = reserve(4 * MIB);
     CHECK(commit(p, 4 * MIB));
@@ -406,6 +425,7 @@ int main(void) {
     keeper_first();
     decommitted_pages();
     other_protections();
+    much_at_once();
     trim_gives_back();
     growing();
 #if defined(HM_FAULT) && !defined(_WIN32)
