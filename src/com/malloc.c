@@ -46,11 +46,14 @@ static HRESULT STDMETHODCALLTYPE malloc_query_interface(IHostMalloc *face, REFII
 }
 
 /*
- * What the thread's cache does not answer: here the level matters. It is the last thing that malloc_alloc does, as malloc_give is
- * malloc_free's: so the plain ways need no room on the stack.
+ * The plain ways of malloc_alloc and malloc_free, of the block that came last, need no register that a call must leave as it was,
+ * and no room on the stack. So whatever else there is to do stands in a function of its own, and is the last thing that they do.
  */
-static __attribute__((noinline)) HRESULT malloc_fetch(struct heap *heap, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
+
+/* What the thread's cache does not answer: here the level matters. */
+static __attribute__((noinline)) HRESULT malloc_fetch(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
                                                       void **ppMem) {
+    struct heap *heap = object_of(face)->heap;
     if (ppMem == NULL) return com_answer(ST_NOT_WRITABLE);
     *ppMem = NULL;
     if (!inject_plain(eCriticalLevel)) {
@@ -64,12 +67,27 @@ static __attribute__((noinline)) HRESULT malloc_fetch(struct heap *heap, SIZE_T 
     return com_answer(status);
 }
 
+/* A block from a magazine. */
+static __attribute__((noinline)) HRESULT malloc_take(IHostMalloc *face, struct magazine *below,
+                                                     EMemoryCriticalLevel eCriticalLevel, void **ppMem) {
+    void *block = front_take_below(below);
+    if (__builtin_expect(block == NULL, 0)) {
+        return malloc_fetch(face, front_size_below(object_of(face)->heap, below), eCriticalLevel, ppMem);
+    }
+    *ppMem = block;
+    return S_OK;
+}
+
 static HRESULT STDMETHODCALLTYPE malloc_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
                                               void **ppMem) {
-    struct heap *heap = object_of(face)->heap;
+    struct magazine *below = NULL;
     void *block = NULL;
-    if (__builtin_expect(ppMem != NULL && inject_plain(eCriticalLevel), 1)) block = front_take(heap, cbSize);
-    if (__builtin_expect(block == NULL, 0)) return malloc_fetch(heap, cbSize, eCriticalLevel, ppMem);
+    if (__builtin_expect(ppMem != NULL && inject_plain(eCriticalLevel), 1)) {
+        block = front_take_last(object_of(face)->heap, cbSize, &below);
+    }
+    if (__builtin_expect(block == NULL, 0)) {
+        return below ? malloc_take(face, below, eCriticalLevel, ppMem) : malloc_fetch(face, cbSize, eCriticalLevel, ppMem);
+    }
     *ppMem = block;
     return S_OK;
 }
@@ -86,9 +104,18 @@ static __attribute__((noinline)) HRESULT malloc_give(struct heap *heap, void *pM
     return com_answer(front_free_other(heap, pMem));
 }
 
+/* A block that stays behind another. */
+static __attribute__((noinline)) HRESULT malloc_keep(struct heap *heap, void *pMem, struct cache *cache, uint64_t mark) {
+    return __builtin_expect(front_keep_behind(heap, pMem, cache, mark), 1) ? S_OK : malloc_give(heap, pMem);
+}
+
 static HRESULT STDMETHODCALLTYPE malloc_free(IHostMalloc *face, void *pMem) {
     struct heap *heap = object_of(face)->heap;
-    return __builtin_expect(front_keep(heap, pMem), 1) ? S_OK : malloc_give(heap, pMem);
+    struct cache *cache;
+    uint64_t mark;
+    enum front_way way = front_keep_first(heap, pMem, &cache, &mark);
+    if (__builtin_expect(way == FRONT_KEPT, 1)) return S_OK;
+    return way == FRONT_BEHIND ? malloc_keep(heap, pMem, cache, mark) : malloc_give(heap, pMem);
 }
 
 const IHostMallocVtbl malloc_methods = {

@@ -202,8 +202,7 @@ CACHE_INLINE struct magazine *cache_marks(struct bins *bins, uint64_t mark) {
 }
 
 /* With the cache entered. NULL: the magazine is empty. */
-CACHE_INLINE void *cache_pop_below(struct bins *bins, uint64_t mark) {
-    struct magazine *m = cache_marks(bins, mark);
+CACHE_INLINE void *cache_pop_below(struct magazine *m) {
     void **top = m->top;
     if (__builtin_expect(top == m->base, 0)) return NULL;
     void *item = top[-1];
@@ -214,7 +213,7 @@ CACHE_INLINE void *cache_pop_below(struct bins *bins, uint64_t mark) {
 
 /* With the cache entered. NULL: there is nothing at hand. */
 CACHE_INLINE void *cache_pop(struct bins *bins, uint64_t mark) {
-    if (__builtin_expect(bins->head.last.mark != mark, 0)) return cache_pop_below(bins, mark);
+    if (__builtin_expect(bins->head.last.mark != mark, 0)) return cache_pop_below(cache_marks(bins, mark));
     bins->head.last.mark = LAST_NONE;
     void *item = bins->head.last.item;
     if (item == NULL) __builtin_unreachable();

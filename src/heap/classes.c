@@ -45,3 +45,14 @@ const uint16_t class_quick[CLASS_QUICK] = {
     [0] = CLASS_MARK(0), FOUR(1, 1, 0),   FOUR(5, 1, 4),   FOUR(9, 1, 8),   FOUR(13, 1, 12),
     FOUR(18, 2, 16),     FOUR(26, 2, 20), FOUR(36, 4, 24), FOUR(52, 4, 28),
 };
+
+/* The marks for the next, likewise: eight classes to each doubling, of so many steps each. */
+#define STEPS(base, steps, class_index) [(base) ... (base) + (steps) - 1] = CLASS_MARK(class_index)
+#define EIGHT_OF(steps, class_index) \
+    STEPS(8 * (steps), steps, class_index), STEPS(9 * (steps), steps, (class_index) + 1), \
+        STEPS(10 * (steps), steps, (class_index) + 2), STEPS(11 * (steps), steps, (class_index) + 3), \
+        STEPS(12 * (steps), steps, (class_index) + 4), STEPS(13 * (steps), steps, (class_index) + 5), \
+        STEPS(14 * (steps), steps, (class_index) + 6), STEPS(15 * (steps), steps, (class_index) + 7)
+const uint16_t class_coarse[CLASS_COARSE / 128] = {
+    EIGHT_OF(1, 32), EIGHT_OF(2, 40), EIGHT_OF(4, 48), EIGHT_OF(8, 56), EIGHT_OF(16, 64), EIGHT_OF(32, 72),
+};

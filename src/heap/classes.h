@@ -28,11 +28,14 @@ extern HM_HIDDEN const struct class_row class_table[CLASS_COUNT];
 
 /*
  * A class's mark is where its row is in class_table, in bytes, and a row more: so far from the first, which is nobody's, caches
- * have the magazine of the class. For requests of fewer than CLASS_QUICK bytes it stands in a table.
+ * have the magazine of the class. For requests of fewer than CLASS_QUICK bytes it stands in a table; for others of up to
+ * CLASS_COARSE bytes in another, by steps of 128 bytes.
  */
 #define CLASS_QUICK 1025u
+#define CLASS_COARSE ((size_t)1 << 16)
 #define CLASS_MARK(class_index) (((class_index) + 1u) * sizeof(struct class_row))
 extern HM_HIDDEN const uint16_t class_quick[CLASS_QUICK];
+extern HM_HIDDEN const uint16_t class_coarse[CLASS_COARSE / 128];
 
 /* The mark for a request of more than 128 bytes, and up to CLASS_LARGEST. */
 static inline uint64_t class_mark_larger(size_t size_bytes) {
@@ -40,6 +43,9 @@ static inline uint64_t class_mark_larger(size_t size_bytes) {
     unsigned top = 63u ^ (unsigned)__builtin_clzll(last);
     return CLASS_MARK((uint64_t)((top - 7u) * 8u) + (last >> (top - 3u))); /* the highest four bits, of which the first is 1 */
 }
+
+/* The mark for one of CLASS_QUICK to CLASS_COARSE bytes. */
+static inline uint64_t class_mark_coarse(size_t size_bytes) { return class_coarse[(size_bytes - 1) / 128]; }
 
 /* The mark for a request of size_bytes, 0 to CLASS_LARGEST. */
 static inline uint64_t class_mark(size_t size_bytes) {

@@ -63,7 +63,7 @@ FRONT_INLINE void *front_take_quick(size_t size_bytes) {
         cache_leave(cache);
         return block;
     }
-    block = cache_pop_below(bins, mark);
+    block = cache_pop_below(cache_marks(bins, mark));
     cache_leave(cache);
     return block;
 }
@@ -107,6 +107,51 @@ FRONT_INLINE void *front_take(struct heap *heap, size_t size_bytes) {
     return block;
 }
 
+/* With the cache not busy; quick is a constant. See below. */
+FRONT_INLINE void *front_pop_last(struct cache *cache, const struct heap_front *front, size_t size_bytes, bool quick,
+                                  struct magazine **below) {
+    cache_begin(cache);
+    struct bins *bins = cache_bins_at(cache, front->at);
+    if (!front_attached(bins, front)) {
+        cache_leave(cache);
+        return NULL;
+    }
+    atom_signal_fence(); /* the class is looked up when the heap's words are not needed any more */
+    uint64_t mark = quick ? class_quick[size_bytes] : class_mark_coarse(size_bytes);
+    if (__builtin_expect(bins->head.last.mark != mark, 0)) {
+        *below = cache_marks(bins, mark);
+        return NULL;
+    }
+    void *block = cache_pop(bins, mark);
+    cache_leave(cache);
+    return block;
+}
+
+/*
+ * front_take for a caller whose own arguments fill the registers: the block that came last, if that is of the right class. NULL:
+ * the cache is entered, and *below the magazine that front_take_below is to be called for; or that is NULL, and front_alloc may
+ * have one.
+ */
+FRONT_INLINE void *front_take_last(struct heap *heap, size_t size_bytes, struct magazine **below) {
+    const struct heap_front *front = heap_front(heap);
+    struct cache *cache = cache_mine();
+    *below = NULL;
+    if (__builtin_expect(cache_takes(cache, size_bytes), 1)) return front_pop_last(cache, front, size_bytes, true, below);
+    atom_signal_fence(); /* as in front_mark */
+    if (cache_busy(cache) || size_bytes > CLASS_COARSE) return NULL;
+    return front_pop_last(cache, front, size_bytes, false, below);
+}
+
+/* Leaves the cache. NULL: the magazine is empty, and front_alloc may have a block of its size. */
+FRONT_INLINE void *front_take_below(struct magazine *below) {
+    void *block = cache_pop_below(below);
+    cache_leave(cache_mine());
+    return block;
+}
+static inline size_t front_size_below(struct heap *heap, const struct magazine *below) {
+    return class_size((unsigned)(below - cache_magazine(cache_mine(), heap_front(heap)->set, 0)));
+}
+
 FRONT_INLINE enum status front_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
     if (__builtin_expect(zero || size_bytes > CLASS_LARGEST, 0)) return front_alloc_other(heap, size_bytes, zero, block);
     void *got = front_take(heap, size_bytes);
@@ -115,19 +160,42 @@ FRONT_INLINE enum status front_alloc(struct heap *heap, size_t size_bytes, bool 
     return got ? ST_OK : ST_NO_MEMORY;
 }
 
-/* Keeps a block of this heap that the thread may hand out again. False: it is not one, or there is no room; front_free_other. */
-FRONT_INLINE bool front_keep(const struct heap *heap, void *block) {
+/* What is to become of a block that is freed. */
+enum front_way { FRONT_KEPT, FRONT_BEHIND /* by front_keep_behind: the cache is entered */, FRONT_OTHER };
+
+/* Keeps a block of this heap that the thread may hand out again, if no other is in front. */
+FRONT_INLINE enum front_way front_keep_first(const struct heap *heap, void *block, struct cache **entered, uint64_t *mark) {
     const struct heap_front *front = heap_front(heap);
-    struct cache *cache = cache_mine();
+    struct cache *cache = *entered = cache_mine();
     uint64_t row = slab_tag((uintptr_t)block) ^ front->tag;
-    if (__builtin_expect((row & cache->others) != 0, 0)) return false;
+    if (__builtin_expect((row & cache->others) != 0, 0)) return FRONT_OTHER;
     row &= TAG_ROW_MASK;
-    if (__builtin_expect(!class_starts_at(tag_row(row), (uintptr_t)block), 0)) return false;
-    if (__builtin_expect(!cache_try(cache), 0)) return false;
+    if (__builtin_expect(!class_starts_at(tag_row(row), (uintptr_t)block), 0)) return FRONT_OTHER;
+    if (__builtin_expect(!cache_try(cache), 0)) return FRONT_OTHER;
     struct bins *bins = cache_bins_at(cache, front->at);
-    bool kept = front_attached(bins, front) && cache_push(bins, row + CLASS_MARK(0), block);
+    if (!front_attached(bins, front)) {
+        cache_leave(cache);
+        return FRONT_OTHER;
+    }
+    *mark = row + CLASS_MARK(0);
+    if (__builtin_expect(bins->head.last.mark != LAST_NONE, 0)) return FRONT_BEHIND;
+    bins->head.last = (struct last){*mark, block};
+    cache_leave(cache);
+    return FRONT_KEPT;
+}
+
+/* The rest of that, and leaves the cache. False: there is no room, or it has just come; front_free_other. */
+FRONT_INLINE bool front_keep_behind(const struct heap *heap, void *block, struct cache *cache, uint64_t mark) {
+    bool kept = cache_push_behind(cache_bins_at(cache, heap_front(heap)->at), mark, block);
     cache_leave(cache);
     return kept;
+}
+
+FRONT_INLINE bool front_keep(const struct heap *heap, void *block) {
+    struct cache *cache;
+    uint64_t mark;
+    enum front_way way = front_keep_first(heap, block, &cache, &mark);
+    return way == FRONT_KEPT || (way == FRONT_BEHIND && front_keep_behind(heap, block, cache, mark));
 }
 
 FRONT_INLINE enum status front_free(struct heap *heap, void *block) {

@@ -22,6 +22,7 @@ static void test_sizes(void) {
     CHECK(in_range);
     CHECK(smallest);
     CHECK(waste);
+    for (size_t size = CLASS_QUICK; size <= CLASS_COARSE; size++) CHECK_EQ(class_mark_coarse(size), class_mark_larger(size));
     CHECK_EQ(class_of(0), 0);
     CHECK_EQ(class_of(CLASS_LARGEST), CLASS_COUNT - 1);
     CHECK_EQ(class_size(CLASS_COUNT - 1), CLASS_LARGEST);
