@@ -148,6 +148,8 @@ FRONT_INLINE void *front_take_below(struct magazine *below) {
     cache_leave(cache_mine());
     return block;
 }
+
+/* The size of the blocks in such a magazine. */
 static inline size_t front_size_below(struct heap *heap, const struct magazine *below) {
     return class_size((unsigned)(below - cache_magazine(cache_mine(), heap_front(heap)->set, 0)));
 }
@@ -184,7 +186,10 @@ FRONT_INLINE enum front_way front_keep_first(const struct heap *heap, void *bloc
     return FRONT_KEPT;
 }
 
-/* The rest of that, and leaves the cache. False: there is no room, or it has just come; front_free_other. */
+/*
+ * The rest of that, and leaves the cache. False: there is no room, or it has just come; front_free_other. (The bins are found
+ * once more; if the keeper has come to stop the cache meanwhile, they are the ones without room.)
+ */
 FRONT_INLINE bool front_keep_behind(const struct heap *heap, void *block, struct cache *cache, uint64_t mark) {
     bool kept = cache_push_behind(cache_bins_at(cache, heap_front(heap)->at), mark, block);
     cache_leave(cache);
