@@ -124,26 +124,36 @@ static const IHostMallocVtbl malloc_observed = {
     observed_query_interface, observed_add_ref, observed_release, observed_alloc, observed_debug_alloc, observed_free,
 };
 
-/* The same where calls are not counted: what tracking costs is what these cost. */
+/*
+ * The same where calls are not counted: what tracking costs is what these cost. A good answer is a constant to them; a bad one
+ * goes through here, or the compiler would carry both over the marking.
+ */
+static __attribute__((noinline)) HRESULT refused(HRESULT answer) {
+    __asm__ volatile("" : "+r"(answer));
+    return answer;
+}
 
 static HRESULT STDMETHODCALLTYPE tracked_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel level, void **ppMem) {
     HRESULT answer = malloc_methods.Alloc(face, cbSize, level, ppMem);
-    if (answer == S_OK) leaks_mark_sample(*ppMem, observed_of(face)->track_every, __builtin_return_address(0));
-    return answer;
+    if (__builtin_expect(answer != S_OK, 0)) return refused(answer);
+    leaks_mark_sample(*ppMem, observed_of(face)->track_every, __builtin_return_address(0));
+    return S_OK;
 }
 
 static HRESULT STDMETHODCALLTYPE tracked_debug_alloc(IHostMalloc *face, SIZE_T cbSize, EMemoryCriticalLevel level,
                                                      char *pszFileName, int iLineNo, void **ppMem) {
     HRESULT answer = malloc_methods.Alloc(face, cbSize, level, ppMem);
-    if (answer == S_OK) leaks_mark_place(*ppMem, pszFileName, iLineNo);
-    return answer;
+    if (__builtin_expect(answer != S_OK, 0)) return refused(answer);
+    leaks_mark_place(*ppMem, pszFileName, iLineNo);
+    return S_OK;
 }
 
 static HRESULT STDMETHODCALLTYPE tracked_free(IHostMalloc *face, void *pMem) {
     uint32_t mark = leaks_unmark(pMem);
     HRESULT answer = malloc_methods.Free(face, pMem);
-    if (answer != S_OK && mark != 0) leaks_mark(pMem, mark);
-    return answer;
+    if (__builtin_expect(answer == S_OK, 1)) return S_OK;
+    if (mark != 0) leaks_mark(pMem, mark);
+    return refused(answer);
 }
 
 static const IHostMallocVtbl malloc_tracked = {

@@ -112,7 +112,7 @@ static const struct site *place_look_or_make(const char *file, uint32_t line) {
     if (made == NULL) return NULL;
     *made = wanted;
     made->file = memcpy(made->frame, file, length + 1);
-    made->constant = is_constant(file) ? file : NULL;
+    made->constant = is_constant(file) ? file : made->file;
     return enter(made);
 }
 
@@ -120,9 +120,12 @@ uint32_t site_look(const char *file, uint32_t line) {
     const char *text = file != NULL ? file : "";
     /* A second place, so that two sites that are often asked for in turn do not push each other out. */
     size_t quick = site_quick(file, line), second = quick ^ 1;
-    const struct site *found = site_at(&site_find[second]); /* acq: pairs with the store below */
-    if (found != NULL && found->line == line && strcmp(found->file, text) == 0) return found->number;
-    found = place_look_or_make(text, line);
+    const size_t place[] = {quick, second};
+    for (int i = 0; i < 2; i++) {
+        const struct site *seen = site_at(&site_find[place[i]]); /* acq: pairs with the store below */
+        if (seen != NULL && seen->line == line && strcmp(seen->file, text) == 0) return seen->number;
+    }
+    const struct site *found = place_look_or_make(text, line);
     if (found == NULL) return 0;
     /* rel: pairs with the loads. rlx: where it goes is of no consequence. */
     atom_store_rel_u64(&site_find[atom_load_rlx_u64(&site_find[quick]) == 0 ? quick : second], (uint64_t)(uintptr_t)found);

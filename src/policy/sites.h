@@ -7,8 +7,6 @@
 #ifndef HM_SITES_H
 #define HM_SITES_H
 
-#include <string.h>
-
 #include "base/atom.h"
 #include "base/base.h"
 
@@ -22,7 +20,7 @@ struct site {
     uint32_t every;        /* of a stack: it was looked at for one call in so many; 1 for a file and line */
     uint32_t count_frames; /* 0 for a file and line */
     const char *file;      /* a copy; NULL for a stack */
-    const char *constant;  /* where the text lay when it was first seen, if nobody can write there; else NULL */
+    const char *constant;  /* where the text lay when it was first seen, if nobody can write there; else the copy */
     void *frame[];         /* or the file's text */
 };
 
@@ -37,14 +35,13 @@ static inline size_t site_quick(const char *file, uint32_t line) {
 }
 
 /*
- * The same, at once where the text lies where it lay before, which most calls' does. It is compared unless it is a constant of a
- * module: the same address can then mean another text only if the module has gone and another lies there.
+ * The same, at once where the text is a constant that lies where it lay before, which most calls' does. Other texts are compared,
+ * by site_look: the same address can then mean another one.
  */
 static inline uint32_t site_of_place(const char *file, uint32_t line) {
     /* acq: pairs with the store in site_look; a site that is seen has been written. */
     const struct site *found = (const struct site *)(uintptr_t)atom_load_acq_u64(&site_find[site_quick(file, line)]);
-    bool same = file != NULL && found != NULL && found->line == line &&
-                (found->constant == file || strcmp(found->file, file) == 0);
+    bool same = found != NULL && found->line == line && found->constant == file;
     return __builtin_expect(same, 1) ? found->number : site_look(file, line);
 }
 
