@@ -171,6 +171,11 @@ run_suite() {
         failed=1 note='not built'
     else
         eval "timeout -k 10 ${limits[i]} ${commands[i]}" >"$log" 2>&1 </dev/null || status=$?
+        # Where chance has put something of the process in the place of a page that Wine must have, Wine ends it before it begins.
+        if [ $status != 0 ] && grep -q 'wine: failed to map the shared user data' "$log"; then
+            note='Wine could not start, run again' status=0
+            eval "timeout -k 10 ${limits[i]} ${commands[i]}" >"$log" 2>&1 </dev/null || status=$?
+        fi
         closing=$(tr -d '\r' <"$log" | grep -v '^$' | tail -n 1)
         if [ "${kinds[i]}" != suite ]; then
             [ $status = 0 ] && passed=1 || failed=1
@@ -181,7 +186,7 @@ run_suite() {
             failed=1 note='no closing line'
         fi
         if [ $status = 124 ] || [ $status = 137 ]; then
-            note="out of time after ${limits[i]} s"
+            note="$note${note:+, }out of time after ${limits[i]} s"
         elif [ $status != 0 ]; then
             note="$note${note:+, }exit status $status"
         fi
