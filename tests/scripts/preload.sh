@@ -154,7 +154,7 @@ if have gcc; then
 fi
 
 # With little address space, in which no region can be had: small programs run as they do without the library.
-for limit in 200000 100000 50000; do
+for limit in 200000 100000 60000; do
     same "programs within $limit KiB" 30 sh -c 'ulimit -v "$1" || exit; cat "$2" | cksum; ls / | cksum; sort "$2" | cksum
         if command -v perl; then perl -e '"'"'my %h; $h{$_ % 500} .= $_ x 5 for 1 .. 20000; print length join "", %h'"'"'; fi
         if command -v git; then git --version; git hash-object "$2"; fi
