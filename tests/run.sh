@@ -162,6 +162,11 @@ excerpt() {
     fi
 }
 
+# run_command INDEX LOG: its command, within its time.
+run_command() {
+    eval "timeout -k 10 ${limits[$1]} ${commands[$1]}" >"$2" 2>&1 </dev/null
+}
+
 # run_suite INDEX: runs it, prints its line, leaves "passed failed" in a file for the sum.
 run_suite() {
     local i=$1 log status=0 passed=0 failed=0 note='' closing start end
@@ -170,11 +175,11 @@ run_suite() {
     if [ "${needs[i]}" != - ] && [ ! -e "${needs[i]}" ]; then
         failed=1 note='not built'
     else
-        eval "timeout -k 10 ${limits[i]} ${commands[i]}" >"$log" 2>&1 </dev/null || status=$?
+        run_command "$i" "$log" || status=$?
         # Where chance has put something of the process in the place of a page that Wine must have, Wine ends it before it begins.
         if [ $status != 0 ] && grep -q 'wine: failed to map the shared user data' "$log"; then
             note='Wine could not start, run again' status=0
-            eval "timeout -k 10 ${limits[i]} ${commands[i]}" >"$log" 2>&1 </dev/null || status=$?
+            run_command "$i" "$log" || status=$?
         fi
         closing=$(tr -d '\r' <"$log" | grep -v '^$' | tail -n 1)
         if [ "${kinds[i]}" != suite ]; then

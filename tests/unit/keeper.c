@@ -92,13 +92,18 @@ static void all_threads_are_trimmed(void) {
 
 /* ---- A stopped cache ---------------------------------------------------------------------------------------------- */
 
+/* As the keeper would, who may have it at this moment. */
+static void stop(struct cache *cache) {
+    while (!cache_stop(cache)) os_yield(8);
+}
+
 static void a_stopped_cache_is_passed_by(void) {
     uint64_t random = 2;
     use(64, &random);
     struct cache *cache = cache_mine();
     uint64_t held = heap_used(heap);
     CHECK(held > 0);
-    while (!cache_stop(cache)) os_yield(8); /* the keeper may have it */
+    stop(cache);
     CHECK(!cache_stop(cache) && cache_stopped(cache));
     CHECK(cache_enter() == NULL && cache_enter_or_make() == NULL);
     use(64, &random); /* by the bitmaps */
@@ -112,7 +117,7 @@ static void a_stopped_cache_is_passed_by(void) {
 
 /* Is at a round, as it were: has a cache for a moment, and leaves in it what is there. */
 static void *passing_thread(void *context) {
-    while (!cache_stop(context)) os_yield(8); /* the keeper may have it */
+    stop(context);
     atom_store_rel_u64(&idle_steps, 1);
     pause_ms(3);
     cache_go_on(context);
@@ -136,7 +141,7 @@ static void *leaving_thread(void *context) {
     uint64_t random = 3;
     use(64, &random);
     *(struct cache **)context = cache_mine();
-    while (!cache_stop(cache_mine())) os_yield(8); /* the keeper may have it */
+    stop(cache_mine());
     return NULL;
 }
 
