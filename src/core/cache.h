@@ -96,6 +96,7 @@ struct cache_set {
     uint32_t hint[CACHE_BINS];    /* the source's own */
     uint8_t revived[CACHE_BINS];  /* times that hidden items came back since the last sweep */
     const void *swept_last;       /* the item that came last before the last sweep */
+    bool from_end;                /* the source's own: where zeroing began last, see zero.h */
 };
 
 /* Whose the cache is. */

@@ -11,6 +11,10 @@
  * blocks whose sums stay in registers, with one test for them all, and only a page that fails it has its blocks tested. That is
  * also what tells how many pages were used.
  *
+ * What is in the processor's first cache is looked at in a third of the time, and that cache holds less than a granule: after a
+ * look it has what was looked at last. Looking always in the same direction would find none of it, so the direction alternates.
+ * Where the last byte was written the program has most likely filled the memory, and the end is what the cache has.
+ *
  * The code for the processor is chosen when it is first called; the plain one reads 8 bytes at a time.
  */
 #include "core/zero.h"
@@ -22,6 +26,8 @@
 #define BLOCK_BYTES 512u
 #define BLOCKS (PAGE_BYTES / BLOCK_BYTES)
 
+/* Each of these looks at `count` pages, the first of them first, each `step` bytes after the one before. */
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -29,11 +35,11 @@
 /* Any of three. */
 #define OR3(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0xfe)
 
-__attribute__((target("avx512f"))) static size_t zero_avx512(uint8_t *start, size_t size) {
+__attribute__((target("avx512f"))) static size_t zero_avx512(uint8_t *first, ptrdiff_t step, size_t count) {
     const __m512i zero = _mm512_setzero_si512();
     size_t used = 0;
-    for (size_t at = 0; at < size; at += PAGE_BYTES) {
-        __m512i *page = (__m512i *)(void *)(start + at), sum[BLOCKS];
+    for (; count; count--, first += step) {
+        __m512i *page = (__m512i *)(void *)first, sum[BLOCKS];
 #pragma GCC unroll 8
         for (size_t i = 0; i < BLOCKS; i++) {
             const __m512i *v = page + 8 * i;
@@ -68,11 +74,11 @@ __attribute__((target("avx2"))) static bool zero_block_avx2(__m256i *v) {
     return true;
 }
 
-__attribute__((target("avx2"))) static size_t zero_avx2(uint8_t *start, size_t size) {
+__attribute__((target("avx2"))) static size_t zero_avx2(uint8_t *first, ptrdiff_t step, size_t count) {
     size_t used = 0;
-    for (size_t at = 0; at < size; at += PAGE_BYTES) {
+    for (; count; count--, first += step) {
         bool any = false;
-        for (size_t i = 0; i < BLOCKS; i++) any |= zero_block_avx2((__m256i *)(void *)(start + at + i * BLOCK_BYTES));
+        for (size_t i = 0; i < BLOCKS; i++) any |= zero_block_avx2((__m256i *)(void *)(first + i * BLOCK_BYTES));
         used += any;
     }
     return used;
@@ -94,15 +100,15 @@ static uint32_t have_what(void) {
 }
 #endif
 
-static size_t zero_plain(uint8_t *start, size_t size) {
+static size_t zero_plain(uint8_t *first, ptrdiff_t step, size_t count) {
     size_t used = 0;
-    for (size_t at = 0; at < size; at += PAGE_BYTES) {
+    for (; count; count--, first += step) {
         bool dirty = false;
-        for (size_t i = at; i < at + PAGE_BYTES; i += BLOCK_BYTES) {
-            const uint64_t *p = (const uint64_t *)(const void *)(start + i);
+        for (size_t i = 0; i < PAGE_BYTES; i += BLOCK_BYTES) {
+            const uint64_t *p = (const uint64_t *)(const void *)(first + i);
             uint64_t any = 0;
             for (size_t j = 0; j < BLOCK_BYTES / sizeof *p; j += 4) any |= (p[j] | p[j + 1]) | (p[j + 2] | p[j + 3]);
-            if (any) memset(start + i, 0, BLOCK_BYTES);
+            if (any) memset(first + i, 0, BLOCK_BYTES);
             dirty |= any != 0;
         }
         used += dirty;
@@ -110,7 +116,10 @@ static size_t zero_plain(uint8_t *start, size_t size) {
     return used;
 }
 
-size_t zero_used(void *start, size_t size) {
+size_t zero_used(void *start, size_t size, bool from_end) {
+    uint8_t *first = start;
+    ptrdiff_t step = (ptrdiff_t)PAGE_BYTES;
+    if (from_end || first[size - 1]) first += size - PAGE_BYTES, step = -step;
 #if defined(__x86_64__)
     static uint32_t have; /* 0: not asked yet */
     uint32_t seen = atom_load_rlx_u32(&have); /* rlx: everybody finds the same */
@@ -118,8 +127,8 @@ size_t zero_used(void *start, size_t size) {
         seen = have_what();
         atom_store_rlx_u32(&have, seen);
     }
-    if (seen == HAVE_AVX512) return zero_avx512(start, size);
-    if (seen == HAVE_AVX2) return zero_avx2(start, size);
+    if (seen == HAVE_AVX512) return zero_avx512(first, step, size / PAGE_BYTES);
+    if (seen == HAVE_AVX2) return zero_avx2(first, step, size / PAGE_BYTES);
 #endif
-    return zero_plain(start, size);
+    return zero_plain(first, step, size / PAGE_BYTES);
 }

@@ -38,6 +38,7 @@ static uint64_t often_count;
 static uint64_t held_sum;
 static uint64_t bound_bytes;
 static uint64_t looked_ms;
+static uint32_t from_end; /* where zeroing began last, about */
 static uint32_t refused; /* the machine is short of memory */
 
 static uint64_t stamp_now(void) { return os_clock_ms() / STAMP_MS & STAMP_MASK; }
@@ -287,6 +288,8 @@ bool held_before_commit(const struct range *r, const struct tally *t, uint8_t st
 
 void held_after_commit(const struct range *r, const struct tally *t) {
     if (t->held == 0) return;
+    bool other_end = !atom_load_rlx_u32(&from_end); /* rlx, and below: advice */
+    atom_store_rlx_u32(&from_end, other_end);
     uint64_t held = 0;
     for (uint64_t done = 0; done < r->count;) {
         struct page p = {r->first.n + done};
@@ -294,7 +297,7 @@ void held_after_commit(const struct range *r, const struct tally *t) {
         uint64_t run = pages_run(p, r->count - done, 0xff);
         if (prot_held(state)) {
             held += run;
-            if (!(state & PG_CLEAN)) zero_used((void *)page_address(p), (size_t)run << PAGE_SHIFT);
+            if (!(state & PG_CLEAN)) zero_used((void *)page_address(p), (size_t)run << PAGE_SHIFT, other_end);
         }
         done += run;
     }

@@ -146,11 +146,12 @@ bool spans_take(uint64_t count_pages, uintptr_t *start) {
         cache_magazine(cache, CACHE_SPANS, bin)->top++; /* it is still there */
         item = 0;
     }
+    bool from_end = cache->set[CACHE_SPANS].from_end = !cache->set[CACHE_SPANS].from_end;
     cache_leave(cache);
     if (!item) return false;
     *start = item & ~ITEM_BITS;
     if (!(item & ITEM_ZERO)) {
-        size_t used = zero_used((void *)*start, (size_t)count_pages << PAGE_SHIFT);
+        size_t used = zero_used((void *)*start, (size_t)count_pages << PAGE_SHIFT, from_end);
         if (count_pages >= LARGE_PAGES) habit_learns(bin, used, count_pages);
     }
     space_publish_packed(granule_of(*start), span_plain(count_pages, asker));

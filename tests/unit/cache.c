@@ -9,7 +9,6 @@
 #include "alone.h"
 #include "check.h"
 #include "core/region.h"
-#include "core/zero.h"
 #include "heap/front.h"
 #include "hostmem.h"
 #include "os/os.h"
@@ -64,20 +63,6 @@ static void others_do_not(void) {
     struct region_totals totals;
     region_totals(&totals); /* without a trim */
     CHECK_EQ(totals.granules_taken, before);
-}
-
-static void zeroing(void) {
-    static _Alignas(4096) unsigned char room[16 * 4096];
-    uint64_t random = 3;
-    for (int round = 0; round < 2000; round++) {
-        size_t marks = round % 7 ? thread_random(&random) % 50 : 3000;
-        for (size_t i = 0; i < marks; i++) room[thread_random(&random) % sizeof room] = 1;
-        if (round % 50 == 0) memset(room + 4096, 0xff, 3 * 4096);
-        zero_used(room, sizeof room);
-        unsigned char any = 0;
-        for (size_t i = 0; i < sizeof room; i++) any |= room[i];
-        CHECK_EQ(any, 0);
-    }
 }
 
 static void *blocks[3000];
@@ -274,7 +259,6 @@ int main(void) {
     keeper_forbid(); /* what goes back when is told exactly below */
     spans_come_back();
     others_do_not();
-    zeroing();
     bursts_settle();
     fetched_though_full();
     misuse();

@@ -16,10 +16,6 @@
 #include "vm/ahead.h"
 #include "vm/keep.h"
 
-#define zero_used zero_here /* the file once more, for the variants that this processor does not choose */
-#include "core/zero.c"
-#undef zero_used
-
 #define KIB 1024u
 #define MIB (1024u * KIB)
 #define PAGE 4096u
@@ -400,28 +396,8 @@ static void racing(void) {
     CHECK_EQ(held_bytes(), 0);
 }
 
-/* ---- Zeroing ------------------------------------------------------------------------------------------------------ */
-
-static uint8_t area[4 * PAGE] __attribute__((aligned(4096)));
-
-static void zeroing(size_t (*zero)(uint8_t *start, size_t size)) {
-    for (size_t at = PAGE; at < 3 * PAGE; at++) { /* each byte alone */
-        area[at] = 0x80;
-        size_t used = zero(area + PAGE, 2 * PAGE);
-        if (area[at] != 0 || used != 1) CHECK_EQ(area[at] << 8 | used, 1);
-    }
-    CHECK_EQ(zero(area + PAGE, 2 * PAGE), 0);
-    memset(area, 0xff, sizeof area);
-    CHECK_EQ(zero(area + PAGE, 2 * PAGE), 2);
-    CHECK(is_zero((char *)area + PAGE, 2 * PAGE) && area[PAGE - 1] == 0xff && area[3 * PAGE] == 0xff);
-}
-
 int main(void) {
     probe_start();
-    zeroing(zero_plain);
-    if (__builtin_cpu_supports("avx2")) zeroing(zero_avx2);
-    if (__builtin_cpu_supports("avx512f")) zeroing(zero_avx512);
-    CHECK(zero_here != NULL);
     keeper_first();
     decommitted_pages();
     other_protections();
