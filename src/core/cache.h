@@ -4,6 +4,7 @@
  * A thread has one cache; a cache has sets; a set has an owner (the spans, or one heap) and bins; a bin is a magazine, which is
  * a stack of addresses. In front of a heap's magazines is one place for the item that came last, of whatever bin: if that is
  * wanted again at once, as it often is, no magazine is touched, and the processor need not wait to learn where it was put.
+ * (Where sizes are mixed it seldom is, and nobody can foretell when; then the place stays empty for a while.)
  * Taking and putting are a few plain instructions. What happens when a magazine is empty or full is the business of the set's
  * source, in batches.
  *
@@ -39,7 +40,11 @@ struct last {
     uint64_t mark;
     void *item;
 };
-enum { LAST_CLOSED, /* not in use */ LAST_NONE };
+enum {
+    LAST_CLOSED, /* not in use */
+    LAST_NONE,   /* there is none */
+    LAST_MIXED   /* nor shall there be: items of many bins come, and which is wanted next cannot be foretold */
+};
 
 /*
  * A set's bins. The head has the place that the mark LAST_CLOSED leads to: while that is the last's, its item is the owner, so
@@ -48,8 +53,10 @@ enum { LAST_CLOSED, /* not in use */ LAST_NONE };
 struct head {
     uint64_t owner; /* 0: none */
     struct last last;
-    uint64_t unused;
+    uint64_t left; /* how often another may take the place of the last before LAST_MIXED; then, how long that lasts */
 };
+#define MIXED_AFTER ((uint64_t)16)
+#define MIXED_FOR ((uint64_t)4096)
 struct bins {
     struct head head;
     struct magazine magazine[CACHE_BINS];
@@ -231,20 +238,39 @@ CACHE_INLINE bool cache_push_below(struct bins *bins, uint64_t mark, void *item)
     return true;
 }
 
+/* cache_push while LAST_MIXED. */
+CACHE_INLINE bool cache_push_mixed(struct bins *bins, uint64_t mark, void *item) {
+    struct head *head = &bins->head;
+    /* Who frees many sizes is soon handed this one again. By then its line, and where its page is, should be here. */
+    __builtin_prefetch(item, 1);
+    if (__builtin_expect(--head->left != 0, 1)) return cache_push_below(bins, mark, item);
+    head->left = 1; /* if not now, the next time */
+    void **top = cache_marks(bins, mark)->top;
+    if (top == NULL || top[-1] == item) return false;
+    head->last = (struct last){mark, item};
+    head->left = MIXED_AFTER;
+    return true;
+}
+
 /*
- * cache_push where an item is in front. If that is one of the same bin it stays there, and this one goes to the magazine; one of
- * another bin makes room, or pairs of this bin's would never be quick again.
+ * cache_push where an item is in front, or none is to be. If that is one of the same bin it stays there, and this one goes to the
+ * magazine; one of another bin makes room, or pairs of this bin's would never be quick. Where that happens again and again, sizes
+ * are mixed and the place in front is in the way: then all go to their magazines for a while.
  */
 CACHE_INLINE bool cache_push_behind(struct bins *bins, uint64_t mark, void *item) {
-    struct last *last = &bins->head.last;
-    if (__builtin_expect(last->mark == mark, 1)) {
-        return __builtin_expect(last->item != item, 1) && cache_push_below(bins, mark, item);
+    struct head *head = &bins->head;
+    if (__builtin_expect(head->last.mark == mark, 1)) {
+        return __builtin_expect(head->last.item != item, 1) && cache_push_below(bins, mark, item);
     }
-    /* Who frees many sizes is soon handed this one again. By then its line, and where its page is, should be here. */
-    __builtin_prefetch(last->item, 1);
-    if (!cache_push_below(bins, last->mark, last->item)) return false;
-    *last = (struct last){mark, item};
-    return true;
+    if (__builtin_expect(head->last.mark == LAST_MIXED, 1)) return cache_push_mixed(bins, mark, item);
+    if (!cache_push_below(bins, head->last.mark, head->last.item)) return false;
+    if (--head->left != 0) {
+        head->last = (struct last){mark, item};
+        return true;
+    }
+    head->last.mark = LAST_MIXED;
+    head->left = MIXED_FOR;
+    return cache_push_mixed(bins, mark, item);
 }
 
 /* With the cache entered. False: there is no room, or the item has just come. */

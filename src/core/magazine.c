@@ -88,7 +88,7 @@ static uint64_t magazine_close(struct cache *cache, unsigned set, unsigned bin) 
     return (uint64_t)count * bytes;
 }
 
-static bool last_there(const struct last *last) { return last->mark != LAST_CLOSED && last->mark != LAST_NONE; }
+static bool last_there(const struct last *last) { return last->mark > LAST_MIXED; }
 
 /* Gives the item that came last back. Returns its bytes. */
 static uint64_t last_flush(struct cache *cache, unsigned set) {
@@ -103,7 +103,7 @@ static uint64_t last_flush(struct cache *cache, unsigned set) {
 
 /* With nothing there: whose the set is, and whether there is to be a place for the item that came last. */
 static void head_begin(struct head *head, uint64_t owner, bool open) {
-    *head = (struct head){owner, {open ? LAST_NONE : LAST_CLOSED, (void *)(uintptr_t)owner}, 0};
+    *head = (struct head){owner, {open ? LAST_NONE : LAST_CLOSED, (void *)(uintptr_t)owner}, MIXED_AFTER};
 }
 
 uint64_t cache_empty_set(struct cache *cache, unsigned set) {
@@ -310,7 +310,8 @@ static bool put_one(struct cache *cache, unsigned set, unsigned bin, void *item)
 
 bool cache_put(struct cache *cache, unsigned set, unsigned bin, void *item) {
     struct last *last = &cache->own[set].head.last;
-    if (last->mark == LAST_CLOSED || last->mark == cache_mark(bin)) return put_one(cache, set, bin, item);
+    bool behind = last->mark == LAST_CLOSED || last->mark == LAST_MIXED || last->mark == cache_mark(bin);
+    if (behind) return put_one(cache, set, bin, item);
     /* Where the one before cannot go, this one may. */
     if (last_there(last) && !put_one(cache, set, cache_marked(last->mark), last->item)) return put_one(cache, set, bin, item);
     *last = (struct last){cache_mark(bin), item};

@@ -9,6 +9,7 @@
 #include "alone.h"
 #include "check.h"
 #include "core/region.h"
+#include "heap/figures.h"
 #include "heap/front.h"
 #include "hostmem.h"
 #include "os/os.h"
@@ -110,6 +111,49 @@ static void fetched_though_full(void) {
     HmTrim();
     CHECK_EQ(heap_used(heap), 0);
     CHECK_EQ(heap_destroy(heap), ST_OK);
+}
+
+/*
+ * Sizes that are mixed leave the place in front empty for a while. On the way there, meanwhile, and on the way back no block is
+ * lost or handed out twice, and a second free right after the first is refused.
+ */
+static void mixed_sizes(void) {
+    enum { LIVE = 300, TURNS = 3 * MIXED_FOR };
+    static uint64_t stamp[LIVE];
+    struct heap *heap;
+    struct heap_figures figures;
+    void *pair;
+    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    const struct head *head = &cache_mine()->own[heap_front(heap)->set].head;
+    uint64_t random = 5, was = LAST_NONE;
+    int closed = 0, opened = 0;
+    for (uint64_t turn = 1; turn < TURNS; turn++) {
+        uint64_t i = thread_random(&random) % LIVE;
+        if (blocks[i]) {
+            CHECK_EQ(*(uint64_t *)blocks[i], stamp[i]);
+            CHECK_EQ(front_free(heap, blocks[i]), ST_OK);
+            CHECK_EQ(front_free(heap, blocks[i]), ST_NOT_OURS);
+        }
+        closed += head->last.mark == LAST_MIXED && was != LAST_MIXED;
+        opened += head->last.mark != LAST_MIXED && was == LAST_MIXED;
+        was = head->last.mark;
+        CHECK_EQ(front_alloc(heap, (size_t)16 << thread_random(&random) % 4, false, &blocks[i]), ST_OK);
+        *(uint64_t *)blocks[i] = stamp[i] = turn;
+    }
+    CHECK(closed >= 3 && opened >= 2);
+    heap_figures(heap, &figures);
+    CHECK_EQ(heap_figures_sum(&figures).live, LIVE);
+    /* Pairs of one size have their place in front again. */
+    for (uint64_t turn = 0; turn < MIXED_FOR; turn++) {
+        CHECK_EQ(front_alloc(heap, 32, false, &pair), ST_OK);
+        CHECK_EQ(front_free(heap, pair), ST_OK);
+    }
+    CHECK(head->last.item == pair);
+    for (int i = 0; i < LIVE; i++) CHECK_EQ(front_free(heap, blocks[i]), ST_OK);
+    HmTrim();
+    CHECK_EQ(heap_used(heap), 0);
+    CHECK_EQ(heap_destroy(heap), ST_OK);
+    memset(blocks, 0, sizeof blocks);
 }
 
 static uint64_t told;
@@ -261,6 +305,8 @@ int main(void) {
     others_do_not();
     bursts_settle();
     fetched_though_full();
+    memset(blocks, 0, sizeof blocks);
+    mixed_sizes();
     misuse();
     heap_goes();
     thread_ends();
