@@ -52,14 +52,9 @@ static inline uint64_t *bytes_word(uint8_t *bytes) { return (uint64_t *)(void *)
 static inline __attribute__((always_inline)) void stretch_fill(struct stretch s, uint8_t state) {
     uint64_t eight = byte_repeated(state);
     uint8_t *at = stretch_bytes(s), *end = at + s.count;
-    while (at < end) {
-        if (bytes_aligned(at) && end - at >= 8) {
-            atom_store_rel_u64(bytes_word(at), eight); /* rel: pairs with pages_state and pages_run */
-            at += 8;
-        } else {
-            atom_store_rel_u8(at++, state); /* rel: the same */
-        }
-    }
+    for (; at < end && !bytes_aligned(at); at++) atom_store_rel_u8(at, state); /* rel: pairs with pages_state and pages_run */
+    for (; end - at >= 8; at += 8) atom_store_rel_u64(bytes_word(at), eight);  /* rel: the same */
+    for (; at < end; at++) atom_store_rel_u8(at, state);                       /* rel: the same */
 }
 
 void pages_fill(struct page first, uint64_t count, uint8_t state) {
@@ -145,6 +140,8 @@ static void busy_take(uint64_t *word, uint64_t bits) {
 }
 
 static void busy_give(uint64_t *word, uint64_t bits) {
+    /* Whoever has all bits of a word is the only one to write it. rel: pairs with busy_take */
+    if (bits == ~(uint64_t)0) return atom_store_rel_u64(word, 0);
     uint64_t seen = bits;                                             /* most likely */
     while (!atom_cas_acqrel_u64(word, &seen, seen & ~bits)) continue; /* rel: pairs with busy_take */
 }

@@ -167,6 +167,7 @@ static const struct {
     {{"pages in common, filled", 2, 0, begin_common, work_and_fill, check_filled}, FAULT_NONE},
     {{"pages in common, filled", 2, MODEL_TSO, begin_common, work_and_fill, check_filled}, FAULT_NONE},
     {{"three calls in a chain over three words", 3, 0, begin_chain, work_only, check_idle}, FAULT_NONE},
+    {{"three calls in a chain over three words", 3, MODEL_TSO, begin_chain, work_only, check_idle}, FAULT_NONE},
     {{"two calls over two words, a third in one", 3, 0, begin_same, work_only, check_idle}, FAULT_NONE},
     {{"a call over two slots, one in each", 3, 0, begin_two_slots, work_only, check_idle}, FAULT_NONE},
     {{"no page in common", 3, MODEL_NOBODY_WAITS, begin_apart, work_only, check_idle}, FAULT_NONE},
