@@ -166,6 +166,16 @@ void held_remember_all(const struct range *r) {
     }
 }
 
+/* What is noted of a range that was held once would have it given back too soon when it is held again. */
+void held_forget(const struct range *r) {
+    for (unsigned i = 0; i < NOTES; i++) {
+        uint64_t note = atom_load_acq_u64(&notes[i]); /* acq: pairs with the CAS in held_remember */
+        if (!note || note_first(note).n - r->first.n >= r->count) continue;
+        if (note_first(note).n + note_count(note) > r->first.n + r->count) continue;
+        if (atom_cas_acqrel_u64(&notes[i], &note, 0) && note_often(note)) atom_add_acqrel_u64(&often_count, (uint64_t)-1);
+    }
+}
+
 /* Gives back what is held under a note. A range that was prepared for coming and going stays noted while it is committed. */
 static uint64_t note_give_back(uint64_t *place, uint64_t note) {
     struct range r = {.first = note_first(note), .count = note_count(note)};

@@ -46,6 +46,9 @@ bool held_remember(struct page first, uint64_t count, bool *often);
 /* With a range of any length locked: remembers what is held in it, or gives it back. */
 void held_remember_all(const struct range *r);
 
+/* With a range of any length locked, whose pages are not left to the notes any more: drops those of parts of it. */
+void held_forget(const struct range *r);
+
 /* Counts bytes that are held from now on, or no longer. False: that would be too much. */
 bool held_charge(uint64_t bytes);
 void held_uncharge(uint64_t bytes);

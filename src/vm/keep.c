@@ -97,18 +97,28 @@ static bool much_used(const struct range *r) {
     return os_touched(range_address(r), sample) + os_touched(range_address(r) + middle, sample) >= 16;
 }
 
+/* Charges what is to be kept, in the place of what has been kept or held longer, but not of more than it is. */
+static bool room_make(uint64_t bytes) {
+    while (!held_charge(bytes)) {
+        if (give_back_oldest() || held_give_back(HELD_MS / 2)) continue;
+        if (held_bytes() > bytes || !held_give_back(0)) return false;
+    }
+    return true;
+}
+
 bool keep_prepare(const struct range *r, const struct tally *t) {
     uint64_t bytes = t->committed << PAGE_SHIFT;
     if (r->owner.span.flags || !keep_is_for(r->count)) return false;
     if (t->committed + t->held == 0 || bytes > held_bound() || !held_welcome(false)) return false;
     /* What was hardly used is had from the system sooner than its pages are looked through. */
     if (t->committed == r->count && !much_used(r)) return false;
-    while (!held_charge(bytes)) {
-        if (!give_back_oldest()) return false;
+    if (!room_make(bytes)) return false;
+    if (!held_hold(r, false)) {
+        held_uncharge(bytes);
+        return false;
     }
-    if (held_hold(r, false)) return true;
-    held_uncharge(bytes);
-    return false;
+    held_forget(r);
+    return true;
 }
 
 void keep_store(struct granule first, uint64_t count_pages) {

@@ -257,6 +257,18 @@ static void kept_allocations(void) {
 
 /* ---- Bounds ------------------------------------------------------------------------------------------------------- */
 
+/* A note of pages that were held once does not shorten the time for which their allocation is kept. */
+static void kept_in_full(void) {
+    char *p = used(8 * MIB);
+    CHECK(decommit(p + MIB, MIB) && commit(p + MIB, MIB));
+    memset(p + MIB, 1, MIB);
+    for (double end = thread_seconds() + 0.3; thread_seconds() < end;) os_yield(100);
+    CHECK(release(p) && held_bytes() == 8 * MIB);
+    held_give_back(200);
+    CHECK_EQ(held_bytes(), 8 * MIB);
+    CHECK_EQ(taken(), 0);
+}
+
 static void bound_holds(void) {
     held_bound_set(4 * MIB);
     CHECK_EQ(held_bound(), 4 * MIB);
@@ -276,6 +288,14 @@ static void bound_holds(void) {
     for (int i = 0; i < 8; i++) q[i] = used(2 * MIB);
     for (int i = 0; i < 8; i++) CHECK(release(q[i]) && held_bytes() <= 4 * MIB);
     CHECK_EQ(held_bytes(), 4 * MIB); /* the last two */
+    CHECK_EQ(taken(), 0);
+    /* What is as large as all that may be held takes the place of a little, but a little not that of much more. */
+    p = reserve(4 * MIB + 64 * KIB);
+    q[0] = used(4 * MIB), q[1] = used(2 * MIB);
+    CHECK(commit(p, 3 * MIB) && decommit(p, 3 * MIB) && held_bytes() == 3 * MIB);
+    CHECK(release(q[1]) && held_bytes() == 3 * MIB);
+    CHECK(release(q[0]) && held_bytes() == 4 * MIB);
+    CHECK(release(p));
     CHECK_EQ(taken(), 0);
     held_bound_set(1);
     p = reserve(64 * KIB);
@@ -418,6 +438,7 @@ int main(void) {
 #ifdef HM_FAULT
     every_call_fails(false);
 #endif
+    kept_in_full();
     time_gives_back();
     bound_holds(); /* last: it makes the bound smaller for good */
     return check_done();
