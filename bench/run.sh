@@ -14,7 +14,7 @@
 #   --out DIR          where everything goes (perf/out/latest)
 #   --json             prints the table as JSON
 #
-# BENCH_MIN_TIME: the seconds that a benchmark fills at least (0.01). BENCH_REPETITIONS: how often in a round, of which the
+# BENCH_MIN_TIME: the seconds that a benchmark fills at least (0.03). BENCH_REPETITIONS: how often in a round, of which the
 # least counts (1). The programs must be built (make bench does that). A peer or tool that is missing is named, and the rest
 # still runs.
 set -u
@@ -27,7 +27,7 @@ usage() {
 
 all_parts=vm,objects,windows,malloc,patterns,memory,traces,clr,counts
 full='' rounds='' parts=$all_parts ours=hostmem out=perf/out/latest json=
-min_time=${BENCH_MIN_TIME:-0.01} repetitions=${BENCH_REPETITIONS:-1}
+min_time=${BENCH_MIN_TIME:-0.03} repetitions=${BENCH_REPETITIONS:-1}
 peer_names=() peer_files=() own_traces=()
 while [ $# -gt 0 ]; do
     case $1 in
