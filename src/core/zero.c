@@ -26,7 +26,7 @@
 #define BLOCK_BYTES 512u
 #define BLOCKS (PAGE_BYTES / BLOCK_BYTES)
 
-/* Each of these looks at `count` pages, the first of them first, each `step` bytes after the one before. */
+/* Each zero_... below looks at `count` pages, each `step` bytes after the one before, and returns how many were used. */
 
 #if defined(__x86_64__)
 #include <cpuid.h>

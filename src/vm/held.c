@@ -23,6 +23,7 @@
 
 #define NOTES 512u
 #define NOTE_TRIES 4u
+#define GIVERS 4u
 #define NOTE_PAGES ((uint64_t)1024)
 #define STAMP_MS 16u
 #define STAMP_MASK (((uint64_t)1 << 18) - 1)
@@ -96,21 +97,23 @@ void held_uncharge(uint64_t bytes) {
 
 uint64_t held_bytes(void) { return atom_load_rlx_u64(&held_sum); } /* rlx: a figure */
 
-static uint64_t pass_note; /* what the keeper has locked the pages of, or is about to */
+static uint64_t at_work[GIVERS]; /* notes whose pages are locked, or about to be, by who gives them back */
 
-static uint64_t notes_give_back(uint64_t older_than_ms, uint64_t *at_work);
-
-/* In a child made by fork there is no keeper that would unlock them. */
+/* In a child made by fork nobody is left who would unlock them. */
 static void forked(void) {
-    uint64_t note = atom_load_rlx_u64(&pass_note); /* rlx: the child has one thread */
-    atom_store_rlx_u64(&pass_note, 0);
-    if (note) pages_unlock(note_first(note), note_count(note));
+    for (unsigned i = 0; i < GIVERS; i++) {
+        uint64_t note = atom_load_rlx_u64(&at_work[i]); /* rlx: the child has one thread */
+        atom_store_rlx_u64(&at_work[i], 0);
+        if (note) pages_unlock(note_first(note), note_count(note));
+    }
 }
+
+static uint64_t notes_give_back(uint64_t older_than_ms);
 
 /* Gives back what is too old. The keeper's job, who has no more than a stack: it only makes system calls. */
 static bool pass(void) {
     keeper_on_fork(forked);
-    notes_give_back(HELD_MS, &pass_note);
+    notes_give_back(HELD_MS);
     keep_give_back(HELD_MS);
     return held_bytes() != 0;
 }
@@ -193,23 +196,29 @@ static uint64_t note_give_back(uint64_t *place, uint64_t note) {
     return bytes;
 }
 
-/* *at_work says which note is being given back. */
-static uint64_t notes_give_back(uint64_t older_than_ms, uint64_t *at_work) {
+/* NULL: many are giving back already. */
+static uint64_t *work_begin(uint64_t note) {
+    for (unsigned i = 0; i < GIVERS; i++) {
+        uint64_t nobody = 0;
+        if (atom_cas_acqrel_u64(&at_work[i], &nobody, note)) return &at_work[i]; /* rel: before the lock, for a fork in between */
+    }
+    return NULL;
+}
+
+static uint64_t notes_give_back(uint64_t older_than_ms) {
     uint64_t bytes = 0;
     for (unsigned i = 0; i < NOTES; i++) {
         uint64_t note = atom_load_acq_u64(&notes[i]); /* acq: pairs with the CAS in held_remember */
         if (!note || note_age_ms(note) < older_than_ms) continue;
-        atom_store_rel_u64(at_work, note); /* rel: before the lock, and after it below: for a fork in between */
+        uint64_t *work = work_begin(note);
+        if (!work) break;
         bytes += note_give_back(&notes[i], note);
-        atom_store_rel_u64(at_work, 0);
+        atom_store_rel_u64(work, 0); /* rel: after the pages are unlocked */
     }
     return bytes;
 }
 
-uint64_t held_give_back(uint64_t older_than_ms) {
-    uint64_t at_work;
-    return notes_give_back(older_than_ms, &at_work) + keep_give_back(older_than_ms);
-}
+uint64_t held_give_back(uint64_t older_than_ms) { return notes_give_back(older_than_ms) + keep_give_back(older_than_ms); }
 
 /* ---- Pages -------------------------------------------------------------------------------------------------------- */
 
