@@ -8,7 +8,8 @@
  *
  * The count. A slab is counted by whoever takes its count of holders to 0, and discounted by whoever takes it from 0 (a pin) or
  * closes it. Each of these is one operation on the slab's life, so each change is counted once; the two counts may come
- * in the wrong order, so the sum may be negative for a moment. Blocks of their own go at once, and are not counted.
+ * in the wrong order, so the sum may be negative for a moment, and a slab that comes in that moment is kept past the bound.
+ * Blocks of their own go at once, and are not counted.
  */
 #include "core/keeper.h"
 #include "heap/depot.h"
