@@ -8,7 +8,8 @@
  *
  * The count. A slab is counted by whoever takes its count of holders to 0, and discounted by whoever takes it from 0 (a pin) or
  * closes it. Each of these is one operation on the slab's life, so each change is counted once; the two counts may come
- * in the wrong order, so the sum may be negative for a moment, and a slab that comes in that moment is kept past the bound.
+ * in the wrong order, so the sum may be too small for a moment, and a slab that comes in that moment is kept although it should
+ * not be. The count that comes late then takes the sum past the bound, with a slab that is in use again: others go instead.
  * Blocks of their own go at once, and are not counted.
  */
 #include "core/keeper.h"
@@ -52,6 +53,14 @@ void heap_untidy(struct heap *heap) {
     keeper_wake(heap_tidy);
 }
 
+/* Gives back slabs that are empty until the sum is within the bound. */
+static void retire_beyond(struct heap *heap, uint64_t most) {
+    for (struct slab_walk walk = {0}; slab_walk_next(heap, &walk);) {
+        if ((int64_t)atom_load_rlx_u64(&heap->empty_bytes) <= (int64_t)most) return; /* rlx: who adds to it looks itself */
+        if (life_count(walk.life) == 0) empty_retire(heap, walk.class_index, walk.head);
+    }
+}
+
 void empty_came(struct heap *heap, unsigned class_index, struct granule head) {
     if (class_index == CLASS_LARGE) {
         empty_retire(heap, class_index, head);
@@ -62,7 +71,7 @@ void empty_came(struct heap *heap, unsigned class_index, struct granule head) {
     atom_store_rlx_u64(&slab_at(head)->looked, 0); /* rlx: at worst the slab stays for a look longer, or a look less */
     if (empty_count(heap, class_index, true) > (int64_t)most && !keeper_runs()) {
         keeper_missed();
-        empty_retire(heap, class_index, head);
+        if (!empty_retire(heap, class_index, head)) retire_beyond(heap, most);
     } else {
         heap_untidy(heap);
     }

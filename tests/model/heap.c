@@ -285,6 +285,25 @@ static void check_last(void) {
     finish(1);
 }
 
+/* A slab empties, and is taken from before it is counted; two more that empty until then are counted beside it. */
+static void begin_counted(void) {
+    begin(1);
+    fill(6);
+    for (int i = 1; i < 6; i += 2) drop(0, scene.old[i]);
+}
+static void counted_thread(int me) {
+    if (me == 0) {
+        drop(0, scene.old[0]);
+    } else {
+        take(me, 0, 0);
+        drop(0, scene.old[2]);
+        drop(0, scene.old[4]);
+    }
+}
+static void check_counted(void) {
+    MODEL_HOLDS(settle(0) <= 1);
+    finish(1);
+}
 
 /* A slab empties and goes while another thread is about to allocate from it. */
 static void begin_leaving(void) {
@@ -394,6 +413,7 @@ static const struct {
     {{"a full slab freed into, and looked at", 2, 0, begin_full, full_thread, check_full}, 0x6, false},
     {{"a full slab emptied by two, one of whom takes again", 2, 0, begin_full, full_thread_two, check_full_two}, 0, false},
     {{"the last objects of two slabs", 2, 0, begin_last, last_thread, check_last}, 0, false},
+    {{"a slab taken from before it is counted", 2, 0, begin_counted, counted_thread, check_counted}, 0, false},
     {{"a slab goes under a thread that is late", 2, 0, begin_leaving, leaving_thread, check_leaving}, 0x6, false},
     {{"and is another heap's by then", 2, 0, begin_late, late_thread, check_late}, 0x6, true},
     {{"one block freed by two", 2, 0, begin_double, double_thread, check_double}, 0, false},
