@@ -153,6 +153,9 @@ static inline uint32_t cache_home_number(uint64_t home) {
 static inline uint64_t cache_mark(unsigned bin) { return ((uint64_t)bin + 1) * sizeof(struct magazine); }
 static inline unsigned cache_marked(uint64_t mark) { return (unsigned)(mark / sizeof(struct magazine)) - 1; }
 
+/* Is it a bin's, so that there is an item that came last? */
+static inline bool cache_marks_bin(uint64_t mark) { return mark > LAST_MIXED; }
+
 extern HM_HIDDEN struct bins cache_no_bins[CACHE_SETS]; /* all closed, and never written */
 
 static inline struct cache *cache_mine(void) { return os_slot_get(OS_SLOT_CACHE); }

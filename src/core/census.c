@@ -23,7 +23,7 @@ static uint64_t items_in(const struct magazine *m, uint64_t *floor) {
 /* The bin of the item that came last; CACHE_BINS: there is none. */
 static unsigned last_in(const struct cache *cache, unsigned set) {
     uint64_t mark = word_of(&cache->own[set].head.last.mark);
-    return mark > LAST_MIXED ? cache_marked(mark) : CACHE_BINS;
+    return cache_marks_bin(mark) ? cache_marked(mark) : CACHE_BINS;
 }
 
 struct by_owner {

@@ -88,7 +88,7 @@ static uint64_t magazine_close(struct cache *cache, unsigned set, unsigned bin) 
     return (uint64_t)count * bytes;
 }
 
-static bool last_there(const struct last *last) { return last->mark > LAST_MIXED; }
+static bool last_there(const struct last *last) { return cache_marks_bin(last->mark); }
 
 /* Gives the item that came last back. Returns its bytes. */
 static uint64_t last_flush(struct cache *cache, unsigned set) {

@@ -169,13 +169,19 @@ void held_remember_all(const struct range *r) {
     }
 }
 
+/* Unless it is another by now. */
+static void note_drop(uint64_t *place, uint64_t note) {
+    bool often = note_often(note);
+    if (atom_cas_acqrel_u64(place, &note, 0) && often) atom_add_acqrel_u64(&often_count, (uint64_t)-1);
+}
+
 /* What is noted of a range that was held once would have it given back too soon when it is held again. */
 void held_forget(const struct range *r) {
     for (unsigned i = 0; i < NOTES; i++) {
         uint64_t note = atom_load_acq_u64(&notes[i]); /* acq: pairs with the CAS in held_remember */
         if (!note || note_first(note).n - r->first.n >= r->count) continue;
         if (note_first(note).n + note_count(note) > r->first.n + r->count) continue;
-        if (atom_cas_acqrel_u64(&notes[i], &note, 0) && note_often(note)) atom_add_acqrel_u64(&often_count, (uint64_t)-1);
+        note_drop(&notes[i], note);
     }
 }
 
@@ -189,8 +195,7 @@ static uint64_t note_give_back(uint64_t *place, uint64_t note) {
         bool all = held_drop(&r);
         struct tally left = held_tally(r.first, r.count);
         bytes = (t.held - left.held) << PAGE_SHIFT;
-        bool done = all && !(note_often(note) && t.committed);
-        if (done && atom_cas_acqrel_u64(place, &note, 0) && note_often(note)) atom_add_acqrel_u64(&often_count, (uint64_t)-1);
+        if (all && !(note_often(note) && t.committed)) note_drop(place, note);
     }
     pages_unlock(r.first, r.count);
     return bytes;

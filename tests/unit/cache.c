@@ -126,6 +126,7 @@ static void mixed_sizes(void) {
     CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
     const struct head *head = &cache_mine()->own[heap_front(heap)->set].head;
     uint64_t random = 5, was = LAST_NONE;
+    memset(blocks, 0, LIVE * sizeof *blocks);
     int closed = 0, opened = 0;
     for (uint64_t turn = 1; turn < TURNS; turn++) {
         uint64_t i = thread_random(&random) % LIVE;
@@ -153,7 +154,6 @@ static void mixed_sizes(void) {
     HmTrim();
     CHECK_EQ(heap_used(heap), 0);
     CHECK_EQ(heap_destroy(heap), ST_OK);
-    memset(blocks, 0, sizeof blocks);
 }
 
 static uint64_t told;
@@ -305,7 +305,6 @@ int main(void) {
     others_do_not();
     bursts_settle();
     fetched_though_full();
-    memset(blocks, 0, sizeof blocks);
     mixed_sizes();
     misuse();
     heap_goes();
