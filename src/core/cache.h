@@ -332,10 +332,25 @@ uint64_t cache_flush_mine(unsigned set);
 void cache_flush_all(void);
 
 /*
- * Sweeps an entered or stopped cache: gives back what rested unused since the sweep before, and lays to rest what is at hand.
- * Returns the bytes that are left in it.
+ * Sweeps the blocks of an entered or stopped cache: gives back what rested unused since the sweep before, and lays to rest what
+ * is at hand. Returns the bytes that are left of them.
  */
 uint64_t cache_sweep(struct cache *cache);
+
+/*
+ * The same of its whole spans. Each goes back by a system call, for which nobody should wait: they are only taken out, as many
+ * as there is room for, and go with cache_give_back, when the cache is in use again.
+ */
+#define SWEPT_MOST 256u
+struct swept {
+    const struct cache_source *source;
+    uint64_t owner;
+    size_t count;
+    void *item[SWEPT_MOST];
+    uint8_t bin[SWEPT_MOST];
+};
+uint64_t cache_sweep_spans(struct cache *cache, struct swept *swept);
+void cache_give_back(const struct swept *swept);
 
 /* The bytes of what is in the cache, and how much is worth a keeper. With the cache entered, or its thread at its end. */
 uint64_t cache_held(const struct cache *cache);

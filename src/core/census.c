@@ -13,7 +13,6 @@
 
 HM_READS_OTHERS static uint64_t word_of(const void *word) { return *(const volatile uint64_t *)word; }
 
-
 static uint64_t items_in(const struct magazine *m, uint64_t *floor) {
     *floor = word_of(&m->floor);
     uint64_t items = (word_of(&m->top) - *floor) / sizeof(void *);
@@ -61,6 +60,15 @@ void census_by_owner(unsigned set, uint64_t owner, unsigned mixed, unsigned (*wh
                      uint64_t count[CACHE_BINS]) {
     struct by_owner by = {set, mixed, owner, which, count};
     cache_each_used(count_owned, &by);
+}
+
+bool census_has_spans(const struct cache *cache) {
+    uint64_t floor;
+    if (word_of(&cache->own[CACHE_SPANS].head.owner) == 0) return false;
+    for (unsigned bin = 0; bin < CACHE_BINS; bin++) {
+        if (items_in(&cache->own[CACHE_SPANS].magazine[bin], &floor) != 0) return true;
+    }
+    return false;
 }
 
 struct each {

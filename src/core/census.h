@@ -23,6 +23,9 @@ struct census {
     uint64_t span_bytes;
 };
 
+/* Does the cache hold whole spans? */
+bool census_has_spans(const struct cache *cache);
+
 /* Calls visit for every cache that holds something, or has a thread. */
 void census_each(void (*visit)(const struct census *held, void *context), void *context);
 

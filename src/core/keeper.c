@@ -2,8 +2,9 @@
  * keeper.c - the background thread. It exists once some thread held a noticeable amount of idle memory, goes round a few times a
  * second while there is something to give back, and is at rest otherwise.
  *
- * A round stops the caches that their threads have not swept for a while, sweeps them, and lets them go on; then it does
- * the jobs that other layers have added. A thread that comes along while its cache is stopped does not wait (cache.h).
+ * A round stops the caches that their threads have not swept for a while, and those that hold whole spans, sweeps them, and lets
+ * them go on; then it does the jobs that other layers have added. A thread that comes along while its cache is stopped does not
+ * wait (cache.h), but it has to go the long way; so the cache goes on before its spans go back, which takes system calls.
  *
  * Where memory is short others may not want to wait for idle caches to be found idle: keeper_trim stops and empties all of them,
  * in the thread of whoever calls. A cache is stopped by one thread at a time, so it may meet a round or another trim, who will be
@@ -20,6 +21,7 @@
 
 #include "base/atom.h"
 #include "core/cache.h"
+#include "core/census.h"
 #include "os/os.h"
 
 #define ROUND_MS 250u
@@ -40,6 +42,7 @@ static uint32_t state;
 static uint32_t wanted; /* counts */
 static uint32_t missed; /* counts, about */
 static uint32_t prepared;
+static uint32_t giving; /* rounds that have spans in hand: in no cache any more, and not given back yet */
 static uint64_t jobs[JOBS_MOST]; /* bool (*)(void), in order; 0 after the last */
 
 static void job_add(bool (*job)(void)) {
@@ -60,39 +63,60 @@ struct stopped {
     size_t count;
     uint32_t next; /* the number to go on from in this round */
     uint64_t now_ms;
-    bool all;   /* and not those alone that are idle */
+    bool all;   /* and not those alone that are swept in a round */
     bool later; /* some are not idle yet */
     bool met;   /* some are with another at this moment */
 };
 
-static void stop_idle(struct cache *cache, void *context) {
-    struct stopped *all = context;
+/* Does the thread sweep what is not spans? */
+static bool sweeps_itself(const struct cache *cache, uint64_t now_ms) {
     /* rlx: a cache that is swept at this moment is stopped for nothing, or looked at a round later. */
-    uint64_t swept_ms = atom_load_rlx_u64(&cache->swept_ms);
+    return now_ms < atom_load_rlx_u64(&cache->swept_ms) + IDLE_MS;
+}
+
+static void stop_due(struct cache *cache, void *context) {
+    struct stopped *all = context;
     uint32_t number = atom_load_rlx_u32(&cache->number); /* rlx: written once; seen late, it is the cache's turn later */
     if (all->count == STOP_MOST || number < all->next) return;
     all->next = number + 1;
-    if (!all->all && all->now_ms < swept_ms + IDLE_MS) {
-        all->later = true;
-        return;
-    }
+    bool soon = !all->all && sweeps_itself(cache, all->now_ms);
+    all->later |= soon;
+    if (soon && !census_has_spans(cache)) return;
     if (cache_stop(cache)) all->cache[all->count++] = cache;
+    else if (soon) return; /* parked, for a while */
     else if (cache_finish_parked(cache)) all->later = true;
     else all->met |= cache_elsewhere(cache);
+}
+
+/* Sweeps a stopped cache, and lets it go on. Returns whether anything is left in it. */
+static bool sweep_one(struct cache *cache, uint64_t now_ms) {
+    struct swept swept;
+    bool left = cache_sweep_spans(cache, &swept) != 0;
+    if (!sweeps_itself(cache, now_ms)) {
+        left |= cache_sweep(cache) != 0;
+        atom_store_rlx_u64(&cache->idle, 1); /* rlx: a hint, see cache_home_active */
+    }
+    if (swept.count != 0) atom_add_acqrel_u32(&giving, 1); /* acqrel: seen by who finds the cache going on */
+    cache_go_on(cache);
+    cache_give_back(&swept);
+    if (swept.count != 0) atom_add_acqrel_u32(&giving, -1u); /* acqrel: what was in hand has gone */
+    return left;
 }
 
 /* As many caches as one barrier serves. Returns whether there may be more to do soon. */
 static bool sweep_some(struct stopped *all) {
     bool more = false;
     all->count = 0;
-    cache_each_used(stop_idle, all);
+    cache_each_used(stop_due, all);
     bool passed = all->count == 0 || os_barrier();
     for (size_t i = 0; i < all->count; i++) {
         struct cache *cache = all->cache[i];
-        bool stopped = passed && cache_stopped(cache);
-        more |= !stopped || cache_sweep(cache) != 0;
-        if (stopped) atom_store_rlx_u64(&cache->idle, 1); /* rlx: a hint, see cache_home_active */
-        cache_go_on(cache);
+        if (passed && cache_stopped(cache)) {
+            more |= sweep_one(cache, all->now_ms);
+        } else {
+            more = true;
+            cache_go_on(cache);
+        }
     }
     return more;
 }
@@ -100,7 +124,7 @@ static bool sweep_some(struct stopped *all) {
 static uint64_t empty_some(struct stopped *all) {
     uint64_t bytes = 0;
     all->count = 0;
-    cache_each_used(stop_idle, all);
+    cache_each_used(stop_due, all);
     bool passed = all->count == 0 || os_barrier();
     for (size_t i = 0; i < all->count; i++) {
         bool stopped = passed && cache_stopped(all->cache[i]);
@@ -117,6 +141,7 @@ uint64_t keeper_trim(void) {
         struct stopped all = {.all = true};
         do bytes += empty_some(&all);
         while (all.count == STOP_MOST);
+        all.met |= atom_load_acq_u32(&giving) != 0; /* acq: pairs with sweep_one */
         if (!all.met || attempt == TRIM_TRIES) return bytes;
         os_yield(attempt);
     }
@@ -163,6 +188,7 @@ static void forked(void) {
     void (*told)(void) = (void (*)(void))(uintptr_t)atom_load_acq_u64(&fork_told); /* acq: as above */
     /* rlx: the child has one thread. */
     if (atom_load_rlx_u32(&state) != FAILED) atom_store_rlx_u32(&state, NONE);
+    atom_store_rlx_u32(&giving, 0);
     cache_after_fork();
     if (told) told();
 }

@@ -3,13 +3,15 @@
  *
  * A magazine's limit starts small and doubles when the magazine runs full although it was refilled since: it swings further
  * than it can hold; else it flushes its lower, older half. One that only ever fills (its thread frees what others allocate) does
- * not grow, and flushes nearly all. A refill starts small as well, and grows by each refill since the magazine was full: what
- * most programs touch of a size is little, and what lies in a magazine nobody else can use.
+ * not grow, and flushes nearly all. One of whole spans flushes a few, since each goes back by a system call.
+ *
+ * A refill starts small as well, and grows by each refill since the magazine was full: what most programs touch of a size is
+ * little, and what lies in a magazine nobody else can use.
  *
  * Sweeping. Every so often, on a slow path or by the keeper, what a magazine holds is hidden below `base`. A magazine that runs
  * down to its base brings some of it back: two items, four the next time, and so on until the next sweep. Those still hidden
- * then were of no use in between, and are flushed. So what rests unused from one sweep to the next goes back, and the fast path
- * does not know of it.
+ * then were of no use in between, and are flushed; spans are taken out, to go when the cache is in use again. So what rests
+ * unused from one sweep to the next goes back, and the fast path does not know of it.
  *
  * Invariants: floor <= base <= top <= end, all inside the bin's room; the items in [floor, top) are owned by this cache alone;
  * bound_bytes is the sum of (end - floor) * item size over the bins, and bound_all that of all caches' bound_bytes. The item that
@@ -40,6 +42,8 @@
 #define ROOM_BYTES (sizeof(void *) * CACHE_BINS * (ROOM_FIRST + ROOM_MORE + ROOM_MOST))
 #define LAST_BOUND ((uint64_t)4 << 20) /* so small a bound, and the one item that comes on top of it would be noticed */
 #define SWEEP_MS 100
+#define SPANS_AT_ONCE ((size_t)128 << 10) /* that a full magazine gives back: one release waits for no more than this */
+#define SPANS_MOST 4u                     /* and each takes a system call */
 #define PASSED_BYTES ((uint64_t)256 << 10) /* and so is what it gives back, some times over */
 
 static uint64_t bound_thread, bound_everybody; /* 0: the defaults */
@@ -181,33 +185,51 @@ static bool magazine_open(struct cache *cache, unsigned set, unsigned bin) {
     return limit_set(cache, set, bin, limit < most ? limit : most);
 }
 
-/* Flushes the `count` lowest items. */
-static void flush_lowest(struct cache *cache, unsigned set, unsigned bin, size_t count, bool passing) {
-    struct magazine *m = cache_magazine(cache, set, bin);
-    struct cache_set *s = &cache->set[set];
-    s->source->flush(cache->own[set].head.owner, bin, m->floor, count, passing);
+/* The `count` lowest items are somebody else's now. What else rests in the magazine rests on. */
+static void lowest_went(struct magazine *m, size_t count) {
+    size_t hidden = (size_t)(m->base - m->floor);
     memmove(m->floor, m->floor + count, (size_t)(m->top - m->floor - (ptrdiff_t)count) * sizeof(void *));
     m->top -= count;
-    m->base = m->floor;
+    m->base = m->floor + (hidden > count ? hidden - count : 0);
+}
+
+static void flush_lowest(struct cache *cache, unsigned set, unsigned bin, size_t count, bool passing) {
+    struct magazine *m = cache_magazine(cache, set, bin);
+    cache->set[set].source->flush(cache->own[set].head.owner, bin, m->floor, count, passing);
+    lowest_went(m, count);
 }
 
 /* ---- Sweeping ----------------------------------------------------------------------------------------------------- */
 
-/* Returns the bytes that are left. */
-static uint64_t magazine_sweep(struct cache *cache, unsigned set, unsigned bin) {
+/* Takes the `count` lowest items out, or as many as there is room for. */
+static void take_out(struct magazine *m, unsigned bin, size_t count, struct swept *swept) {
+    if (count > SWEPT_MOST - swept->count) count = SWEPT_MOST - swept->count;
+    for (size_t i = 0; i < count; i++) {
+        swept->item[swept->count] = m->floor[i];
+        swept->bin[swept->count++] = (uint8_t)bin;
+    }
+    lowest_went(m, count);
+}
+
+/* `swept`: where to what goes, NULL: it is flushed. Returns the bytes that are left. */
+static uint64_t magazine_sweep(struct cache *cache, unsigned set, unsigned bin, struct swept *swept) {
     struct magazine *m = cache_magazine(cache, set, bin);
     struct cache_set *s = &cache->set[set];
     if (!m->floor) return 0;
     if (m->base != m->floor) {
-        flush_lowest(cache, set, bin, (size_t)(m->base - m->floor), false);
+        size_t hidden = (size_t)(m->base - m->floor);
+        if (swept) take_out(m, bin, hidden, swept);
+        else flush_lowest(cache, set, bin, hidden, false);
         size_t held = (size_t)(m->top - m->floor), limit = (size_t)(m->end - m->floor);
         if (limit > 2 * MAGAZINE_FIRST && held < limit / 4) {
             bound_return(cache, (uint64_t)(limit - limit / 2) * s->source->item_bytes(bin));
             m->end = m->floor + limit / 2;
         }
     }
-    m->base = m->top;
-    s->revived[bin] = 0;
+    if (m->base == m->floor) { /* else what there was no room for goes first */
+        m->base = m->top;
+        s->revived[bin] = 0;
+    }
     return (uint64_t)(m->top - m->floor) * s->source->item_bytes(bin);
 }
 
@@ -220,15 +242,34 @@ static uint64_t last_sweep(struct cache *cache, unsigned set) {
     return last_there(last) ? s->source->item_bytes(cache_marked(last->mark)) : 0;
 }
 
+static uint64_t set_sweep(struct cache *cache, unsigned set, struct swept *swept) {
+    if (!cache->own[set].head.owner) return 0;
+    uint64_t left = last_sweep(cache, set);
+    for (unsigned bin = 0; bin < CACHE_BINS; bin++) left += magazine_sweep(cache, set, bin, swept);
+    return left;
+}
+
 uint64_t cache_sweep(struct cache *cache) {
     uint64_t left = 0;
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: the keeper glances at it */
     for (unsigned set = 0; set < CACHE_SETS; set++) {
-        if (!cache->own[set].head.owner) continue;
-        left += last_sweep(cache, set);
-        for (unsigned bin = 0; bin < CACHE_BINS; bin++) left += magazine_sweep(cache, set, bin);
+        if (set != CACHE_SPANS) left += set_sweep(cache, set, NULL);
     }
     return left;
+}
+
+uint64_t cache_sweep_spans(struct cache *cache, struct swept *swept) {
+    swept->source = cache->set[CACHE_SPANS].source;
+    swept->owner = cache->own[CACHE_SPANS].head.owner;
+    swept->count = 0;
+    return set_sweep(cache, CACHE_SPANS, swept);
+}
+
+void cache_give_back(const struct swept *swept) {
+    for (size_t i = 0; i < swept->count; i++) {
+        void *item = swept->item[i];
+        swept->source->flush(swept->owner, swept->bin[i], &item, 1, false);
+    }
 }
 
 uint64_t cache_held(const struct cache *cache) {
@@ -245,9 +286,12 @@ uint64_t cache_held(const struct cache *cache) {
     return bytes;
 }
 
-/* Now and then, on a slow path. */
+/* Now and then, on a slow path. The spans are left to the keeper, if there is one. */
 static void sweep_when_due(struct cache *cache) {
-    if (os_clock_ms() - cache->swept_ms >= SWEEP_MS && cache_sweep(cache) >= CACHE_KEEPER_BYTES) keeper_wanted();
+    if (os_clock_ms() - cache->swept_ms < SWEEP_MS) return;
+    cache_sweep(cache);
+    if (!keeper_runs()) set_sweep(cache, CACHE_SPANS, NULL);
+    if (cache_held(cache) >= CACHE_KEEPER_BYTES) keeper_wanted();
 }
 
 /* ---- Slow paths --------------------------------------------------------------------------------------------------- */
@@ -273,6 +317,12 @@ size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items
     return want < 1 ? 1 : want;
 }
 
+/* How many of them may go at once. */
+static size_t few_spans(size_t count, size_t bytes) {
+    size_t few = bytes < SPANS_AT_ONCE / SPANS_MOST ? SPANS_MOST : bytes < SPANS_AT_ONCE ? SPANS_AT_ONCE / bytes : 1;
+    return count < few ? count : few;
+}
+
 bool cache_make_room(struct cache *cache, unsigned set, unsigned bin) {
     struct magazine *m = cache_magazine(cache, set, bin);
     struct cache_set *s = &cache->set[set];
@@ -286,6 +336,7 @@ bool cache_make_room(struct cache *cache, unsigned set, unsigned bin) {
     }
     size_t count = s->refills[bin] > 0 || limit < MAGAZINE_FIRST ? (limit + 1) / 2 : limit - limit / 32;
     s->refills[bin] = 0;
+    if (set == CACHE_SPANS) count = few_spans(count, s->source->item_bytes(bin));
     flush_lowest(cache, set, bin, count, true);
     cache->passed_bytes += count * s->source->item_bytes(bin);
     if (cache->passed_bytes >= PASSED_BYTES) {

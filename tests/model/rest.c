@@ -37,12 +37,16 @@ bool cache_stop(struct cache *cache) { return cache == NULL; }
 bool cache_stopped(const struct cache *cache) { return cache == NULL; }
 void cache_go_on(struct cache *cache) { (void)cache; }
 uint64_t cache_sweep(struct cache *cache) { return cache == NULL; }
+uint64_t cache_sweep_spans(struct cache *cache, struct swept *swept) { return cache == NULL && swept; }
+void cache_give_back(const struct swept *swept) { (void)swept; }
+bool census_has_spans(const struct cache *cache) { return cache == NULL; }
 uint64_t cache_empty_set(struct cache *cache, unsigned set) { return cache == NULL && set; }
 void cache_after_fork(void) {}
 bool os_barrier(void) {
     model_barrier();
     return true;
 }
+void os_yield(unsigned attempt) { (void)attempt; }
 void os_at_fork(void (*told)(void)) { (void)told; }
 uint64_t os_clock_ms(void) { return 1; }
 uint64_t os_environment_bytes(const char *name) { return name[0] == 0; }

@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "core/cache.h"
+#include "core/census.h"
 #include "heap/front.h"
 #include "hostmem.h"
 #include "os/os.h"
@@ -59,6 +60,26 @@ static void an_idle_thread_is_emptied(void) {
     CHECK_EQ(heap_used(heap), 0);
     atom_store_rel_u64(&idle_steps, 2);
     threads_join(&threads);
+    HmTrim();
+    CHECK_EQ(heap_used(heap), 0);
+}
+
+/* One that is on slow paths all the time sweeps itself, but for its spans. */
+static void a_busy_thread_loses_its_spans(void) {
+    enum { SPANS = 100 };
+    static void *span[SPANS];
+    uint64_t random = 9;
+    for (int i = 0; i < SPANS; i++) span[i] = HmVirtualAlloc(NULL, 1 << 16, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    for (int i = 0; i < SPANS; i++) CHECK(HmVirtualFree(span[i], 0, MEM_RELEASE));
+    CHECK(census_has_spans(cache_mine()));
+    for (int round = 0; round < 3 || (round < 10 && census_has_spans(cache_mine())); round++) {
+        use(64, &random);
+        atom_store_rlx_u64(&cache_mine()->swept_ms, os_clock_ms());
+        CHECK(keeper_round());
+        pause_ms(20);
+    }
+    CHECK(!census_has_spans(cache_mine()));
+    CHECK(heap_used(heap) > 0); /* its blocks are its own business */
     HmTrim();
     CHECK_EQ(heap_used(heap), 0);
 }
@@ -342,6 +363,7 @@ int main(void) {
     CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
     a_child_forgets_the_others(); /* there is no keeper yet */
     an_idle_thread_is_emptied();
+    a_busy_thread_loses_its_spans();
     all_threads_are_trimmed();
     a_stopped_cache_is_passed_by();
     a_trim_waits_out_a_round();

@@ -1,11 +1,14 @@
 /*
- * Large allocations in the thread's cache: zero whenever they are taken, whatever was written; and whether their content is kept
- * or dropped follows what was done with the ones before.
+ * Whole allocations in the thread's cache: zero whenever they are taken, whatever was written; whether the content of large ones
+ * is kept or dropped follows what was done with the ones before; and however many are released, no call gives back more than a
+ * few.
  */
 #include <string.h>
 
 #include "alone.h"
 #include "check.h"
+#include "core/cache.h"
+#include "heaptest.h"
 #include "hostmem.h"
 #include "os/os.h"
 #include "thread.h"
@@ -13,8 +16,8 @@
 #define MIB ((size_t)1 << 20)
 #define PAGE 4096u
 
-static char *take(size_t size) { return HmVirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE); }
-static bool leave(char *p) { return HmVirtualFree(p, 0, MEM_RELEASE); }
+static char *span_take(size_t size) { return HmVirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE); }
+static bool span_leave(char *p) { return HmVirtualFree(p, 0, MEM_RELEASE); }
 
 static bool is_zero(const char *p, size_t size) {
     return p[0] == 0 && memcmp(p, p + 1, size - 1) == 0;
@@ -22,26 +25,26 @@ static bool is_zero(const char *p, size_t size) {
 
 static void untouched(size_t size, int times) {
     for (int i = 0; i < times; i++) {
-        char *p = take(size);
-        CHECK(p && leave(p));
+        char *p = span_take(size);
+        CHECK(p && span_leave(p));
     }
 }
 
 /* Every page is written, and found zero by the next one who has it. */
 static void touched(size_t size, int times) {
     for (int i = 0; i < times; i++) {
-        char *p = take(size);
+        char *p = span_take(size);
         if (!CHECK(p && is_zero(p, size))) return;
         for (size_t at = 0; at < size; at += PAGE) p[at + (at / PAGE * 61) % PAGE] = 1;
-        CHECK(leave(p));
+        CHECK(span_leave(p));
     }
 }
 
 /* How many pages of the next one have memory behind them. */
 static size_t behind(size_t size) {
-    char *p = take(size);
+    char *p = span_take(size);
     size_t pages = os_touched((uintptr_t)p, size);
-    CHECK(p && leave(p));
+    CHECK(p && span_leave(p));
     return pages;
 }
 
@@ -69,20 +72,85 @@ static void any_use(void) {
     for (int round = 0; round < 3000; round++) {
         unsigned which = (unsigned)thread_random(&random) % COUNT;
         if (held[which]) {
-            CHECK(leave(held[which]));
+            CHECK(span_leave(held[which]));
             held[which] = NULL;
             continue;
         }
-        char *p = held[which] = take(MIB);
+        char *p = held[which] = span_take(MIB);
         if (!CHECK(p && is_zero(p, MIB))) return;
         size_t writes = round / 300 % 2 ? 0 : (size_t)thread_random(&random) % 40;
         for (size_t i = 0; i < writes; i++) p[thread_random(&random) % MIB] = 1;
     }
-    for (int i = 0; i < COUNT; i++) CHECK(!held[i] || leave(held[i]));
+    for (int i = 0; i < COUNT; i++) CHECK(!held[i] || span_leave(held[i]));
+}
+
+/* ---- How they go back ---------------------------------------------------------------------------------------------- */
+
+enum { BURST = 3000 };
+static char *burst[BURST];
+
+static void burst_take(size_t size) {
+    for (int i = 0; i < BURST; i++) {
+        burst[i] = span_take(size);
+        if (!CHECK(burst[i] != NULL)) return;
+        burst[i][0] = 1;
+    }
+}
+
+/* Each release gives back no more than a few, although the magazine runs full. Returns how many granules stay at hand. */
+static size_t burst_leave(size_t size, size_t before, size_t most) {
+    size_t each = (size + GRANULE_BYTES - 1) / GRANULE_BYTES;
+    CHECK_EQ(granules_taken(), before + each * BURST);
+    for (int i = 0; i < BURST; i++) {
+        size_t taken = granules_taken();
+        CHECK(span_leave(burst[i]));
+        CHECK(granules_taken() + most * each >= taken);
+    }
+    return granules_taken() - before;
+}
+
+static void a_few_at_once(void) {
+    HmTrim();
+    size_t before = granules_taken();
+    for (int round = 0; round < 3; round++) {
+        burst_take(2 * GRANULE_BYTES);
+        size_t kept = burst_leave(2 * GRANULE_BYTES, before, 1);
+        CHECK(kept >= (round == 0 ? 4 : 64) && kept < 2 * BURST); /* it grows by use */
+        burst_take(PAGE);
+        CHECK(burst_leave(PAGE, before + kept, 4) >= 64);
+        HmTrim();
+        CHECK_EQ(granules_taken(), before);
+    }
+}
+
+/* What a sweep takes out are those that rested, the rest comes later, and all are somebody's until they have gone. */
+static void swept_in_parts(void) {
+    static struct swept swept;
+    HmTrim();
+    size_t before = granules_taken();
+    burst_take(PAGE);
+    size_t kept = burst_leave(PAGE, before, 4);
+    CHECK(kept > SWEPT_MOST);
+    struct cache *cache = cache_enter();
+    if (!CHECK(cache != NULL)) return;
+    CHECK_EQ(cache_sweep(cache), 0);
+    CHECK_EQ(cache_sweep_spans(cache, &swept), kept * PAGE);
+    CHECK_EQ(swept.count, 0);
+    for (size_t left = kept; left != 0; left -= swept.count) {
+        CHECK_EQ(cache_sweep_spans(cache, &swept), (left - (left < SWEPT_MOST ? left : SWEPT_MOST)) * PAGE);
+        if (!CHECK_EQ(swept.count, left < SWEPT_MOST ? left : SWEPT_MOST)) break;
+        CHECK_EQ(granules_taken(), before + left);
+        cache_give_back(&swept);
+        CHECK_EQ(granules_taken(), before + left - swept.count);
+    }
+    cache_leave(cache);
+    CHECK_EQ(granules_taken(), before);
 }
 
 int main(void) {
     keeper_forbid();
+    a_few_at_once();
+    swept_in_parts();
     habits(MIB / 4);
     habits(MIB);
     any_use();
