@@ -12,6 +12,7 @@
 
 #define KEPT_MOST 32u
 #define STAMP_MS 64u
+#define KEPT_YOUNG_MS 128u
 
 /* A run as one word: first granule:31, granules - 1:16, stamp:17. 0: none (no region starts at 0). */
 static uint64_t kept[KEPT_MOST];
@@ -68,12 +69,16 @@ static bool kept_claim(uint64_t *place, uint64_t word) {
     return false;
 }
 
-/* Gives back the run that has been kept longest. False: none could be had. */
-static bool give_back_oldest(void) {
+/*
+ * Gives back the run that has been kept longest, in the favour of one of that many pages. It is not for one that is no longer
+ * and comes right after it: of what a program releases in a row the first is as good as the last. False: there was none.
+ */
+static bool give_back_oldest(uint64_t count_pages) {
     uint64_t *oldest = NULL, word = 0;
     for (unsigned i = 0; i < KEPT_MOST; i++) {
         uint64_t seen = atom_load_acq_u64(&kept[i]); /* acq: pairs with kept_put */
-        if (seen && (!oldest || kept_age_ms(seen) > kept_age_ms(word))) oldest = &kept[i], word = seen;
+        if (!seen || (kept_pages(seen) >= count_pages && kept_age_ms(seen) < KEPT_YOUNG_MS)) continue;
+        if (!oldest || kept_age_ms(seen) > kept_age_ms(word)) oldest = &kept[i], word = seen;
     }
     if (!oldest || !kept_claim(oldest, word)) return false;
     struct range r = kept_range(word);
@@ -97,10 +102,18 @@ static bool much_used(const struct range *r) {
     return os_touched(range_address(r), sample) + os_touched(range_address(r) + middle, sample) >= 16;
 }
 
+static bool kept_full(void) {
+    for (unsigned i = 0; i < KEPT_MOST; i++) {
+        if (!atom_load_rlx_u64(&kept[i])) return false; /* rlx: a look, kept_put decides */
+    }
+    return true;
+}
+
 /* Charges what is to be kept, in the place of what has been kept or held longer, but not of more than it is. */
-static bool room_make(uint64_t bytes) {
+static bool room_make(uint64_t count_pages, uint64_t bytes) {
+    if (kept_full() && !give_back_oldest(count_pages)) return false;
     while (!held_charge(bytes)) {
-        if (give_back_oldest() || held_give_back(HELD_MS / 2)) continue;
+        if (give_back_oldest(count_pages) || held_give_back(HELD_MS / 2)) continue;
         if (held_bytes() > bytes || !held_give_back(0)) return false;
     }
     return true;
@@ -112,7 +125,7 @@ bool keep_prepare(const struct range *r, const struct tally *t) {
     if (t->committed + t->held == 0 || bytes > held_bound() || !held_welcome(false)) return false;
     /* What was hardly used is had from the system sooner than its pages are looked through. */
     if (t->committed == r->count && !much_used(r)) return false;
-    if (!room_make(bytes)) return false;
+    if (!room_make(r->count, bytes)) return false;
     if (!held_hold(r, false)) {
         held_uncharge(bytes);
         return false;
@@ -123,7 +136,7 @@ bool keep_prepare(const struct range *r, const struct tally *t) {
 
 void keep_store(struct granule first, uint64_t count_pages) {
     uint64_t word = kept_pack(first, count_pages);
-    if (kept_put(word) || (give_back_oldest() && kept_put(word))) return;
+    if (kept_put(word) || (give_back_oldest(count_pages) && kept_put(word))) return;
     struct range r = kept_range(word);
     pages_lock(r.first, r.count); /* the run is ours: only somebody who gives back by a note can be here */
     run_give_back(&r);

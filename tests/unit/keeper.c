@@ -42,10 +42,6 @@ static void *idle_thread(void *context) {
     return context;
 }
 
-static void pause_ms(uint64_t ms) {
-    for (uint64_t end = os_clock_ms() + ms; os_clock_ms() < end;) os_yield(100);
-}
-
 static void an_idle_thread_is_emptied(void) {
     struct threads threads = {0};
     atom_store_rel_u64(&idle_steps, 0);
@@ -54,7 +50,7 @@ static void an_idle_thread_is_emptied(void) {
     CHECK(heap_used(heap) > 0);
     /* Two rounds, and one more for each that found the keeper at a round of his own. */
     for (int round = 0; round < 2 || (round < 10 && heap_used(heap) != 0); round++) {
-        pause_ms(250);
+        thread_rest(0.25);
         keeper_round();
     }
     CHECK_EQ(heap_used(heap), 0);
@@ -76,7 +72,7 @@ static void a_busy_thread_loses_its_spans(void) {
         use(64, &random);
         atom_store_rlx_u64(&cache_mine()->swept_ms, os_clock_ms());
         CHECK(keeper_round());
-        pause_ms(20);
+        thread_rest(0.02);
     }
     CHECK(!census_has_spans(cache_mine()));
     CHECK(heap_used(heap) > 0); /* its blocks are its own business */
@@ -140,7 +136,7 @@ static void a_stopped_cache_is_passed_by(void) {
 static void *passing_thread(void *context) {
     stop(context);
     atom_store_rel_u64(&idle_steps, 1);
-    pause_ms(3);
+    thread_rest(0.003);
     cache_go_on(context);
     return NULL;
 }
@@ -271,9 +267,9 @@ static void it_comes_and_rests(void) {
     keeper_wanted();
     CHECK(keeper_runs());
     wait_for(5);
-    pause_ms(1500);
+    thread_rest(1.5);
     uint32_t rests = atom_load_acq_u32(&job_done);
-    pause_ms(1000);
+    thread_rest(1);
     CHECK_EQ(atom_load_acq_u32(&job_done), rests);
     keeper_wanted();
     wait_for(rests + 1);
@@ -332,7 +328,7 @@ static int child_of_fork(void) {
     threads_join(&threads);
     if (cache_home_active(in_use->home)) return 1;
     for (int round = 0; round < 8 && more; round++) {
-        pause_ms(250);
+        thread_rest(0.25);
         more = keeper_round();
     }
     return more ? 2 : 0;

@@ -35,10 +35,6 @@ static void *looking_thread(void *context) {
     return context;
 }
 
-static void pause_ms(uint64_t ms) {
-    for (uint64_t end = os_clock_ms() + ms; os_clock_ms() < end;) os_yield(100);
-}
-
 int main(void) {
     static struct threads threads[3];
     CHECK_EQ(putenv((char[]){"HOSTMEM_NO_KEEPER=1"}), 0);
@@ -48,7 +44,7 @@ int main(void) {
     while (atom_load_acq_u64(&idle) < MANY) os_yield(100);
     CHECK(heap_used(heap) > 0);
     for (int round = 0; round < 2; round++) {
-        pause_ms(250);
+        thread_rest(0.25);
         keeper_round();
     }
     CHECK_EQ(heap_used(heap), 0);
