@@ -7,7 +7,7 @@
 
 #include "check.h"
 #include "core/keeper.h"
-#include "core/region.h"
+#include "flat.h"
 #include "hostmem.h"
 #include "os/fault.h"
 #include "os/os.h"
@@ -15,46 +15,6 @@
 #include "thread.h"
 #include "vm/ahead.h"
 #include "vm/keep.h"
-
-#define KIB 1024u
-#define MIB (1024u * KIB)
-#define PAGE 4096u
-
-static size_t taken(void) {
-    struct region_totals totals;
-    HmTrim();
-    region_totals(&totals);
-    return totals.granules_taken;
-}
-
-/* An allocation all of which was written to: one that was hardly used is not kept. */
-static char *used(size_t size) {
-    char *p = HmVirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-    if (CHECK(p != NULL)) memset(p, 1, size);
-    return p;
-}
-
-static char *reserve(size_t size) { return HmVirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE); }
-static bool commit(char *p, size_t size) { return HmVirtualAlloc(p, size, MEM_COMMIT, PAGE_READWRITE) == p; }
-static bool decommit(char *p, size_t size) { return HmVirtualFree(p, size, MEM_DECOMMIT); }
-static bool release(char *p) { return HmVirtualFree(p, 0, MEM_RELEASE); }
-
-static bool is_zero(const char *p, size_t size) {
-    for (size_t i = 0; i < size; i++) {
-        if (p[i] != 0) return false;
-    }
-    return true;
-}
-
-static bool is_reserved(const char *p, size_t size) {
-    MEMORY_BASIC_INFORMATION info;
-    return HmVirtualQuery(p, &info, sizeof info) && info.State == MEM_RESERVE && info.Protect == 0 && info.RegionSize >= size;
-}
-
-static size_t committed(void) {
-    HM_STATS stats = {.cbSize = sizeof stats};
-    return HmGetStats(&stats) ? stats.cbCommitted : 0;
-}
 
 /* ---- In place ----------------------------------------------------------------------------------------------------- */
 
@@ -223,56 +183,12 @@ static void block_comes_at_once(void) {
 }
 #endif
 
-/* ---- Whole allocations -------------------------------------------------------------------------------------------- */
-
-static void kept_allocations(void) {
-    char *p = HmVirtualAlloc(NULL, 8 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-    memset(p, 9, 8 * MIB);
-    CHECK(release(p));
-    CHECK_EQ(held_bytes(), 8 * MIB);
-    CHECK(probe('r', p) == PROBE_FAULT && !commit(p, PAGE) && !release(p));
-    MEMORY_BASIC_INFORMATION info;
-    CHECK(HmVirtualQuery(p, &info, sizeof info) && info.State == MEM_FREE);
-    char *again = HmVirtualAlloc(NULL, 8 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-    CHECK(again == p && is_zero(again, 8 * MIB)); /* the same memory */
-    CHECK_EQ(held_bytes(), 0);
-    memset(again, 9, 8 * MIB);
-    CHECK(release(again));
-    char *grown = HmVirtualAlloc(NULL, 8 * MIB, MEM_RESERVE, PAGE_READONLY);
-    CHECK(grown == p && is_reserved(grown, 8 * MIB) && held_bytes() == 8 * MIB);
-    CHECK(HmVirtualQuery(p, &info, sizeof info) && info.AllocationProtect == PAGE_READONLY);
-    for (size_t at = 0; at < 4 * MIB; at += 64 * KIB) CHECK(commit(p + at, 64 * KIB) && is_zero(p + at, 64 * KIB));
-    CHECK_EQ(held_bytes(), 4 * MIB);
-    CHECK(HmTrim() >= 4 * MIB && is_zero(p, 4 * MIB)); /* the notes find what the reservation has */
-    CHECK(release(grown));
-    CHECK(HmTrim() >= 4 * MIB);
-    /* Where a kept one lies can be asked for. */
-    p = used(2 * MIB);
-    CHECK(release(p) && held_bytes() == 2 * MIB);
-    CHECK(HmVirtualAlloc(p, 64 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE) == p && p[0] == 0);
-    CHECK(release(p));
-    CHECK_EQ(taken(), 0);
-    CHECK_EQ(held_bytes(), 0);
-}
-
 /* ---- Bounds ------------------------------------------------------------------------------------------------------- */
-
-/* A note of pages that were held once does not shorten the time for which their allocation is kept. */
-static void kept_in_full(void) {
-    char *p = used(8 * MIB);
-    CHECK(decommit(p + MIB, MIB) && commit(p + MIB, MIB));
-    memset(p + MIB, 1, MIB);
-    thread_rest(0.3);
-    CHECK(release(p) && held_bytes() == 8 * MIB);
-    held_give_back(200);
-    CHECK_EQ(held_bytes(), 8 * MIB);
-    CHECK_EQ(taken(), 0);
-}
 
 static void bound_holds(void) {
     held_bound_set(4 * MIB);
     CHECK_EQ(held_bound(), 4 * MIB);
-    char *p = reserve(64 * MIB), *q[8];
+    char *p = reserve(64 * MIB);
     CHECK(commit(p, 64 * MIB));
     for (size_t at = 0; at < 64 * MIB; at += MIB) {
         p[at] = 1;
@@ -283,27 +199,7 @@ static void bound_holds(void) {
     CHECK(commit(p, 64 * MIB));
     for (size_t at = 0; at < 64 * MIB; at += MIB) CHECK_EQ(p[at], 0);
     CHECK_EQ(held_bytes(), 0);
-    CHECK(release(p)); /* too large to be kept */
-    CHECK_EQ(held_bytes(), 0);
-    for (int i = 0; i < 8; i++) q[i] = used(2 * MIB);
-    for (int i = 0; i < 8; i++) CHECK(release(q[i]) && held_bytes() <= 4 * MIB);
-    CHECK_EQ(held_bytes(), 4 * MIB);
-    char *a = used(2 * MIB), *b = used(2 * MIB), *late = used(2 * MIB);
-    CHECK((a == q[0] && b == q[1]) || (a == q[1] && b == q[0])); /* in a row the first two stay */
-    CHECK(release(a) && release(b));
-    thread_rest(0.3);
-    CHECK(release(late) && held_bytes() == 4 * MIB); /* later it takes the place of one */
-    a = used(2 * MIB), b = used(2 * MIB);
-    CHECK((a == late) != (b == late));
-    CHECK(release(a) && release(b) && taken() == 0);
-    /* What is as large as all that may be held takes the place of a little, but a little not that of much more. */
-    p = reserve(4 * MIB + 64 * KIB);
-    q[0] = used(4 * MIB), q[1] = used(2 * MIB);
-    CHECK(commit(p, 3 * MIB) && decommit(p, 3 * MIB) && held_bytes() == 3 * MIB);
-    CHECK(release(q[1]) && held_bytes() == 3 * MIB);
-    CHECK(release(q[0]) && held_bytes() == 4 * MIB);
-    CHECK(release(p));
-    CHECK_EQ(taken(), 0);
+    CHECK(release(p) && held_bytes() == 0); /* too large to be kept */
     held_bound_set(1);
     p = reserve(64 * KIB);
     CHECK(commit(p, 64 * KIB) && decommit(p, 64 * KIB) && held_bytes() == 0 && release(p));
@@ -434,7 +330,6 @@ int main(void) {
 #if defined(HM_FAULT) && !defined(_WIN32)
     block_comes_at_once();
 #endif
-    kept_allocations();
     racing();
 #ifdef HM_FAULT
     every_call_fails(false);
@@ -445,7 +340,6 @@ int main(void) {
 #ifdef HM_FAULT
     every_call_fails(false);
 #endif
-    kept_in_full();
     time_gives_back();
     bound_holds(); /* last: it makes the bound smaller for good */
     return check_done();

@@ -9,20 +9,12 @@
 #include "core/keeper.h"
 #include "core/pages.h"
 #include "core/region.h"
+#include "flat.h"
 #include "hostmem.h"
 #include "os/os.h"
 #include "policy/pressure.h"
 #include "thread.h"
 #include "vm/held.h"
-
-#define KIB 1024u
-#define MIB (1024u * KIB)
-#define PAGE 4096u
-
-static char *reserve(size_t size) { return HmVirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE); }
-static bool commit(char *p, size_t size) { return HmVirtualAlloc(p, size, MEM_COMMIT, PAGE_READWRITE) == p; }
-static bool decommit(char *p, size_t size) { return HmVirtualFree(p, size, MEM_DECOMMIT); }
-static bool release(char *p) { return HmVirtualFree(p, 0, MEM_RELEASE); }
 
 /* ---- Adding up ---------------------------------------------------------------------------------------------------- */
 
