@@ -81,8 +81,8 @@ struct cache_quick {
         uint64_t magic; /* see class_starts; of the classes that there are slabs of here */
         uint64_t unused[3];
     } class[CACHE_BINS + 1];        /* by the mark: as long as a magazine each */
-    uint16_t mark[CACHE_NEAR + 4];  /* of the slab that covers the granule */
-    uint64_t start[CACHE_NEAR + 1]; /* where that slab starts, or CACHE_NO_SLAB */
+    uint64_t start[CACHE_NEAR + 1]; /* where the slab starts that covers the granule, or CACHE_NO_SLAB */
+    uint16_t mark[CACHE_NEAR + 4];  /* of that slab */
 };
 
 /* From which every address of the granule is CACHE_AWAY at least. Zero is, but not for the lowest addresses of all. */
@@ -123,14 +123,15 @@ struct cache {
     uint64_t home;        /* the heaps' name for the thread, see cache_home */
     uint64_t others;      /* the bits that none of a heap's tags has for blocks that this thread may keep, see heap/slab.h */
     struct bins own[CACHE_SETS]; /* the first head on this line, since each store to another line takes a cycle */
-    struct cache_set set[CACHE_SETS];
-    uint64_t bound_bytes; /* what the limits of all magazines add up to */
-    uint64_t passed_bytes;  /* by flushes of full magazines */
+    /* On a page with the first of the sets: a thread that needs little touches few. */
+    uint64_t bound_bytes;  /* what the limits of all magazines add up to */
+    uint64_t passed_bytes; /* by flushes of full magazines */
     uint64_t swept_ms;
-    uint64_t holder;        /* enum cache_holder */
-    uint64_t idle;          /* 1: the keeper has swept it, and its thread has not been on a slow path since */
+    uint64_t holder;       /* enum cache_holder */
+    uint64_t idle;         /* 1: the keeper has swept it, and its thread has not been on a slow path since */
     uint32_t number;
     uint32_t thread; /* as the system numbers it; 0: it has ended */
+    struct cache_set set[CACHE_SETS];
     struct cache_quick quick;
 };
 

@@ -25,6 +25,7 @@
 
 #include "base/atom.h"
 #include "core/keeper.h"
+#include "core/table.h"
 #include "os/os.h"
 
 #define MAGAZINE_FIRST 64u
@@ -88,7 +89,7 @@ static uint64_t magazine_close(struct cache *cache, unsigned set, unsigned bin) 
     if (count) s->source->flush(cache->own[set].head.owner, bin, m->floor, count, false);
     bound_return(cache, (uint64_t)(m->end - m->floor) * bytes);
     *m = (struct magazine){0};
-    s->refills[bin] = s->hint[bin] = 0;
+    s->refills[bin] = 0;
     return (uint64_t)count * bytes;
 }
 
@@ -124,19 +125,30 @@ uint64_t cache_flush_set(struct cache *cache, unsigned set) {
     if (!cache->own[set].head.owner) return 0;
     uint64_t bytes = cache_empty_set(cache, set);
     head_begin(&cache->own[set].head, 0, false);
+    memset(cache->set[set].hint, 0, sizeof cache->set[set].hint);
     return bytes;
+}
+
+/* Rooms are reserved many at a time, and kept for life. NULL: no memory. */
+static void **room_make(void) {
+    static const struct table_shape shape = {(ROOM_BYTES + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES, 4};
+    static struct table rooms;
+    static uint64_t count;
+    uint64_t n = atom_load_rlx_u64(&count); /* rlx: the CAS decides */
+    do {
+        if (n >= table_before(shape, TABLE_PARTS) || !table_part_make(&rooms, shape, n)) return NULL;
+    } while (!atom_cas_acqrel_u64(&count, &n, n + 1));
+    return table_entry(&rooms, shape, n);
 }
 
 bool cache_attach(struct cache *cache, unsigned set, uint64_t owner, const struct cache_source *source) {
     struct cache_set *s = &cache->set[set];
     if (cache->own[set].head.owner == owner) return true;
     cache_flush_set(cache, set);
-    if (!s->room) {
-        void *room;
-        if (os_tables_reserve(ROOM_BYTES, &room) != ST_OK) return false;
-        s->room = room;
-    }
     s->source = source;
+    atom_signal_fence(); /* the page is written before it is read: see table_touch */
+    if (!s->room) s->room = room_make();
+    if (!s->room) return false;
     head_begin(&cache->own[set].head, owner, bound() >= LAST_BOUND);
     return true;
 }

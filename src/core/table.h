@@ -31,6 +31,12 @@ static inline void *table_once(uint64_t *place, size_t size, size_t usable) {
     return (void *)(uintptr_t)seen;
 }
 
+/*
+ * Before the first look at what is about to be written, where it may be for the first time: a page of a table that is read before
+ * it is written costs two faults, and for the second of them the system stops all other processors for a moment.
+ */
+static inline void table_touch(uint64_t *word) { atom_add_acqrel_u64(word, 0); }
+
 #define TABLE_PARTS 12u
 #define TABLE_NONE SIZE_MAX
 
@@ -69,6 +75,9 @@ static inline size_t table_index(const struct table *table, struct table_shape s
     }
     return TABLE_NONE;
 }
+
+/* Makes the part that has the entry; whoever uses it commits what he needs of it. False: no memory. The index is as below. */
+bool table_part_make(struct table *table, struct table_shape shape, size_t index);
 
 /*
  * The entry, ready to be written, zero if it never was; NULL if there is no memory. The index is below

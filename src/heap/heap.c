@@ -76,7 +76,7 @@ enum look { LOOK_OWN, LOOK_OTHERS, LOOK_ANY };
 
 /* How many places with room are looked at for a slab of the thread's own, from the first and from the last that served on. */
 #define LOOKS_FIRST 16u
-#define LOOKS_MORE 48u
+#define LOOKS_MORE 16u
 
 /* Is a slab with that many objects held one that may be taken from? */
 static bool look_suits(enum look look, const struct class_row *row, const struct slab *slab, uint64_t count, uint64_t home) {
@@ -139,6 +139,8 @@ static size_t take_at(struct heap *heap, unsigned class_index, size_t place, enu
     return got;
 }
 
+static void hint_set(struct heap_asker asker, size_t place) { *asker.hint = (uint32_t)place + 1; }
+
 /* Looks at up to `looks` places from one on. Leaves *place where it found something, or would look next. */
 static size_t take_from(struct heap *heap, unsigned class_index, struct heap_asker asker, enum look look, size_t *place,
                         size_t looks, size_t want, void **blocks) {
@@ -146,7 +148,7 @@ static size_t take_from(struct heap *heap, unsigned class_index, struct heap_ask
     for (*place = set_next(set, *place); *place != SET_NONE && looks != 0; *place = set_next(set, *place + 1), looks--) {
         size_t got = take_at(heap, class_index, *place, look, asker.home, want, blocks);
         if (got == 0) continue;
-        *asker.hint = (uint32_t)*place;
+        hint_set(asker, *place);
         return got;
     }
     return 0;
@@ -154,16 +156,18 @@ static size_t take_from(struct heap *heap, unsigned class_index, struct heap_ask
 
 static size_t take_any(struct heap *heap, unsigned class_index, struct heap_asker asker, enum look look, size_t want,
                        void **blocks) {
-    size_t first = 0, last = *asker.hint;
+    size_t first = 0, last = *asker.hint ? *asker.hint - 1 : 0;
+    if (look == LOOK_OWN && *asker.hint == 0) return 0; /* it has had none yet */
     size_t got = take_at(heap, class_index, last, look, asker.home, want, blocks);
     if (got == 0) got = take_from(heap, class_index, asker, look, &first, LOOKS_FIRST, want, blocks);
+    if (last < first) last = first;
     if (got == 0 && first != SET_NONE) got = take_from(heap, class_index, asker, look, &last, LOOKS_MORE, want, blocks);
-    if (got == 0 && look == LOOK_OWN && first != SET_NONE) *asker.hint = last == SET_NONE ? 0 : (uint32_t)last;
+    if (got == 0 && look == LOOK_OWN && first != SET_NONE) hint_set(asker, last == SET_NONE ? 0 : last);
     return got;
 }
 
 /* A new slab, at a multiple of align; *block is its first object, whose bytes are zero. */
-static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t home, uint64_t count_pages, size_t align,
+static enum status slab_add(struct heap *heap, unsigned class_index, struct heap_asker asker, uint64_t count_pages, size_t align,
                             void **block) {
     if (!budget_charge(&heap->budget, count_pages, count_pages)) return ST_NO_QUOTA;
     struct set *set = &heap->set[class_index];
@@ -175,8 +179,9 @@ static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t ho
         if (status == ST_OK) {
             bool large = class_index == CLASS_LARGE;
             slab_open(&run, large ? SPAN_LARGE : SPAN_SLAB, (uint8_t)heap->state, owner_of(heap, class_index), place,
-                      objects_of(class_index), heap->front.tag | home);
+                      objects_of(class_index), heap->front.tag | asker.home);
             set_enter(set, place, run.first, objects_of(class_index) > 1);
+            hint_set(asker, place);
             *block = (void *)granule_address(run.first);
             return ST_OK;
         }
@@ -186,20 +191,25 @@ static enum status slab_add(struct heap *heap, unsigned class_index, uint64_t ho
     return status;
 }
 
-static enum status slab_add_or_trim(struct heap *heap, unsigned class_index, uint64_t home, uint64_t count_pages, size_t align,
-                                    void **block) {
+static enum status slab_add_or_trim(struct heap *heap, unsigned class_index, struct heap_asker asker, uint64_t count_pages,
+                                    size_t align, void **block) {
     void *before = budget_ask_again();
-    enum status status = slab_add(heap, class_index, home, count_pages, align, block);
+    enum status status = slab_add(heap, class_index, asker, count_pages, align, block);
     budget_ask_end(before);
     /* What other classes keep in reserve may be what is missing. */
     if (status != ST_OK && (heap_trim_one(heap) != 0 || status == ST_NO_QUOTA)) {
-        status = slab_add(heap, class_index, home, count_pages, align, block);
+        status = slab_add(heap, class_index, asker, count_pages, align, block);
     }
     return status == ST_NO_QUOTA ? ST_NO_MEMORY : status;
 }
 
-static enum status slab_add_of_class(struct heap *heap, unsigned class_index, uint64_t home, void **block) {
-    return slab_add_or_trim(heap, class_index, home, class_slab_pages(class_index), class_slab_align(class_index), block);
+static enum status slab_add_of_class(struct heap *heap, unsigned class_index, struct heap_asker asker, void **block) {
+    return slab_add_or_trim(heap, class_index, asker, class_slab_pages(class_index), class_slab_align(class_index), block);
+}
+
+static enum status large_add(struct heap *heap, uint64_t count_pages, size_t align, void **block) {
+    uint32_t hint = 0;
+    return slab_add_or_trim(heap, CLASS_LARGE, (struct heap_asker){0, &hint}, count_pages, align, block);
 }
 
 enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
@@ -207,12 +217,12 @@ enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **b
     if (size_bytes > BLOCK_LARGEST) return ST_NO_MEMORY;
     if (size_bytes > CLASS_LARGEST) {
         uint64_t count_pages = (size_bytes + PAGE_BYTES - 1) / PAGE_BYTES;
-        return slab_add_or_trim(heap, CLASS_LARGE, 0, count_pages, GRANULE_BYTES, block);
+        return large_add(heap, count_pages, GRANULE_BYTES, block);
     }
     unsigned class_index = class_of(size_bytes);
     uint32_t hint = 0;
     struct heap_asker asker = {0, &hint};
-    if (take_any(heap, class_index, asker, LOOK_ANY, 1, block) == 0) return slab_add_of_class(heap, class_index, 0, block);
+    if (take_any(heap, class_index, asker, LOOK_ANY, 1, block) == 0) return slab_add_of_class(heap, class_index, asker, block);
     if (zero) memset(*block, 0, class_size(class_index));
     return ST_OK;
 }
@@ -235,7 +245,7 @@ size_t heap_alloc_some(struct heap *heap, unsigned class_index, struct heap_aske
     }
     if (got != 0) return refilled(got);
     /* The rest of a new slab is there for the next. */
-    if (slab_add_of_class(heap, class_index, asker.home, blocks) != ST_OK) {
+    if (slab_add_of_class(heap, class_index, asker, blocks) != ST_OK) {
         return refilled(take_any(heap, class_index, asker, LOOK_ANY, want < 64 ? want : 64, blocks));
     }
     if (want == 1 || class_objects(class_index) == 1) return refilled(1);
@@ -253,7 +263,7 @@ enum status heap_alloc_aligned(struct heap *heap, size_t size_bytes, size_t alig
     size_t in_class = class_aligned(size_bytes, align);
     if (in_class) return heap_alloc(heap, in_class, zero, block);
     uint64_t count_pages = ((size_bytes == 0 ? 1 : size_bytes) + PAGE_BYTES - 1) / PAGE_BYTES;
-    return slab_add_or_trim(heap, CLASS_LARGE, 0, count_pages, align < GRANULE_BYTES ? GRANULE_BYTES : align, block);
+    return large_add(heap, count_pages, align < GRANULE_BYTES ? GRANULE_BYTES : align, block);
 }
 
 /* ---- Blocks --------------------------------------------------------------------------------------------------- */

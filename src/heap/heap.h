@@ -76,10 +76,10 @@ enum status heap_alloc_aligned(struct heap *heap, size_t size_bytes, size_t alig
  */
 enum status heap_resize(struct heap *heap, void *block, size_t size_bytes);
 
-/* Who asks for many blocks: its home as in the tags (0: whoever), and where it was served last, a place in the set. */
+/* Who asks for many blocks. */
 struct heap_asker {
-    uint64_t home;
-    uint32_t *hint;
+    uint64_t home;  /* as in the tags; 0: whoever */
+    uint32_t *hint; /* where it was served last: the place in the set, and 1; 0: nowhere yet */
 };
 
 /*

@@ -22,6 +22,7 @@
 #include "heap/near.h"
 
 #include "base/atom.h"
+#include "core/table.h"
 #include "heap/slab.h"
 
 _Static_assert(CLASS_OFFSETS == CACHE_AWAY, "no slab is longer");
@@ -41,6 +42,7 @@ static size_t index_of(struct granule head, size_t i) { return (head.n + i) % GR
 
 /* False: another slab, of another slot, has the place. */
 static bool add_one(struct cache_quick *quick, size_t g, uint64_t start, uint64_t tag) {
+    table_touch(&quick->start[g]);
     uint64_t seen = atom_load_own_u64(&quick->start[g]);
     if (seen == start) return true; /* it has come back before it was taken out */
     if (seen != CACHE_NO_SLAB(g)) return false;

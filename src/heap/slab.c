@@ -65,6 +65,7 @@ static struct slab *descriptor_make(struct granule head) {
     struct slab *slab = &table->slab[head.n % TABLE_SLABS];
     uint64_t *many = table->many[head.n % TABLE_SLABS];
     if (os_tables_commit(slab, sizeof *slab) != ST_OK) return NULL;
+    table_touch(&slab->many);
     /* rlx: written by who had the granule before, and always the same; slab_open publishes it. */
     if (atom_load_rlx_u64(&slab->many)) return slab;
     if (os_tables_commit(many, sizeof table->many[0]) != ST_OK) return NULL;

@@ -150,13 +150,15 @@ static void *other_thread(void *context) {
     return NULL;
 }
 
+static uint32_t hints[2]; /* this thread's and the other's */
+
 /* Up to `want` blocks for a home, whose number is returned; *in: how many of them lie in this slab. */
 static size_t take_for(uint64_t home, size_t want, uintptr_t slab, void **blocks, size_t *in) {
-    uint32_t hint = 0;
+    struct heap_asker asker = {home, &hints[home == other.home]};
     size_t got = 0;
     for (size_t more = 1; got < want && more != 0; got += more) {
         size_t at_once = want - got < 64 ? want - got : 64;
-        more = heap_alloc_some(heap, class_of(size_now), (struct heap_asker){home, &hint}, at_once, blocks + got);
+        more = heap_alloc_some(heap, class_of(size_now), asker, at_once, blocks + got);
     }
     *in = 0;
     for (size_t i = 0; i < got; i++) *in += (uintptr_t)blocks[i] / GRANULE_BYTES == slab / GRANULE_BYTES;
@@ -172,6 +174,7 @@ static void changes_hands(size_t size) {
     uint64_t home = cache_mine()->home;
     size_now = size;
     CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    memset(hints, 0, sizeof hints);
     CHECK_EQ(take_for(home, 1, 0, mine, &in), 1);
     uintptr_t slab = (uintptr_t)mine[0];
     CHECK_EQ(take_for(home, count - 1, slab, mine + 1, &in), count - 1);
@@ -200,6 +203,7 @@ static void takes_lines(size_t size) {
     uint64_t home = cache_mine()->home;
     size_now = size;
     CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    memset(hints, 0, sizeof hints);
     CHECK_EQ(take_for(home, count, 0, mine, &in), count);
     uintptr_t slab = (uintptr_t)mine[0];
     CHECK_EQ(take_for(home, 1, slab, its, &in), 1); /* finds it full */
@@ -242,8 +246,37 @@ static void homes(void) {
     CHECK_EQ(front_free(heap_default(), other.part), ST_OK);
 }
 
+/* ---- Many -------------------------------------------------------------------------------------------------------- */
+
+enum { MANY = 4 * THREADS_AT_MOST, EACH = 200 };
+static uint64_t go;
+
+static void *one_of_many(void *context) {
+    void *block[EACH];
+    for (int i = 0; i < EACH; i++) CHECK_EQ(front_alloc(heap, 64, false, &block[i]), ST_OK);
+    atom_add_acqrel_u64(&arrived, 1);
+    while (!atom_load_acq_u64(&go)) thread_rest(0.001);
+    for (int i = 0; i < EACH; i++) CHECK_EQ(front_free(heap, block[i]), ST_OK);
+    return context;
+}
+
+/* A thread finds its slab again behind all the others', and needs no second one before the first is full. */
+static void many_homes(void) {
+    struct threads threads[4] = {0};
+    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    atom_store_rel_u64(&arrived, 0);
+    for (int i = 0; i < MANY; i++) threads_start(&threads[i % 4], one_of_many, NULL);
+    while (atom_load_acq_u64(&arrived) < MANY) thread_rest(0.001);
+    CHECK(heap_taken(heap) <= MANY * class_slab_pages(class_of(64)) * PAGE_BYTES);
+    atom_store_rel_u64(&go, 1);
+    for (int i = 0; i < 4; i++) threads_join(&threads[i]);
+    atom_store_rel_u64(&arrived, 0);
+    CHECK_EQ(heap_destroy(heap), ST_OK);
+}
+
 int main(void) {
     homes();
+    many_homes();
     spans_apart();
     for (size_t i = 0; i < SIZES; i++) {
         size_now = sizes[i];
