@@ -6,7 +6,7 @@
  * other threads: a wrong one costs a look. Past the first 128 KiB of a row, or where the block before is half full, a commit in
  * which a block begins has the system back the whole block by one fault; commits in the rest of the block then meet none. So what
  * a reservation has ahead of it is less than one block. Where the system has no block for us, which is cheap to be told, a commit
- * of a row that is a block long already has its own memory brought.
+ * of a row that is a block long already has its own memory brought, as long as no other thread grows as well.
  *
  * Commit-ahead goes further, and against Win32's rule, so it is an option: one system call gives access to what is committed and
  * to pages after it, and the commits of those find that done. To every call they are reserved pages, held ones (held.h) with one
@@ -17,23 +17,35 @@
 #include "os/os.h"
 #include "vm/held.h"
 
-#define GROWTHS 64u
+#define GROWTHS 32u
 #define STEP_PAGES PAGES_PER_GRANULE
 #define BLOCK_PAGES (OS_BLOCK_BYTES / PAGE_BYTES)
 #define LEAST_PAGES (2 * BLOCK_PAGES) /* of an allocation that is worth it */
 #define PROOF_PAGES (2 * STEP_PAGES)
+#define OTHERS_MASK (((uint64_t)1 << 40) - 1)
+#define OTHERS_MS 2u
+#define OTHERS_FOR 64u
 
-/* By the page where a next commit would continue a row: that page:35, how many pages the row has. */
-static uint64_t growth[GROWTHS];
+/*
+ * By the page where a next commit would continue a row: that page:35, how many pages the row has. In one of two places, so that
+ * rows that grow at the same time seldom lose each other.
+ */
+static uint64_t growth[GROWTHS][2];
+#define GROWTH_PAGE(word) ((word) & (((uint64_t)1 << 35) - 1))
 
-static uint64_t *growth_at(uint64_t page) { return &growth[(page * 0x9e3779b97f4a7c15u >> 40) % GROWTHS]; }
+static uint64_t *growth_at(uint64_t page) { return growth[(page * 0x9e3779b97f4a7c15u >> 40) % GROWTHS]; }
 
-/* How many pages, up to a block's, the row has that this commit continues. */
+/* How many pages, up to a block's, the row has that this commit continues. rlx in all: hints. */
 static uint64_t grown(const struct range *r) {
-    uint64_t seen = atom_load_rlx_u64(growth_at(r->first.n)), next = r->first.n + r->count; /* rlx: a hint */
-    uint64_t row = (seen & (((uint64_t)1 << 35) - 1)) == r->first.n ? seen >> 35 : 0;
-    uint64_t more = row + r->count < BLOCK_PAGES ? row + r->count : BLOCK_PAGES;
-    atom_store_rlx_u64(growth_at(next), next | more << 35); /* rlx: a hint */
+    uint64_t next = r->first.n + r->count, row = 0, *here = growth_at(r->first.n), *there = growth_at(next);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t seen = atom_load_rlx_u64(&here[i]);
+        if (GROWTH_PAGE(seen) != r->first.n) continue;
+        row = seen >> 35;
+        atom_store_rlx_u64(&here[i], 0);
+    }
+    uint64_t more = row + r->count < BLOCK_PAGES ? row + r->count : BLOCK_PAGES, first = atom_load_rlx_u64(&there[0]);
+    atom_store_rlx_u64(&there[first != 0 && GROWTH_PAGE(first) != next], next | more << 35);
     return row;
 }
 
@@ -65,6 +77,22 @@ static void block_enter(const struct range *r, struct page block) {
     if (block_end > end) pages_unlock((struct page){end}, block_end - end);
 }
 
+/*
+ * Is the calling thread the only one that grows? Where memory is brought for one of several, the others' commits wait for the
+ * process's map of memory, which costs them more than the faults cost this one.
+ */
+static bool grows_alone(void) {
+    static uint64_t last; /* who has grown last and when: the thread's id:24, milliseconds:40 */
+    static uint32_t left; /* commits to go by it */
+    uint64_t me = (uint64_t)os_thread_id() << 40, now = os_clock_ms() & OTHERS_MASK;
+    uint64_t seen = atom_load_rlx_u64(&last); /* rlx in all: hints */
+    uint32_t doing_without = atom_load_rlx_u32(&left);
+    if (seen != (me | now)) atom_store_rlx_u64(&last, me | now);
+    if ((seen ^ me) & ~OTHERS_MASK && now - (seen & OTHERS_MASK) <= OTHERS_MS) doing_without = OTHERS_FOR;
+    if (doing_without) atom_store_rlx_u32(&left, doing_without - 1);
+    return doing_without == 0;
+}
+
 struct ahead ahead_of_commit(const struct range *r, struct tally *t) {
     struct ahead none = {false, false};
     if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return none;
@@ -75,8 +103,9 @@ struct ahead ahead_of_commit(const struct range *r, struct tally *t) {
     if (!row && !(enters && half_before(block))) return none;
     if (!held_welcome(true)) return none;
     if (enters) block_enter(r, block);
+    bool alone = grows_alone();
     *t = held_tally(r->first, r->count);
-    return (struct ahead){.row = row, .bring = length >= BLOCK_PAGES && t->held == 0};
+    return (struct ahead){.row = row, .bring = alone && length >= BLOCK_PAGES && t->held == 0};
 }
 
 /* ---- Commit-ahead ------------------------------------------------------------------------------------------------- */

@@ -128,6 +128,39 @@ static void growing(void) {
 /* ---- Commit-ahead ------------------------------------------------------------------------------------------------- */
 
 /* With the option set, which stays: what is open to every access is reserved to every call, and closed when that is asked for. */
+#ifndef _WIN32
+static char *row_next(char *p, size_t *at) {
+    char *next = p + *at;
+    *at += 64 * KIB;
+    return CHECK(commit(next, 64 * KIB)) ? next : NULL;
+}
+
+static void *row_of_another(void *context) {
+    char *p = reserve(4 * MIB);
+    for (size_t at = 0; at < 256 * KIB;) row_next(p, &at);
+    CHECK(release(p));
+    return context;
+}
+
+/* Who grows alone has the memory at once, who grows beside others meets faults: they would wait for it. */
+static void brings_alone(void) {
+    size_t at = 0, brought = 0, left = 0;
+    char *p = reserve(512 * MIB);
+    while (at < 4 * MIB) row_next(p, &at);
+    for (int i = 0; i < 200 && brought == 0; i++) brought = os_touched((uintptr_t)row_next(p, &at), 64 * KIB);
+    CHECK_EQ(brought, 16);
+    for (int i = 0; i < 40; i++) {
+        struct threads threads = {0};
+        threads_start(&threads, row_of_another, NULL);
+        threads_join(&threads);
+        left += os_touched((uintptr_t)row_next(p, &at), 64 * KIB) == 0;
+    }
+    CHECK(left >= 20);
+    CHECK(release(p));
+    CHECK_EQ(taken(), 0);
+}
+#endif
+
 static void open_ahead(void) {
     char *p = reserve(16 * MIB), *grown = p;
     size_t open = 0;
@@ -327,6 +360,9 @@ int main(void) {
     much_at_once();
     trim_gives_back();
     growing();
+#ifndef _WIN32
+    brings_alone();
+#endif
 #if defined(HM_FAULT) && !defined(_WIN32)
     block_comes_at_once();
 #endif
