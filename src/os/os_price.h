@@ -4,7 +4,7 @@
  * A large page is not always cheap: the kernel may have to make room for it first, and the host of a virtual machine may have to
  * find it, which it need not for small pages that have been in use lately (a host that is told of large free blocks takes them
  * away). What it costs is known only when it has been paid. So one that took longer than its 512 small ones would is paid off,
- * by so many blocks without that it adds a thirty-second to their time. Time is the thread's own on the processor: a thread
+ * by so many blocks without that it adds a sixteenth to their time. Time is the thread's own on the processor: a thread
  * that had to wait for one says nothing about pages.
  */
 #ifndef HM_OS_PRICE_H
@@ -32,7 +32,7 @@ static inline void price_pay(struct price *price, int64_t blocks) {
 
 /* How many blocks pay one off that took so long; 0 or less: it was worth it. */
 static inline int64_t price_blocks(const struct price *price, int64_t took_ns) {
-    return (took_ns - price->small_ns) / (price->small_ns / 32);
+    return (took_ns - price->small_ns) / (price->small_ns / 16);
 }
 
 #endif

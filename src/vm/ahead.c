@@ -6,7 +6,7 @@
  * other threads: a wrong one costs a look. Past the first 128 KiB of a row, or where the block before is half full, a commit in
  * which a block begins has the system back the whole block by one fault; commits in the rest of the block then meet none. So what
  * a reservation has ahead of it is less than one block. Where the system has no block for us, which is cheap to be told, a commit
- * of a row that is a block long already has its own memory brought, as long as no other thread grows as well.
+ * of a row that is a block long already has its own memory brought, as long as no other waits for that.
  *
  * Commit-ahead goes further, and against Win32's rule, so it is an option: one system call gives access to what is committed and
  * to pages after it, and the commits of those find that done. To every call they are reserved pages, held ones (held.h) with one
@@ -22,8 +22,6 @@
 #define BLOCK_PAGES (OS_BLOCK_BYTES / PAGE_BYTES)
 #define LEAST_PAGES (2 * BLOCK_PAGES) /* of an allocation that is worth it */
 #define PROOF_PAGES (2 * STEP_PAGES)
-#define OTHERS_MASK (((uint64_t)1 << 40) - 1)
-#define OTHERS_MS 2u
 #define OTHERS_FOR 64u
 
 /*
@@ -32,6 +30,9 @@
  */
 static uint64_t growth[GROWTHS][2];
 #define GROWTH_PAGE(word) ((word) & (((uint64_t)1 << 35) - 1))
+
+/* Commits of rows that are at work. In a child of fork those of other threads stay in it: then it has faults. */
+static uint32_t growing;
 
 static uint64_t *growth_at(uint64_t page) { return growth[(page * 0x9e3779b97f4a7c15u >> 40) % GROWTHS]; }
 
@@ -77,22 +78,6 @@ static void block_enter(const struct range *r, struct page block) {
     if (block_end > end) pages_unlock((struct page){end}, block_end - end);
 }
 
-/*
- * Is the calling thread the only one that grows? Where memory is brought for one of several, the others' commits wait for the
- * process's map of memory, which costs them more than the faults cost this one.
- */
-static bool grows_alone(void) {
-    static uint64_t last; /* who has grown last and when: the thread's id:24, milliseconds:40 */
-    static uint32_t left; /* commits to go by it */
-    uint64_t me = (uint64_t)os_thread_id() << 40, now = os_clock_ms() & OTHERS_MASK;
-    uint64_t seen = atom_load_rlx_u64(&last); /* rlx in all: hints */
-    uint32_t doing_without = atom_load_rlx_u32(&left);
-    if (seen != (me | now)) atom_store_rlx_u64(&last, me | now);
-    if ((seen ^ me) & ~OTHERS_MASK && now - (seen & OTHERS_MASK) <= OTHERS_MS) doing_without = OTHERS_FOR;
-    if (doing_without) atom_store_rlx_u32(&left, doing_without - 1);
-    return doing_without == 0;
-}
-
 struct ahead ahead_of_commit(const struct range *r, struct tally *t) {
     struct ahead none = {false, false};
     if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return none;
@@ -103,9 +88,29 @@ struct ahead ahead_of_commit(const struct range *r, struct tally *t) {
     if (!row && !(enters && half_before(block))) return none;
     if (!held_welcome(true)) return none;
     if (enters) block_enter(r, block);
-    bool alone = grows_alone();
     *t = held_tally(r->first, r->count);
-    return (struct ahead){.row = row, .bring = alone && length >= BLOCK_PAGES && t->held == 0};
+    if (row) atom_add_acqrel_u32(&growing, 1);
+    return (struct ahead){.row = row, .bring = length >= BLOCK_PAGES && t->held == 0};
+}
+
+/*
+ * Memory that is brought keeps the process's map of memory busy, and others who commit wait for it: that costs them more than
+ * the faults would cost this thread. If somebody has come meanwhile, it is done without for a while.
+ */
+static void bring_unless_others(const struct range *r) {
+    static uint32_t left; /* commits to do without it; rlx in all: hints */
+    uint32_t seen = atom_load_rlx_u32(&left);
+    if (seen) {
+        atom_store_rlx_u32(&left, seen - 1);
+        return;
+    }
+    os_bring(range_address(r), range_bytes(r));
+    if (atom_load_rlx_u32(&growing) > 1) atom_store_rlx_u32(&left, OTHERS_FOR);
+}
+
+void ahead_finish(struct ahead ahead, const struct range *r, bool committed) {
+    if (committed && ahead.bring) bring_unless_others(r);
+    if (ahead.row) atom_add_acqrel_u32(&growing, -1u);
 }
 
 /* ---- Commit-ahead ------------------------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 
 struct ahead {
     bool row;   /* the allocation grows this way */
-    bool bring; /* the memory of what is committed is worth bringing at once (os_bring), as there are no blocks */
+    bool bring; /* the memory of what is committed is worth bringing at once, as there are no blocks */
 };
 
 /*
@@ -16,6 +16,9 @@ struct ahead {
  * OS_BLOCK_BYTES in which nothing is committed, brings the memory of the whole block, which is held from then on, as *t says.
  */
 struct ahead ahead_of_commit(const struct range *r, struct tally *t);
+
+/* With the range locked, after the commit: brings its memory (os_bring) where that is worth it. */
+void ahead_finish(struct ahead ahead, const struct range *r, bool committed);
 
 /*
  * os_commit of a locked range with `state`, and in a row, where commit-ahead is wished for, of what comes after it in its block

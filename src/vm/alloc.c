@@ -179,7 +179,7 @@ static enum status commit_locked(const struct range *r, uint8_t state) {
         status = commit_try(r, &t, state, false);
     }
     if (status != ST_OK) budget_refund(budget, 0, more);
-    if (status == ST_OK && ahead.bring) os_bring(range_address(r), range_bytes(r));
+    ahead_finish(ahead, r, status == ST_OK);
     return status;
 }
 
