@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "check.h"
-#include "core/region.h"
 #include "hostmem.h"
+#include "totals.h"
 
 #define KIB 1024u
 #define MIB (1024u * KIB)
@@ -40,10 +40,8 @@ static inline size_t committed(void) {
 
 /* The granules that are somebody's when all that is kept has gone back. */
 static inline size_t taken(void) {
-    struct region_totals totals;
     HmTrim();
-    region_totals(&totals);
-    return totals.granules_taken;
+    return granules_taken();
 }
 
 #endif

@@ -5,16 +5,9 @@
 #define TEST_HEAPTEST_H
 
 #include "check.h"
-#include "core/region.h"
 #include "heap/classes.h"
 #include "heap/heap.h"
-
-/* Granules that are taken in all regions. */
-static inline size_t granules_taken(void) {
-    struct region_totals totals;
-    region_totals(&totals);
-    return totals.granules_taken;
-}
+#include "totals.h"
 
 static inline struct heap *heap_make(uint64_t limit) {
     struct heap *heap;

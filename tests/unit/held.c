@@ -125,9 +125,6 @@ static void growing(void) {
     CHECK_EQ(held_bytes(), 0);
 }
 
-/* ---- Commit-ahead ------------------------------------------------------------------------------------------------- */
-
-/* With the option set, which stays: what is open to every access is reserved to every call, and closed when that is asked for. */
 #ifndef _WIN32
 static char *row_next(char *p, size_t *at) {
     char *next = p + *at;
@@ -162,6 +159,9 @@ static void brings_alone(void) {
 }
 #endif
 
+/* ---- Commit-ahead ------------------------------------------------------------------------------------------------- */
+
+/* With the option set, which stays: what is open to every access is reserved to every call, and closed when that is asked for. */
 static void open_ahead(void) {
     char *p = reserve(16 * MIB), *grown = p;
     size_t open = 0;

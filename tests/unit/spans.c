@@ -8,43 +8,35 @@
 #include "alone.h"
 #include "check.h"
 #include "core/cache.h"
-#include "heaptest.h"
+#include "flat.h"
 #include "hostmem.h"
 #include "os/os.h"
 #include "thread.h"
 
-#define MIB ((size_t)1 << 20)
-#define PAGE 4096u
-
-static char *span_take(size_t size) { return HmVirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE); }
-static bool span_leave(char *p) { return HmVirtualFree(p, 0, MEM_RELEASE); }
-
-static bool is_zero(const char *p, size_t size) {
-    return p[0] == 0 && memcmp(p, p + 1, size - 1) == 0;
-}
+static char *take(size_t size) { return HmVirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE); }
 
 static void untouched(size_t size, int times) {
     for (int i = 0; i < times; i++) {
-        char *p = span_take(size);
-        CHECK(p && span_leave(p));
+        char *p = take(size);
+        CHECK(p && release(p));
     }
 }
 
 /* Every page is written, and found zero by the next one who has it. */
 static void touched(size_t size, int times) {
     for (int i = 0; i < times; i++) {
-        char *p = span_take(size);
+        char *p = take(size);
         if (!CHECK(p && is_zero(p, size))) return;
         for (size_t at = 0; at < size; at += PAGE) p[at + (at / PAGE * 61) % PAGE] = 1;
-        CHECK(span_leave(p));
+        CHECK(release(p));
     }
 }
 
 /* How many pages of the next one have memory behind them. */
 static size_t behind(size_t size) {
-    char *p = span_take(size);
+    char *p = take(size);
     size_t pages = os_touched((uintptr_t)p, size);
-    CHECK(p && span_leave(p));
+    CHECK(p && release(p));
     return pages;
 }
 
@@ -72,16 +64,16 @@ static void any_use(void) {
     for (int round = 0; round < 3000; round++) {
         unsigned which = (unsigned)thread_random(&random) % COUNT;
         if (held[which]) {
-            CHECK(span_leave(held[which]));
+            CHECK(release(held[which]));
             held[which] = NULL;
             continue;
         }
-        char *p = held[which] = span_take(MIB);
+        char *p = held[which] = take(MIB);
         if (!CHECK(p && is_zero(p, MIB))) return;
         size_t writes = round / 300 % 2 ? 0 : (size_t)thread_random(&random) % 40;
         for (size_t i = 0; i < writes; i++) p[thread_random(&random) % MIB] = 1;
     }
-    for (int i = 0; i < COUNT; i++) CHECK(!held[i] || span_leave(held[i]));
+    for (int i = 0; i < COUNT; i++) CHECK(!held[i] || release(held[i]));
 }
 
 /* ---- How they go back ---------------------------------------------------------------------------------------------- */
@@ -95,7 +87,7 @@ static void no_sweep(void) { atom_store_rlx_u64(&cache_mine()->swept_ms, os_cloc
 static void burst_take(size_t size) {
     for (int i = 0; i < BURST; i++) {
         if (i != 0) no_sweep(); /* before the first there may be no cache */
-        burst[i] = span_take(size);
+        burst[i] = take(size);
         if (!CHECK(burst[i] != NULL)) return;
         burst[i][0] = 1;
     }
@@ -108,7 +100,7 @@ static size_t burst_leave(size_t size, size_t before, size_t most) {
     for (int i = 0; i < BURST; i++) {
         size_t taken = granules_taken();
         no_sweep();
-        CHECK(span_leave(burst[i]));
+        CHECK(release(burst[i]));
         CHECK(granules_taken() + most * each >= taken);
     }
     return granules_taken() - before;
