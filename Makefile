@@ -358,11 +358,20 @@ redirect_library := $(B)/hostmem-redirect.dll
 redirect_objects := $(call objects_of,$(sort $(wildcard src/dropin/redirect/*.c)))
 $(redirect_objects): extra_flags = -DHM_BUILDING_REDIRECT
 
-$(B)/obj/redirect-engine.o: $(engine_objects) $(mimalloc_object)
-	$(call quiet,LD,$@)$(ld) -r -o $@ $^ && $(objcopy) -R .drectve $@
+# An archive, so that the DLL takes from it only what it uses; and without the list of exports.
+$(B)/obj/redirect-engine.a: $(engine_objects)
+	$(call quiet,AR,$@)rm -f $@ && $(ar) rcs $@ $^ && $(objcopy) -R .drectve $@
 
-$(redirect_library): $(redirect_objects) $(B)/obj/redirect-engine.o
-	$(call quiet,LINK,$@)$(compile) -shared $(link_flags) -o $@ $^ $(link_libs)
+$(B)/obj/redirect-ntdll.a: src/dropin/redirect/ntdll.def
+	@mkdir -p $(@D)
+	$(call quiet,AR,$@)$(triple)-dlltool -d $< -l $@
+
+# Without a C runtime: under Wine one that is loaded into each program has it ask the server hundreds of times more as it starts.
+# (Assertions end in one.)
+redirect_link = $(filter-out -static%,$(link_flags)) -nostdlib -Wl,-e,redirect_start -Wl,--disable-auto-import
+redirect_libs := -lgcc -lkernel32 $(if $(findstring HM_DEBUG,$(variant_$(VARIANT))),-lmsvcrt)
+$(redirect_library): $(redirect_objects) $(B)/obj/redirect-engine.a $(B)/obj/redirect-ntdll.a
+	$(call quiet,LINK,$@)$(compile) -shared $(redirect_link) -o $@ $^ $(redirect_libs)
 
 libs: $(redirect_library)
 $(B)/hostmem-run.exe: | $(redirect_library)

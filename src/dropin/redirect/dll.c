@@ -1,9 +1,9 @@
 /*
  * dll.c - hostmem-redirect.dll: how its work begins and ends.
  *
- * In a process that HmRedirectPrepare has prepared, the DLL is the first import of the program: DllMain runs before the code of
- * any other module but the system's, and before the program's TLS callbacks. It puts the program's header back as it was and
- * installs the hooks. In any other process it does nothing until HmRedirectInstall is called.
+ * In a process that HmRedirectPrepare has prepared, the DLL is the first import of the program: redirect_start runs before the
+ * code of any other module but the system's, and before the program's TLS callbacks. It puts the program's header back as it
+ * was and installs the hooks. In any other process it does nothing until HmRedirectInstall is called.
  *
  * Nothing is undone at the end: what was given out stays valid to the last instruction of the process.
  */
@@ -90,12 +90,16 @@ static BOOL attach(void) {
 
 HANDLE redirect_section_handle(void) { return redirect_section; }
 
-BOOL WINAPI DllMain(HINSTANCE module, DWORD reason, LPVOID reserved);
+BOOL WINAPI redirect_start(HINSTANCE module, DWORD reason, LPVOID reserved);
 
-BOOL WINAPI DllMain(HINSTANCE module, DWORD reason, LPVOID reserved) {
+/* The linker's list of the engine's constructors: a word of its own, the functions, NULL. */
+extern void (*__CTOR_LIST__[])(void);
+
+BOOL WINAPI redirect_start(HINSTANCE module, DWORD reason, LPVOID reserved) {
     (void)reserved;
     redirect_module = module;
-    if (reason == DLL_PROCESS_ATTACH) return attach();
     if (reason == DLL_PROCESS_DETACH) counts_finish();
-    return TRUE;
+    if (reason != DLL_PROCESS_ATTACH) return TRUE;
+    for (void (**constructor)(void) = &__CTOR_LIST__[1]; *constructor; constructor++) (*constructor)();
+    return attach();
 }
