@@ -73,8 +73,8 @@ FAILING(alarm_start, (void (*watch)(void)), (watch), ST_NO_MEMORY)
 FAILING(memory_load, (struct os_memory * memory), (memory), ST_NOT_SUPPORTED)
 
 PASSING(enum status, release, (uintptr_t start, size_t size), (start, size))
-void REAL(bring)(uintptr_t address, size_t size);
-void os_bring(uintptr_t address, size_t size) { REAL(bring)(address, size); }
+PASSING(bool, bring, (uintptr_t address, size_t size, uintptr_t reserved, size_t reserved_size),
+        (address, size, reserved, reserved_size))
 PASSING(size_t, touched, (uintptr_t address, size_t size), (address, size))
 PASSING(bool, guard_armed, (uintptr_t address), (address))
 PASSING(enum status, query_foreign, (uintptr_t address, MEMORY_BASIC_INFORMATION *info), (address, info))

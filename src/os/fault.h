@@ -19,6 +19,7 @@ long os_fault_calls(void);
 /* Where /proc and /sys are looked for: a prefix of their paths, "" for the real ones. */
 extern const char *os_linux_root;
 extern bool os_linux_any_price; /* a large page is asked for whatever the last ones have cost */
+extern bool os_linux_no_faults; /* as where there is no userfaultfd */
 #endif
 
 #endif

@@ -13,11 +13,15 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/atom.h"
 #include "os/os.h"
+#include "os/os_faults.h"
 #include "os/os_price.h"
 
 /* Is the block's last page there, although only the first was written? */
@@ -43,13 +47,13 @@ static enum status block_bring(uintptr_t address) {
 }
 
 /* A small page is brought by os_bring. In a process that hardly grows nothing is tried. */
-static struct price price = {.small_ns = 700000, .most = 1024, .left = 8};
+static struct price price = {.small_ns = 400000, .most = 1024, .left = 8};
 #define PRICE_REFUSED 64
 
 #ifdef HM_FAULT
-bool os_linux_any_price;
+bool os_linux_any_price, os_linux_no_faults;
 #else
-static const bool os_linux_any_price = false;
+static const bool os_linux_any_price = false, os_linux_no_faults = false;
 #endif
 
 static int64_t clock_ns(void) {
@@ -72,10 +76,44 @@ enum status OS_FUNCTION(back)(uintptr_t address) {
 #define MADV_POPULATE_WRITE 23
 #endif
 
-void OS_FUNCTION(bring)(uintptr_t address, size_t size) {
+static int64_t faults_ask(uint64_t file, uint64_t request, void *argument) {
+    return ioctl((int)file, request, argument) == 0 ? 0 : -errno;
+}
+
+static int faults_open(void) {
+    int file = (int)syscall(SYS_userfaultfd, O_CLOEXEC | FAULTS_USER_MODE_ONLY);
+    if (file < 0 || faults_agree(faults_ask, (uint64_t)file, FAULTS_OF_WRITES)) return file;
+    close(file);
+    return -1;
+}
+
+/*
+ * A file plus 1, alone in a page that is zero again in the child of each fork, where the file would still be the parent's; 0:
+ * nobody has asked yet.
+ */
+static _Alignas(PAGE_BYTES) struct {
+    uint64_t file;
+    uint8_t rest[PAGE_BYTES - sizeof(uint64_t)];
+} bring;
+#define NO_FILE UINT64_MAX
+
+static uint64_t bring_file(void) {
+    uint64_t seen = atom_load_acq_u64(&bring.file); /* acq: pairs with the CAS */
+    if (seen) return seen;
+    int opened = madvise(&bring, sizeof bring, MADV_WIPEONFORK) == 0 ? faults_open() : -1;
+    uint64_t made = opened < 0 ? NO_FILE : (uint64_t)opened + 1;
+    if (atom_cas_acqrel_u64(&bring.file, &seen, made)) return made;
+    if (opened >= 0) close(opened);
+    return seen;
+}
+
+bool OS_FUNCTION(bring)(uintptr_t address, size_t size, uintptr_t reserved, size_t reserved_size) {
     int kept = errno;
-    madvise((void *)address, size, MADV_POPULATE_WRITE);
+    uint64_t file = bring_file();
+    size_t done = file == NO_FILE || os_linux_no_faults ? 0 : faults_bring(faults_ask, file - 1, address, size, reserved, reserved_size);
+    if (done < size) madvise((void *)(address + done), size - done, MADV_POPULATE_WRITE);
     errno = kept;
+    return done == size;
 }
 
 size_t OS_FUNCTION(touched)(uintptr_t address, size_t size) {

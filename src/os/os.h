@@ -72,8 +72,11 @@ enum status os_hold(uintptr_t address, size_t size, bool often);
 #define OS_BLOCK_BYTES ((size_t)2 << 20)
 enum status os_back(uintptr_t address);
 
-/* Puts memory behind committed, writable pages, by one call instead of a fault for each. Advice: it may do nothing. */
-void os_bring(uintptr_t address, size_t size);
+/*
+ * Puts memory behind committed, writable pages, by one call instead of a fault for each. reserved, reserved_size: all of their
+ * reservation. Advice: it may do nothing. False: other threads' commits may have had to wait for it.
+ */
+bool os_bring(uintptr_t address, size_t size, uintptr_t reserved, size_t reserved_size);
 
 /*
  * How many of these committed pages have memory behind them, of the first OS_TOUCHED_PAGES; all, where looking is not quick.

@@ -179,8 +179,8 @@ enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
     return host_owns(address, size) ? host_hold(address, size, often) : protect(address, size, PAGE_NOACCESS);
 }
 
-void OS_FUNCTION(bring)(uintptr_t address, size_t size) {
-    if (host_linux()) host_bring(address, size);
+bool OS_FUNCTION(bring)(uintptr_t address, size_t size, uintptr_t reserved, size_t reserved_size) {
+    return host_linux() && host_bring(address, size, reserved, reserved_size);
 }
 
 size_t OS_FUNCTION(touched)(uintptr_t address, size_t size) {

@@ -7,8 +7,8 @@
 #include "base/base.h"
 
 /* Linux's numbers. */
-enum { CALL_OPEN = 2, CALL_CLOSE = 3, CALL_MMAP = 9, CALL_MPROTECT = 10, CALL_MUNMAP = 11, CALL_PWRITE = 18, CALL_MINCORE = 27,
-       CALL_MADVISE = 28, CALL_CLOCK_GETTIME = 228, CALL_MEMBARRIER = 324 };
+enum { CALL_OPEN = 2, CALL_CLOSE = 3, CALL_MMAP = 9, CALL_MPROTECT = 10, CALL_MUNMAP = 11, CALL_IOCTL = 16, CALL_PWRITE = 18,
+       CALL_MINCORE = 27, CALL_MADVISE = 28, CALL_CLOCK_GETTIME = 228, CALL_USERFAULTFD = 323, CALL_MEMBARRIER = 324 };
 
 /* A system call to the Linux below, where host_linux(). Anything from -4095 to -1 is an error. */
 static inline int64_t linux_call6(int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f) {
@@ -30,6 +30,10 @@ bool host_linux(void);
 
 /* And is what VirtualAlloc reserves now memory of Wine's? */
 bool host_reserves(void);
+
+/* A file of userfaultfd's with these features, or an error; and a request to one (os_faults.h). */
+int64_t host_faults_open(uint64_t features);
+int64_t host_faults_call(uint64_t file, uint64_t request, void *argument);
 
 /*
  * Memory. The functions are those of os.h without the prefix, and may be called where host_linux(). The ones that change what
@@ -54,7 +58,7 @@ bool host_open_table(void *start, size_t size);
 /* Of any memory of the engine. */
 bool host_discard(uintptr_t address, size_t size); /* false: nothing was done */
 enum status host_back(uintptr_t address);
-void host_bring(uintptr_t address, size_t size);
+bool host_bring(uintptr_t address, size_t size, uintptr_t reserved, size_t reserved_size);
 size_t host_touched(uintptr_t address, size_t size);
 
 #endif

@@ -28,27 +28,12 @@
 #include <windows.h>
 
 #include "base/atom.h"
+#include "os/os_faults.h"
 #include "os/windows_host.h"
 
-enum { CALL_IOCTL = 16, CALL_USERFAULTFD = 323 };
-enum { OPEN_READ_CLOEXEC = 02000000, USER_MODE_ONLY = 1, ADVICE_NOT_HUGE = 15 };
+enum { OPEN_READ_CLOEXEC = 02000000, ADVICE_NOT_HUGE = 15 };
 
-#define FAULTS_API 0xc018aa3fu
-#define FAULTS_REGISTER 0xc020aa00u
 #define PAGES_SCAN 0xc0606610u
-
-#define FAULTS_VERSION 0xaau
-#define FAULTS_OF_WRITES 1u
-#define FAULTS_WRITES_UNPOPULATED ((uint64_t)1 << 13)
-#define FAULTS_WRITES_UNTOLD ((uint64_t)1 << 15)
-#define REGISTER_WRITES 2u
-
-struct faults_api {
-    uint64_t version, features, calls;
-};
-struct faults_register {
-    uint64_t start, size, mode, calls;
-};
 
 enum { SCAN_MARKS = 1 }; /* the pages that it names */
 enum { PAGE_WRITTEN = 2, PAGE_THERE = 8, PAGE_SWAPPED = 16, PAGE_OF_ZEROS = 32 };
@@ -89,9 +74,8 @@ static int64_t scan(uint64_t *at, uint64_t end, bool mark, uint64_t room, struct
 
 enum status host_written(uintptr_t address, size_t size, bool reset, void **pages, size_t *count_pages) {
     struct named named[NAMED_AT_ONCE];
-    struct faults_register range = {.start = address, .size = size, .mode = REGISTER_WRITES};
     size_t count = 0, room = pages ? *count_pages : SIZE_MAX >> PAGE_SHIFT;
-    if (reset && linux_call(CALL_IOCTL, faults_file(), FAULTS_REGISTER, (uintptr_t)&range, 0) != 0) return ST_NO_MEMORY;
+    if (reset && !faults_register(host_faults_call, faults_file(), address, size)) return ST_NO_MEMORY;
     for (uint64_t at = address, end = address + size; at < end && count < room;) {
         int64_t runs = scan(&at, end, reset, room - count, named);
         /* What is marked by now has to be told; what is not will be told the next time. */
@@ -127,12 +111,9 @@ bool host_watch_start(void) {
     if (host_watch_serves()) return true;
     DWORD before = GetLastError();
     if (!host_linux()) return false;
-    struct faults_api api = {.version = FAULTS_VERSION};
-    api.features = FAULTS_OF_WRITES | FAULTS_WRITES_UNPOPULATED | FAULTS_WRITES_UNTOLD;
-    /* The kernel's own faults need nobody either, so this is what a user without privileges may have as well. */
-    int64_t faults = linux_call(CALL_USERFAULTFD, OPEN_READ_CLOEXEC | USER_MODE_ONLY, 0, 0, 0);
+    int64_t faults = host_faults_open(FAULTS_OF_WRITES | FAULTS_WRITES_UNPOPULATED | FAULTS_WRITES_UNTOLD);
     int64_t pages = linux_call(CALL_OPEN, (uintptr_t)"/proc/self/pagemap", OPEN_READ_CLOEXEC, 0, 0);
-    bool good = faults >= 0 && pages >= 0 && linux_call(CALL_IOCTL, (uint64_t)faults, FAULTS_API, (uintptr_t)&api, 0) == 0;
+    bool good = faults >= 0 && pages >= 0;
     if (good) {
         /* rel: pairs with host_watch_serves */
         atom_store_rel_u64(&watch_files, (uint64_t)(faults + 1) | (uint64_t)(pages + 1) << 32);

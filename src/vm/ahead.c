@@ -94,8 +94,8 @@ struct ahead ahead_of_commit(const struct range *r, struct tally *t) {
 }
 
 /*
- * Memory that is brought keeps the process's map of memory busy, and others who commit wait for it: that costs them more than
- * the faults would cost this thread. If somebody has come meanwhile, it is done without for a while.
+ * Where bringing memory keeps the process's map of memory busy, others who commit wait for it: that costs them more than the
+ * faults would cost this thread. If somebody has come meanwhile, it is done without for a while.
  */
 static void bring_unless_others(const struct range *r) {
     static uint32_t left; /* commits to do without it; rlx in all: hints */
@@ -104,7 +104,8 @@ static void bring_unless_others(const struct range *r) {
         atom_store_rlx_u32(&left, seen - 1);
         return;
     }
-    os_bring(range_address(r), range_bytes(r));
+    uintptr_t reserved = granule_address(r->owner.head);
+    if (os_bring(range_address(r), range_bytes(r), reserved, (size_t)r->owner.span.count_pages << PAGE_SHIFT)) return;
     if (atom_load_rlx_u32(&growing) > 1) atom_store_rlx_u32(&left, OTHERS_FOR);
 }
 
