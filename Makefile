@@ -366,8 +366,7 @@ $(B)/obj/redirect-ntdll.a: src/dropin/redirect/ntdll.def
 	@mkdir -p $(@D)
 	$(call quiet,AR,$@)$(triple)-dlltool -d $< -l $@
 
-# Without a C runtime: under Wine one that is loaded into each program has it ask the server hundreds of times more as it starts.
-# (Assertions end in one.)
+# Without a C runtime: a program that brings none gets none. (Assertions end in one.)
 redirect_link = $(filter-out -static%,$(link_flags)) -nostdlib -Wl,-e,redirect_start -Wl,--disable-auto-import
 redirect_libs := -lgcc -lkernel32 $(if $(findstring HM_DEBUG,$(variant_$(VARIANT))),-lmsvcrt)
 $(redirect_library): $(redirect_objects) $(B)/obj/redirect-engine.a $(B)/obj/redirect-ntdll.a

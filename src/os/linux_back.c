@@ -5,10 +5,12 @@
  * only a mapping that may be accessed takes faults, and for pages that are not committed that would be a moment in which a
  * wild access does not fault. The kernel itself is not bound by that: a write through /proc/self/mem reaches a private
  * mapping whatever its protection is, and brings the memory in. So one byte, zero, is written into a block that has been told
- * to use a large page.
+ * to use a large page. The file is opened each time: one that is kept would lead a forked child into its parent's memory. Where
+ * it cannot be opened, or the kernel has no large page to give, the answer is no.
  *
- * The file is opened each time: one that is kept would lead a forked child into its parent's memory. Where it cannot be
- * opened, or the kernel has no large page to give, the answer is no.
+ * Then memory comes with each commit: as copies of zeros (os_faults.h), for two thirds of what faults would cost, else by
+ * MADV_POPULATE_WRITE, which saves less and keeps others from committing meanwhile. The copies' file has to be kept; it stands
+ * where a forked child does not see it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -110,7 +112,8 @@ static uint64_t bring_file(void) {
 bool OS_FUNCTION(bring)(uintptr_t address, size_t size, uintptr_t reserved, size_t reserved_size) {
     int kept = errno;
     uint64_t file = bring_file();
-    size_t done = file == NO_FILE || os_linux_no_faults ? 0 : faults_bring(faults_ask, file - 1, address, size, reserved, reserved_size);
+    bool quick = file != NO_FILE && !os_linux_no_faults;
+    size_t done = quick ? faults_bring(faults_ask, file - 1, address, size, reserved, reserved_size) : 0;
     if (done < size) madvise((void *)(address + done), size - done, MADV_POPULATE_WRITE);
     errno = kept;
     return done == size;

@@ -3,14 +3,20 @@
  *
  * Programs under Wine are not the children of whoever started them, and Wine tells no page faults. So this process has all that
  * the command starts handed over to it when their parents end (a subreaper), and takes each one's figures as it buries it.
+ *
+ * What the kernel keeps for each process as its page faults are the pages that came: by a fault, or by a call that asked for
+ * them; and a fault that ended in a signal is none. How many were taken, a counter knows that all processes share: from it go
+ * the faults of those that are not meant.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/perf_event.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +30,7 @@ struct figures {
     uint64_t user_us;
     uint64_t system_us;
     uint64_t faults;
+    uint64_t faults_of_others; /* that are not meant */
     uint64_t peak_rss_kib; /* the largest */
 };
 
@@ -47,6 +54,44 @@ static const struct tool_command measure_command = {
 
 static uint64_t time_us(const struct timeval *time) {
     return (uint64_t)time->tv_sec * 1000000u + (uint64_t)time->tv_usec;
+}
+
+static uint64_t faults_of(const struct rusage *used) {
+    return (uint64_t)used->ru_minflt + (uint64_t)used->ru_majflt;
+}
+
+/* Counts the faults that this process takes from now on and all that it starts. file: -1 where the system has no count for us. */
+struct counter {
+    int file;
+    uint64_t own_before;
+};
+
+static uint64_t own_faults(void) {
+    struct rusage own = {0};
+
+    getrusage(RUSAGE_SELF, &own);
+    return faults_of(&own);
+}
+
+static struct counter counter_open(void) {
+    struct perf_event_attr count = {.type = PERF_TYPE_SOFTWARE, .size = sizeof count, .config = PERF_COUNT_SW_PAGE_FAULTS};
+    struct counter counter = {.own_before = own_faults()};
+
+    count.inherit = 1;
+    count.exclude_kernel = 1;
+    counter.file = (int)syscall(SYS_perf_event_open, &count, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    return counter;
+}
+
+/* Of the processes that are meant. False: it is not known. */
+static bool counter_read(const struct counter *counter, const struct figures *figures, uint64_t *taken) {
+    uint64_t others = figures->faults_of_others + own_faults() - counter->own_before;
+
+    if (counter->file < 0 || read(counter->file, taken, sizeof *taken) != sizeof *taken) {
+        return false;
+    }
+    *taken = *taken > others ? *taken - others : 0;
+    return true;
 }
 
 /* Whether an ended process, not yet buried, bears the name; the kernel keeps 15 letters of it. */
@@ -84,11 +129,16 @@ static pid_t bury(struct figures *figures, bool without_waiting, int *status) {
         return 0;
     }
     wanted = is_wanted(ended.si_pid);
-    if (wait4(ended.si_pid, status, 0, &used) == ended.si_pid && wanted) {
+    if (wait4(ended.si_pid, status, 0, &used) != ended.si_pid) {
+        return ended.si_pid;
+    }
+    if (!wanted) {
+        figures->faults_of_others += faults_of(&used);
+    } else {
         figures->processes++;
         figures->user_us += time_us(&used.ru_utime);
         figures->system_us += time_us(&used.ru_stime);
-        figures->faults += (uint64_t)used.ru_minflt + (uint64_t)used.ru_majflt;
+        figures->faults += faults_of(&used);
         if ((uint64_t)used.ru_maxrss > figures->peak_rss_kib) {
             figures->peak_rss_kib = (uint64_t)used.ru_maxrss;
         }
@@ -115,8 +165,9 @@ static pid_t start(char **command) {
 int main(int argc, char **argv) {
     int first = tool_options_parse(&measure_command, argc, argv);
     struct figures figures = {0};
+    struct counter counter = counter_open();
     int status = 0, ignored;
-    uint64_t started = tool_clock_ns(), wall_ns;
+    uint64_t started = tool_clock_ns(), wall_ns, taken;
     pid_t process, ended;
     struct tool_json json;
     FILE *out;
@@ -145,6 +196,9 @@ int main(int argc, char **argv) {
     tool_json_count(&json, "user_us", figures.user_us);
     tool_json_count(&json, "system_us", figures.system_us);
     tool_json_count(&json, "faults", figures.faults);
+    if (counter_read(&counter, &figures, &taken)) {
+        tool_json_count(&json, "faults_taken", taken);
+    }
     tool_json_count(&json, "peak_rss_kib", figures.peak_rss_kib);
     tool_json_end(&json);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);

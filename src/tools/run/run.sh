@@ -167,6 +167,8 @@ print_program() {
     row '' 'CPU time, user, ms' $(($(cost "$1" raw user_us) / 1000)) $(($(cost "$1" served user_us) / 1000))
     row '' 'CPU time, system, ms' $(($(cost "$1" raw system_us) / 1000)) $(($(cost "$1" served system_us) / 1000))
     row '' 'page faults' "$(cost "$1" raw faults)" "$(cost "$1" served faults)"
+    [ "$(cost "$1" raw faults_taken)" = 0 ] ||
+        row '' 'page faults taken' "$(cost "$1" raw faults_taken)" "$(cost "$1" served faults_taken)"
     row '' 'peak RSS, KiB' "$(cost "$1" raw peak_rss_kib)" "$(cost "$1" served peak_rss_kib)"
 }
 
@@ -201,6 +203,7 @@ for program in $programs; do
     print_program "$program"
     echo '---------------------------------------------------------------------'
 done
+echo 'page faults: pages that came, as the kernel counts them; taken: each time that the program was interrupted for one'
 [[ $programs != *nowatch* ]] || echo 'nowatch: dotnet with hostmem-run --write-watch refuse'
 [ $bad = 0 ] && echo 'all outputs are the same' || echo 'not all runs were good: see above'
 exit $bad
