@@ -48,8 +48,8 @@ static enum status block_bring(uintptr_t address) {
     return brought ? ST_NOT_SUPPORTED : ST_NO_MEMORY;
 }
 
-/* A small page is brought by os_bring. In a process that hardly grows nothing is tried. */
-static struct price price = {.small_ns = 400000, .most = 1024, .left = 8};
+/* A small page is brought by os_bring. In a process that grows by less than 256 MiB nothing is tried: one try can take 5 ms. */
+static struct price price = {.small_ns = 400000, .most = 1024, .left = 128};
 #define PRICE_REFUSED 64
 
 #ifdef HM_FAULT

@@ -79,8 +79,8 @@ static enum status block_bring(uintptr_t address) {
     return brought ? ST_NOT_SUPPORTED : ST_NO_MEMORY;
 }
 
-/* Small pages are brought by os_bring. In a process that grows by less than 64 MiB nothing is tried. */
-static struct price price = {.small_ns = 300000, .most = 1024, .left = 32};
+/* As in linux_back.c. */
+static struct price price = {.small_ns = 400000, .most = 1024, .left = 128};
 #define PRICE_REFUSED 64
 
 static int64_t clock_ns(void) {
