@@ -21,7 +21,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/atom.h"
 #include "os/os.h"
 #include "os/os_faults.h"
 #include "os/os_price.h"
@@ -48,9 +47,7 @@ static enum status block_bring(uintptr_t address) {
     return brought ? ST_NOT_SUPPORTED : ST_NO_MEMORY;
 }
 
-/* A small page is brought by os_bring. In a process that grows by less than 256 MiB nothing is tried: one try can take 5 ms. */
-static struct price price = {.small_ns = 400000, .most = 1024, .left = 128};
-#define PRICE_REFUSED 64
+static uint32_t large_left = PRICE_LEFT_FIRST;
 
 #ifdef HM_FAULT
 bool os_linux_any_price, os_linux_no_faults;
@@ -65,11 +62,11 @@ static int64_t clock_ns(void) {
 }
 
 enum status OS_FUNCTION(back)(uintptr_t address) {
-    if (price_skip(&price) && !os_linux_any_price) return ST_NOT_SUPPORTED;
+    if (price_skip(&large_left) && !os_linux_any_price) return ST_NOT_SUPPORTED;
     int kept = errno;
     int64_t start_ns = clock_ns();
     enum status status = block_bring(address);
-    price_pay(&price, status == ST_OK ? price_blocks(&price, clock_ns() - start_ns) : PRICE_REFUSED);
+    price_pay(&large_left, status == ST_OK ? price_blocks(clock_ns() - start_ns) : PRICE_REFUSED);
     errno = kept;
     return status;
 }
@@ -78,42 +75,27 @@ enum status OS_FUNCTION(back)(uintptr_t address) {
 #define MADV_POPULATE_WRITE 23
 #endif
 
-static int64_t faults_ask(uint64_t file, uint64_t request, void *argument) {
-    return ioctl((int)file, request, argument) == 0 ? 0 : -errno;
-}
-
-static int faults_open(void) {
-    int file = (int)syscall(SYS_userfaultfd, O_CLOEXEC | FAULTS_USER_MODE_ONLY);
-    if (file < 0 || faults_agree(faults_ask, (uint64_t)file, FAULTS_OF_WRITES)) return file;
-    close(file);
-    return -1;
-}
-
-/*
- * A file plus 1, alone in a page that is zero again in the child of each fork, where the file would still be the parent's; 0:
- * nobody has asked yet.
- */
+/* What faults_kept keeps, in a page that is zero again in the child of each fork, where the file would still be the parent's. */
 static _Alignas(PAGE_BYTES) struct {
     uint64_t file;
     uint8_t rest[PAGE_BYTES - sizeof(uint64_t)];
 } bring;
-#define NO_FILE UINT64_MAX
 
-static uint64_t bring_file(void) {
-    uint64_t seen = atom_load_acq_u64(&bring.file); /* acq: pairs with the CAS */
-    if (seen) return seen;
-    int opened = madvise(&bring, sizeof bring, MADV_WIPEONFORK) == 0 ? faults_open() : -1;
-    uint64_t made = opened < 0 ? NO_FILE : (uint64_t)opened + 1;
-    if (atom_cas_acqrel_u64(&bring.file, &seen, made)) return made;
-    if (opened >= 0) close(opened);
-    return seen;
+static int64_t bring_open(int flags) {
+    return madvise(&bring, sizeof bring, MADV_WIPEONFORK) == 0 ? syscall(SYS_userfaultfd, flags) : -1;
 }
 
+static int64_t bring_ask(uint64_t file, uint64_t request, void *argument) {
+    return ioctl((int)file, request, argument) == 0 ? 0 : -errno;
+}
+
+static void bring_close(uint64_t file) { close((int)file); }
+
 bool OS_FUNCTION(bring)(uintptr_t address, size_t size, uintptr_t reserved, size_t reserved_size) {
+    static const struct faults_calls calls = {bring_open, bring_ask, bring_close};
     int kept = errno;
-    uint64_t file = bring_file();
-    bool quick = file != NO_FILE && !os_linux_no_faults;
-    size_t done = quick ? faults_bring(faults_ask, file - 1, address, size, reserved, reserved_size) : 0;
+    uint64_t file = os_linux_no_faults ? FAULTS_NO_FILE : faults_kept(&calls, &bring.file);
+    size_t done = faults_bring(&calls, file, address, size, reserved, reserved_size);
     if (done < size) madvise((void *)(address + done), size - done, MADV_POPULATE_WRITE);
     errno = kept;
     return done == size;

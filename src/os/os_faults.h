@@ -12,6 +12,7 @@
 #ifndef HM_OS_FAULTS_H
 #define HM_OS_FAULTS_H
 
+#include "base/atom.h"
 #include "base/base.h"
 
 /* Linux's numbers and structures. */
@@ -23,7 +24,7 @@
 #define FAULTS_OF_WRITES ((uint64_t)1)
 #define FAULTS_WRITES_UNPOPULATED ((uint64_t)1 << 13)
 #define FAULTS_WRITES_UNTOLD ((uint64_t)1 << 15)
-#define FAULTS_USER_MODE_ONLY 1 /* as which a user without privileges may have one, too */
+#define FAULTS_OPEN_FLAGS 02000001 /* not in programs that are executed; of user mode, as which everybody may have one */
 #define REGISTER_WRITES 2u
 
 struct faults_api {
@@ -37,38 +38,59 @@ struct faults_copy {
     int64_t copied;
 };
 
-/* A request to a file: 0, or an error as a negative number. */
-typedef int64_t faults_call(uint64_t file, uint64_t request, void *argument);
+/* How Linux is asked, by its own programs or from under Wine; errors are negative numbers. */
+struct faults_calls {
+    int64_t (*open)(int flags);
+    int64_t (*ask)(uint64_t file, uint64_t request, void *argument);
+    void (*close)(uint64_t file);
+};
 
-static inline bool faults_agree(faults_call *call, uint64_t file, uint64_t features) {
+/* A file with these features, or an error. */
+static inline int64_t faults_open(const struct faults_calls *calls, uint64_t features) {
     struct faults_api api = {.version = FAULTS_VERSION, .features = features};
-    return call(file, FAULTS_API, &api) == 0;
+    int64_t file = calls->open(FAULTS_OPEN_FLAGS);
+    if (file < 0 || calls->ask((uint64_t)file, FAULTS_API, &api) == 0) return file;
+    calls->close((uint64_t)file);
+    return -1;
 }
 
-static inline bool faults_register(faults_call *call, uint64_t file, uintptr_t start, size_t size) {
+/* A file that is opened by whoever needs it first, and kept: it plus 1, or FAULTS_NO_FILE. place: 0 at first. */
+#define FAULTS_NO_FILE UINT64_MAX
+static inline uint64_t faults_kept(const struct faults_calls *calls, uint64_t *place) {
+    uint64_t seen = atom_load_acq_u64(place); /* acq: pairs with the CAS */
+    if (seen) return seen;
+    int64_t opened = faults_open(calls, FAULTS_OF_WRITES);
+    uint64_t made = opened < 0 ? FAULTS_NO_FILE : (uint64_t)opened + 1;
+    if (atom_cas_acqrel_u64(place, &seen, made)) return made;
+    if (opened >= 0) calls->close((uint64_t)opened);
+    return seen;
+}
+
+static inline bool faults_register(const struct faults_calls *calls, uint64_t file, uintptr_t start, size_t size) {
     struct faults_register range = {.start = start, .size = size, .mode = REGISTER_WRITES};
-    return call(file, FAULTS_REGISTER, &range) == 0;
+    return calls->ask(file, FAULTS_REGISTER, &range) == 0;
 }
 
 /* Puts pages of zeros where there are none, from the range's start up to the first that is there. How many bytes, then. */
-static inline size_t faults_zeros(faults_call *call, uint64_t file, uintptr_t address, size_t size) {
+static inline size_t faults_zeros(const struct faults_calls *calls, uint64_t file, uintptr_t address, size_t size) {
     static unsigned char zeros[(size_t)64 << 10] __attribute__((aligned(PAGE_BYTES))); /* nobody writes to it */
     size_t done = 0;
     while (done < size) {
         size_t part = size - done < sizeof zeros ? size - done : sizeof zeros;
         struct faults_copy copy = {.to = address + done, .from = (uintptr_t)zeros, .size = part};
-        if (call(file, FAULTS_COPY, &copy) != 0) return done + (copy.copied > 0 ? (size_t)copy.copied : 0);
+        if (calls->ask(file, FAULTS_COPY, &copy) != 0) return done + (copy.copied > 0 ? (size_t)copy.copied : 0);
         done += part;
     }
     return done;
 }
 
-/* The same in a reservation that may not be registered yet. */
-static inline size_t faults_bring(faults_call *call, uint64_t file, uintptr_t address, size_t size, uintptr_t reserved,
-                                  size_t reserved_size) {
-    size_t done = faults_zeros(call, file, address, size);
-    if (done != 0 || !faults_register(call, file, reserved, reserved_size)) return done;
-    return faults_zeros(call, file, address, size);
+/* The same in a reservation that may not be registered yet, with what faults_kept gave. */
+static inline size_t faults_bring(const struct faults_calls *calls, uint64_t kept, uintptr_t address, size_t size,
+                                  uintptr_t reserved, size_t reserved_size) {
+    if (kept == FAULTS_NO_FILE) return 0;
+    size_t done = faults_zeros(calls, kept - 1, address, size);
+    if (done != 0 || !faults_register(calls, kept - 1, reserved, reserved_size)) return done;
+    return faults_zeros(calls, kept - 1, address, size);
 }
 
 #endif

@@ -13,26 +13,23 @@
 #include "base/atom.h"
 #include "base/base.h"
 
-struct price {
-    int64_t small_ns; /* of 512 small pages */
-    uint32_t most;    /* blocks to do without at a time */
-    uint32_t left;    /* of them, still to do without */
-};
+#define PRICE_SMALL_NS 400000 /* of 512 small pages, as os_bring brings them */
+#define PRICE_LEFT_MOST 1024  /* blocks to do without at a time */
+#define PRICE_LEFT_FIRST 128  /* in a process that grows by less nothing is tried: one try can take 5 ms */
+#define PRICE_REFUSED 64      /* where there is none */
 
-/* rlx in all: threads that are here at the same time ask once too often or too rarely. */
-static inline bool price_skip(struct price *price) {
-    uint32_t left = atom_load_rlx_u32(&price->left);
-    if (left) atom_store_rlx_u32(&price->left, left - 1);
-    return left != 0;
+/* left: blocks still to do without. rlx in all: threads that are here at the same time ask once too often or too rarely. */
+static inline bool price_skip(uint32_t *left) {
+    uint32_t seen = atom_load_rlx_u32(left);
+    if (seen) atom_store_rlx_u32(left, seen - 1);
+    return seen != 0;
 }
 
-static inline void price_pay(struct price *price, int64_t blocks) {
-    if (blocks > 0) atom_store_rlx_u32(&price->left, blocks < (int64_t)price->most ? (uint32_t)blocks : price->most);
+static inline void price_pay(uint32_t *left, int64_t blocks) {
+    if (blocks > 0) atom_store_rlx_u32(left, blocks < PRICE_LEFT_MOST ? (uint32_t)blocks : PRICE_LEFT_MOST);
 }
 
 /* How many blocks pay one off that took so long; 0 or less: it was worth it. */
-static inline int64_t price_blocks(const struct price *price, int64_t took_ns) {
-    return (took_ns - price->small_ns) / (price->small_ns / 16);
-}
+static inline int64_t price_blocks(int64_t took_ns) { return (took_ns - PRICE_SMALL_NS) / (PRICE_SMALL_NS / 16); }
 
 #endif

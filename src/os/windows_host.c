@@ -22,7 +22,6 @@
 
 #include "base/atom.h"
 #include "os/os.h"
-#include "os/os_faults.h"
 #include "os/os_price.h"
 
 enum { LINUX_UNKNOWN, LINUX_BELOW, LINUX_NOT };
@@ -56,7 +55,7 @@ __attribute__((constructor(101))) static void look(void) {
     if (commands > 0 && commands < 0x10000) atom_cas_acqrel_u32(&linux_below, &unknown, LINUX_BELOW);
 }
 
-enum { OPEN_CLOEXEC = 02000000, OPEN_WRITE_CLOEXEC = 02000001, ADVICE_HUGE = 14, ADVICE_POPULATE = 23, CLOCK_OF_THREAD = 3 };
+enum { OPEN_WRITE_CLOEXEC = 02000001, ADVICE_HUGE = 14, ADVICE_POPULATE = 23, CLOCK_OF_THREAD = 3 };
 
 /* Is the block's last page there, although only the first was written? */
 static bool block_is_whole(uintptr_t address) {
@@ -79,9 +78,7 @@ static enum status block_bring(uintptr_t address) {
     return brought ? ST_NOT_SUPPORTED : ST_NO_MEMORY;
 }
 
-/* As in linux_back.c. */
-static struct price price = {.small_ns = 400000, .most = 1024, .left = 128};
-#define PRICE_REFUSED 64
+static uint32_t large_left = PRICE_LEFT_FIRST;
 
 static int64_t clock_ns(void) {
     struct {
@@ -92,41 +89,23 @@ static int64_t clock_ns(void) {
 }
 
 enum status host_back(uintptr_t address) {
-    if (price_skip(&price)) return ST_NOT_SUPPORTED;
+    if (price_skip(&large_left)) return ST_NOT_SUPPORTED;
     int64_t start_ns = clock_ns();
     enum status status = block_bring(address);
-    price_pay(&price, status == ST_OK ? price_blocks(&price, clock_ns() - start_ns) : PRICE_REFUSED);
+    price_pay(&large_left, status == ST_OK ? price_blocks(clock_ns() - start_ns) : PRICE_REFUSED);
     return status;
 }
 
-int64_t host_faults_call(uint64_t file, uint64_t request, void *argument) {
+static int64_t call_open(int flags) { return linux_call(CALL_USERFAULTFD, (uint64_t)flags, 0, 0, 0); }
+static int64_t call_ask(uint64_t file, uint64_t request, void *argument) {
     return linux_call(CALL_IOCTL, file, request, (uintptr_t)argument, 0);
 }
-
-int64_t host_faults_open(uint64_t features) {
-    int64_t file = linux_call(CALL_USERFAULTFD, OPEN_CLOEXEC | FAULTS_USER_MODE_ONLY, 0, 0, 0);
-    if (file < 0 || faults_agree(host_faults_call, (uint64_t)file, features)) return file;
-    linux_call(CALL_CLOSE, (uint64_t)file, 0, 0, 0);
-    return -1;
-}
-
-/* A file plus 1, for as long as the process lives; 0: nobody has asked yet. */
-static uint64_t bring_file;
-#define NO_BRING_FILE UINT64_MAX
-
-static uint64_t bring_file_get(void) {
-    uint64_t seen = atom_load_acq_u64(&bring_file); /* acq: pairs with the CAS */
-    if (seen) return seen;
-    int64_t opened = host_faults_open(FAULTS_OF_WRITES);
-    uint64_t made = opened < 0 ? NO_BRING_FILE : (uint64_t)opened + 1;
-    if (atom_cas_acqrel_u64(&bring_file, &seen, made)) return made;
-    if (opened >= 0) linux_call(CALL_CLOSE, (uint64_t)opened, 0, 0, 0);
-    return seen;
-}
+static void call_close(uint64_t file) { linux_call(CALL_CLOSE, file, 0, 0, 0); }
+const struct faults_calls host_faults = {call_open, call_ask, call_close};
 
 bool host_bring(uintptr_t address, size_t size, uintptr_t reserved, size_t reserved_size) {
-    uint64_t file = bring_file_get();
-    size_t done = file == NO_BRING_FILE ? 0 : faults_bring(host_faults_call, file - 1, address, size, reserved, reserved_size);
+    static uint64_t file;
+    size_t done = faults_bring(&host_faults, faults_kept(&host_faults, &file), address, size, reserved, reserved_size);
     if (done < size) linux_call(CALL_MADVISE, address + done, size - done, ADVICE_POPULATE, 0);
     return done == size;
 }

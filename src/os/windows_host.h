@@ -5,6 +5,7 @@
 #define HM_WINDOWS_HOST_H
 
 #include "base/base.h"
+#include "os/os_faults.h"
 
 /* Linux's numbers. */
 enum { CALL_OPEN = 2, CALL_CLOSE = 3, CALL_MMAP = 9, CALL_MPROTECT = 10, CALL_MUNMAP = 11, CALL_IOCTL = 16, CALL_PWRITE = 18,
@@ -31,9 +32,7 @@ bool host_linux(void);
 /* And is what VirtualAlloc reserves now memory of Wine's? */
 bool host_reserves(void);
 
-/* A file of userfaultfd's with these features, or an error; and a request to one (os_faults.h). */
-int64_t host_faults_open(uint64_t features);
-int64_t host_faults_call(uint64_t file, uint64_t request, void *argument);
+extern HM_HIDDEN const struct faults_calls host_faults;
 
 /*
  * Memory. The functions are those of os.h without the prefix, and may be called where host_linux(). The ones that change what

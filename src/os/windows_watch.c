@@ -28,7 +28,6 @@
 #include <windows.h>
 
 #include "base/atom.h"
-#include "os/os_faults.h"
 #include "os/windows_host.h"
 
 enum { OPEN_READ_CLOEXEC = 02000000, ADVICE_NOT_HUGE = 15 };
@@ -75,7 +74,7 @@ static int64_t scan(uint64_t *at, uint64_t end, bool mark, uint64_t room, struct
 enum status host_written(uintptr_t address, size_t size, bool reset, void **pages, size_t *count_pages) {
     struct named named[NAMED_AT_ONCE];
     size_t count = 0, room = pages ? *count_pages : SIZE_MAX >> PAGE_SHIFT;
-    if (reset && !faults_register(host_faults_call, faults_file(), address, size)) return ST_NO_MEMORY;
+    if (reset && !faults_register(&host_faults, faults_file(), address, size)) return ST_NO_MEMORY;
     for (uint64_t at = address, end = address + size; at < end && count < room;) {
         int64_t runs = scan(&at, end, reset, room - count, named);
         /* What is marked by now has to be told; what is not will be told the next time. */
@@ -111,7 +110,7 @@ bool host_watch_start(void) {
     if (host_watch_serves()) return true;
     DWORD before = GetLastError();
     if (!host_linux()) return false;
-    int64_t faults = host_faults_open(FAULTS_OF_WRITES | FAULTS_WRITES_UNPOPULATED | FAULTS_WRITES_UNTOLD);
+    int64_t faults = faults_open(&host_faults, FAULTS_OF_WRITES | FAULTS_WRITES_UNPOPULATED | FAULTS_WRITES_UNTOLD);
     int64_t pages = linux_call(CALL_OPEN, (uintptr_t)"/proc/self/pagemap", OPEN_READ_CLOEXEC, 0, 0);
     bool good = faults >= 0 && pages >= 0;
     if (good) {

@@ -143,12 +143,16 @@ static void *rows_of_another(void *context) {
     return context;
 }
 
-/* Of the commits of a row, but for its beginning: how many did not bring their memory. Stops where it is enough. */
+/* Of the commits of a row, but for its beginning: how many have brought nothing; others all. Stops where it is enough. */
 static size_t row_left(size_t enough) {
     size_t at = 0, left = 0;
     char *p = reserve(64 * MIB);
     while (at < 4 * MIB) row_next(p, &at);
-    while (left < enough && at < 64 * MIB) left += os_touched((uintptr_t)row_next(p, &at), 64 * KIB) == 0;
+    while (left < enough && at < 64 * MIB) {
+        size_t there = os_touched((uintptr_t)row_next(p, &at), 64 * KIB);
+        CHECK(there == 0 || there == 16);
+        left += there == 0;
+    }
     CHECK(release(p));
     HmTrim(); /* or the next row would find this one's memory */
     return left;

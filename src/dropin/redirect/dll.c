@@ -90,10 +90,10 @@ static BOOL attach(void) {
 
 HANDLE redirect_section_handle(void) { return redirect_section; }
 
-BOOL WINAPI redirect_start(HINSTANCE module, DWORD reason, LPVOID reserved);
-
 /* The linker's list of the engine's constructors: a word of its own, the functions, NULL. */
 extern void (*__CTOR_LIST__[])(void);
+
+BOOL WINAPI redirect_start(HINSTANCE module, DWORD reason, LPVOID reserved);
 
 BOOL WINAPI redirect_start(HINSTANCE module, DWORD reason, LPVOID reserved) {
     (void)reserved;
