@@ -167,9 +167,10 @@ help:
 	@echo 'make test            sets up, builds everything, runs all tests; ONLY=regex picks suites by name'
 	@echo 'make soak            the stress tests and fuzzers, for a long time'
 	@echo 'make libs, tools     parts of make'
-	@echo 'make unit, stress, fuzz, model, conform, preload, redirect, view, tests   builds test programs without running them'
+	@echo 'make unit, stress, fuzz, conform, view, tests   builds test programs without running them; on Linux also'
+	@echo '                     make model, preload; for Windows also make OS=windows redirect'
 	@echo 'make bench           measures both systems against their peers: a table, and perf/out/latest/report.html, in 5 minutes'
-	@echo 'make bench-full      the same with everything that is measured, in some hours'
+	@echo 'make bench-full      the same with everything that is measured, nine times over, in three quarters of an hour'
 	@echo 'make bench-counts    counts instructions, system calls, faults and locked instructions, and checks them'
 	@echo 'make readme-figures  rewrites the figures of README.md from the newest run in perf/results'
 	@echo 'make setup           only installs and fetches what a build needs'
@@ -310,6 +311,8 @@ malloc_flags := -ftls-model=initial-exec
 $(malloc_engine_objects): malloc_flags += -ffunction-sections -fdata-sections
 $(foreach layer,os vm policy,$(B)/obj-malloc/src/$(layer)/%.o): malloc_flags += $(if $(filter release,$(VARIANT)),-Os)
 malloc_link := -Wl,-z,defs,-z,now,-z,nodelete,-z,noseparate-code,--gc-sections
+# Some programs call the C library's functions by their inner names, and mix them with the others.
+malloc_link += $(foreach name,malloc calloc realloc free memalign valloc pvalloc,-Wl,--defsym,__libc_$(name)=$(name))
 # The compiler must not find a malloc and a memset in calloc; an exception passes through operator new.
 $(malloc_objects): malloc_flags += -fexceptions $(patsubst %,-fno-builtin-%,malloc calloc realloc free aligned_alloc)
 $(B)/obj-malloc/src/os/%.o: malloc_flags += $(if $(fault_file),-Wno-missing-prototypes)
@@ -362,7 +365,7 @@ $(redirect_objects): extra_flags = -DHM_BUILDING_REDIRECT
 $(B)/obj/redirect-engine.a: $(engine_objects)
 	$(call quiet,AR,$@)rm -f $@ && $(ar) rcs $@ $^ && $(objcopy) -R .drectve $@
 
-$(B)/obj/redirect-ntdll.a: src/dropin/redirect/ntdll.def
+$(B)/obj/redirect-ntdll.a: src/dropin/redirect/ntdll.def | setup
 	@mkdir -p $(@D)
 	$(call quiet,AR,$@)$(triple)-dlltool -d $< -l $@
 

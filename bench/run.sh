@@ -5,7 +5,7 @@
 # usage: bench/run.sh [--full] [--rounds N] [--only PARTS] [--peer NAME=FILE]... [--ours NAME] [--trace FILE]...
 #        [--out DIR] [--json]
 #
-#   --full             everything, for an hour, instead of the rows that matter most, for five minutes
+#   --full             everything, five minutes a round, instead of the rows that matter most, a minute a round
 #   --rounds N         how often everything is run (3, with --full 9); the figures are medians over the rounds
 #   --only PARTS       some of: vm objects windows malloc patterns memory traces clr counts, parted by commas (all)
 #   --peer NAME=FILE   one more malloc library to preload

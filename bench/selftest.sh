@@ -113,7 +113,7 @@ check "glibc serves the plain ones" says "$work/said" /libc.so
 
 # ---- Comparing ----------------------------------------------------------------------------------------------------
 
-# Three libraries in turn: the same twice, and one that does a tenth more. Short repetitions, and up to three times as many
+# Three libraries in turn: the same twice, and one that does a tenth more. Short repetitions, and up to six times as many
 # rounds where the machine is so busy that a tenth cannot be told yet.
 planted_round() {
     local peer
@@ -123,7 +123,7 @@ planted_round() {
             --benchmark_out="$work/linux.planted-$peer.malloc.$1.json" >/dev/null 2>&1
     done
 }
-for round in {1..99}; do
+for round in {1..198}; do
     planted_round "$round"
     [ $((round % 33)) = 0 ] || continue
     check_record=$($table --record "$work/record.json" "$work"/linux.planted-*.json 2>&1 && echo good)
@@ -186,7 +186,7 @@ check "a run with a damaged trace and a missing one names the one" grep -q 'brok
 check "... and the other" grep -q 'none.txt on engine memory.*failed' "$work/said"
 check "... and runs the rest" grep -qE '^dart-sass: in all calls .*(better|even|worse)' "$work/said"
 check "a damaged trace" exits 2 build/linux/hostmem-replay "$work/broken.txt"
-check "... is named with its line" says "$work/said" "broken.txt: line 101"
+check "... is named with its line" says "$work/said" "broken.txt': line 101"
 
 # ---- Windows ------------------------------------------------------------------------------------------------------
 

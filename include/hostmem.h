@@ -9,11 +9,13 @@
  * last error, which HmGetLastError reads (on Windows it is the thread's ordinary last error). A call that succeeds leaves
  * the last error alone.
  *
- * Threads: every function may be called from any thread at any time, from a signal handler that interrupted hostmem too,
- * unless its declaration says otherwise. None takes a lock, but that making and releasing managers, callbacks and limits take
- * turns (HmUnregisterMemoryNotificationCallback says who waits for whom). One rule of order: two calls that change
- * overlapping pages of one live allocation (commit, decommit, protect, reset, release) take effect one after the other,
- * so the second may wait for the first; no other pair of calls waits for each other, and HmVirtualQuery never waits for anything.
+ * Threads: every function may be called from any thread at any time, unless its declaration says otherwise; from a signal handler
+ * that interrupted hostmem too, but for calls that change the very pages that the interrupted one is changing. None takes a lock,
+ * but that making and releasing managers, callbacks and limits take turns (HmUnregisterMemoryNotificationCallback says who waits
+ * for whom). One rule of order: two calls that change overlapping pages of one live allocation (commit, decommit, protect, reset,
+ * release; see HmVirtualFree) take effect one after the other, so the second may wait for the first; where memory is short, a
+ * call may wait for another's giving such pages back. No other pair waits for each other, and HmVirtualQuery for nothing.
+ * Environment: what an option or a function sets is also set by a variable, named with it. README.md, "Settings", has them all.
  */
 #ifndef HOSTMEM_H
 #define HOSTMEM_H
@@ -62,12 +64,14 @@ HM_API LPVOID WINAPI HmVirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAll
  *             first page.
  *
  * Errors: 87 for arguments that Win32 refuses or a decommit past the allocation's end; 487 for an address that is not an
- * allocation of hostmem's, not its start, or already released; 87 as well for an image or a mapped view.
+ * allocation of hostmem's, not its start, or already released; 87 as well for an image or a mapped view; 8 where the system has
+ * no more mappings for what would be left around the range (Linux: vm.max_map_count).
  *
  * A released allocation of up to 1 MiB, all of it committed PAGE_READWRITE, stays with the thread that released it, for its
  * next HmVirtualAlloc of that size. It is free for every call; but touching it does not fault until it has gone back to the
- * system, and two threads that release one such allocation at the same moment may both be told TRUE.
- * HM_OPTIONS.cbThreadCache switches that off.
+ * system, and its release is not ordered against a protect, decommit or release of the same allocation by another thread at the
+ * same moment: both may be told TRUE, and what the other one does may befall the next owner of the pages, or end the process.
+ * HM_OPTIONS.cbThreadCache 1 switches that off.
  */
 HM_API BOOL WINAPI HmVirtualFree(LPVOID lpAddress, SIZE_T dwSize, DWORD dwFreeType);
 
@@ -76,7 +80,7 @@ HM_API BOOL WINAPI HmVirtualFree(LPVOID lpAddress, SIZE_T dwSize, DWORD dwFreeTy
  *
  * Errors: 998 for a NULL lpflOldProtect; 487 for a range with a page that is not committed or over two allocations; 87 for
  * a protection that private memory cannot have. Memory that hostmem did not give out (stacks, images) is passed to the
- * system.
+ * system, if all of the range is such memory; 50 for PAGE_GUARD on it on Linux, where nobody would disarm it.
  */
 HM_API BOOL WINAPI HmVirtualProtect(LPVOID lpAddress, SIZE_T dwSize, DWORD flNewProtect, PDWORD lpflOldProtect);
 
@@ -86,7 +90,7 @@ HM_API BOOL WINAPI HmVirtualProtect(LPVOID lpAddress, SIZE_T dwSize, DWORD flNew
  *
  * Never waits, allocates or locks: it is safe while every other thread is suspended. A free range is reported up to the
  * next allocation or the end of its region, whichever comes first. Memory that hostmem did not give out is described as
- * the system sees it (on Linux by asking the kernel for the mapping).
+ * the system sees it (on Linux by asking the kernel for the mapping; 1450 where no file can be opened for that).
  */
 HM_API SIZE_T WINAPI HmVirtualQuery(LPCVOID lpAddress, PMEMORY_BASIC_INFORMATION lpBuffer, SIZE_T dwLength);
 
@@ -106,35 +110,38 @@ HM_API DWORD WINAPI HmGetLastError(void);
 /*
  * Makes a private heap.
  *
- * flOptions      HEAP_NO_SERIALIZE (callers serialise), HEAP_CREATE_ENABLE_EXECUTE (blocks can hold code); others are 87
- * dwInitialSize  bytes to expect; a hint
+ * flOptions      HEAP_CREATE_ENABLE_EXECUTE (blocks can hold code), HEAP_NO_SERIALIZE (callers serialise: it changes nothing, for
+ *                heaps are safe for threads anyway); others are 87, HEAP_GENERATE_EXCEPTIONS among them
+ * dwInitialSize  bytes to expect; not looked at, since a heap takes memory as it is asked
  * dwMaximumSize  the most bytes that the heap may take from the system, 0 for no bound
  *
  * Returns a handle for HmHeapDestroy, or NULL with 8 or 87.
  */
 HM_API HANDLE WINAPI HmHeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaximumSize);
 
-/* Frees the heap and every block in it. No other thread may be using it. Errors: 6 for what is not a heap. */
+/* Frees the heap and every block in it; no other thread may be using it. Errors: 6 for what is not a heap, NULL among it. */
 HM_API BOOL WINAPI HmHeapDestroy(HANDLE hHeap);
 
 /*
- * dwBytes bytes aligned to 16; with HEAP_ZERO_MEMORY in dwFlags they are zero. A size of 0 gives a block that can be freed.
- * hHeap NULL is the default heap of the process. Errors: 8 for no memory, 6 for what is not a heap.
+ * dwBytes bytes aligned to 16; with HEAP_ZERO_MEMORY in dwFlags they are zero. Other flags are ignored, here and in the two
+ * functions below: with HEAP_GENERATE_EXCEPTIONS, too, a failure is a NULL. A size of 0 gives a block that can be freed. hHeap
+ * NULL is the default heap of the process. Errors: 8 for no memory or a limit (HM_LIMITS, dwMaximumSize) in the way, or 1455 for
+ * more than 1 MiB that the system does not commit; 6 for what is not a heap.
  */
 HM_API LPVOID WINAPI HmHeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes);
 
 /*
- * Frees a block of this heap; NULL is fine. An address that is not where a block of hHeap starts (foreign, interior, of another
- * heap) is refused with 87 and nothing changes, and so is a second free right after the first. Another block that was freed
- * already may be taken, and handed out twice, until what threads keep at hand goes back to the heap, which finds it out (a
- * fraction of a second once it is idle); HM_OPTIONS.cbThreadCache 1 has every one refused at once. Touching a freed block is an
- * error that need not fault.
+ * Frees a block of this heap; a NULL lpMem is fine, and dwFlags is ignored. Error 6 is for what is not a heap, 87 for an address
+ * that is not where a block of hHeap starts (foreign, interior, of another heap), and for a second free right after the first;
+ * then nothing changes. Another block that was freed already may be taken, and handed out twice, until what threads keep at hand
+ * goes back to the heap, which finds it out (a fraction of a second once it is idle) and counts it (HM_STATS.cDoubleFrees);
+ * HM_OPTIONS.cbThreadCache 1 has every one refused at once. Touching a freed block is an error that need not fault.
  */
 HM_API BOOL WINAPI HmHeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem);
 
 /*
- * The size in bytes that was asked for, rounded up to the block's size class; (SIZE_T)-1 with 87 for what is not a block. A
- * freed block that a thread's cache holds still has its size.
+ * The size in bytes that was asked for, rounded up to the block's size class; dwFlags is ignored. (SIZE_T)-1 with 87 for what is
+ * not a block, NULL too, with 6 for what is not a heap. A freed block that a thread's cache holds still has its size.
  */
 HM_API SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
 
@@ -177,10 +184,11 @@ typedef struct HM_USAGE {
 /*
  * Sets or reads the limits of: the process (of NULL), a heap (its handle), or an IHostMemoryManager or IHostMalloc of hostmem's.
  * At any time, while others allocate. For the process, HOSTMEM_SOFT_RESERVE, HOSTMEM_HARD_RESERVE, HOSTMEM_SOFT_COMMIT,
- * HOSTMEM_HARD_COMMIT and HOSTMEM_EMERGENCY in the environment, in bytes, hold until it is set here. limits or usage of
- * HmGetLimits may be NULL.
+ * HOSTMEM_HARD_COMMIT and HOSTMEM_EMERGENCY in the environment, in bytes, hold until it is set here; a soft limit above its hard
+ * one counts as none there. Of HmGetLimits limits or usage may be NULL; whoever passes them sets their cbSize.
  *
- * E_INVALIDARG for an `of` that is none of these, a cbSize that no version had, or a soft limit above the hard one; E_POINTER.
+ * E_INVALIDARG for an `of` that is none of these, a cbSize that no version had, or a soft limit above the hard one; E_POINTER
+ * for NULL limits of HmSetLimits, or if both pointers of HmGetLimits are NULL.
  */
 HM_API HRESULT WINAPI HmSetLimits(void *of, const HM_LIMITS *limits);
 HM_API HRESULT WINAPI HmGetLimits(void *of, HM_LIMITS *limits, HM_USAGE *usage);
@@ -202,7 +210,7 @@ typedef struct HM_FAULTS {
 
 /*
  * Sets them for the process, and starts counting anew; NULL: no request fails any more. At any time. Environment, read with the
- * first manager: HOSTMEM_FAIL_NTH, HOSTMEM_FAIL_LEAST, HOSTMEM_FAIL_PER_MILLION, HOSTMEM_FAIL_BELOW_LEVEL.
+ * first manager: HOSTMEM_FAIL_NTH, HOSTMEM_FAIL_LEAST (bytes), HOSTMEM_FAIL_PER_MILLION, HOSTMEM_FAIL_BELOW_LEVEL.
  * E_INVALIDARG for a cbSize that no version had, more than a million, both cNth and dwPerMillion, or no such level.
  */
 HM_API HRESULT WINAPI HmSetFaults(const HM_FAULTS *faults);
@@ -238,10 +246,13 @@ typedef struct HM_LEAK {
     SIZE_T cEvery;          /* 1 for DebugAlloc */
 } HM_LEAK;
 
-/* Called for one origin after the other, those with the most bytes first. *pLeak and what it points to last for the call. */
+/*
+ * HM_LEAK_VISIT is called for one origin after the other, those with the most bytes first; HM_WRITE is given a text piece by
+ * piece, and a piece does not end with a zero. What they are shown lasts for the call. The thread that asked calls them, before
+ * its own call returns, and nothing is locked meanwhile: they may call all of hostmem's functions, the one that calls them too,
+ * but have to return, and not to throw or jump away. One that is called at a heap's last Release leaves that heap alone.
+ */
 typedef void(WINAPI *HM_LEAK_VISIT)(LPVOID pContext, const HM_LEAK *pLeak);
-
-/* Given a text piece by piece; a piece does not end with a zero. */
 typedef void(WINAPI *HM_WRITE)(LPVOID pContext, LPCSTR pText, SIZE_T cbText);
 
 /*
@@ -251,20 +262,16 @@ typedef void(WINAPI *HM_WRITE)(LPVOID pContext, LPCSTR pText, SIZE_T cbText);
 typedef struct HM_OPTIONS {
     SIZE_T cbSize;
     /*
-     * The most bytes of address space that the process's regions may take in all; 0 for no bound. The tightest value that any
-     * manager was made with holds for the process. Environment: HOSTMEM_MAX_ADDRESS_SPACE, in bytes.
+     * The most bytes of address space that the process's regions, of 4 GiB each, may take in all; 0 for no bound. The tightest
+     * value that any manager was made with holds. Environment: HOSTMEM_MAX_ADDRESS_SPACE, in bytes; it needs no manager.
      */
     SIZE_T cbMaxAddressSpace;
     /*
      * The most bytes of free blocks and freed allocations that one thread keeps at hand; 0 for the default of 160 MiB, 1 to
-     * keep none. The tightest value that any manager was made with holds for the process. Environment: HOSTMEM_THREAD_CACHE,
-     * in bytes.
+     * keep none. The tightest value that any manager was made with holds. Environment: HOSTMEM_THREAD_CACHE, in bytes.
      */
     SIZE_T cbThreadCache;
-    /*
-     * The same of all threads together; 0 for the default of 1 GiB. The tightest value holds. Environment: HOSTMEM_ALL_CACHES, in
-     * bytes.
-     */
+    /* The same of all threads together; 0 for 1 GiB. The tightest value holds. Environment: HOSTMEM_ALL_CACHES, in bytes. */
     SIZE_T cbAllCaches;
     /*
      * The most bytes of memory that the process holds although nobody has it committed, so that committing it costs no page
@@ -287,7 +294,7 @@ typedef struct HM_OPTIONS {
     /*
      * eMemoryAvailableLow is repeated after so many milliseconds while pressure lasts; 0 for the default of 8,500 (a CLR forgets
      * one that comes within 8,192 of the last one that it acted on). The tightest value that any manager was made with holds
-     * for the process. Environment: HOSTMEM_LOW_SPACING.
+     * for the process. Environment: HOSTMEM_LOW_SPACING, in milliseconds.
      */
     SIZE_T msLowSpacing;
     /*
@@ -339,7 +346,8 @@ HM_API HRESULT WINAPI HmReportLeaks(IHostMalloc *heap, HM_LEAK_VISIT visit, LPVO
 
 /*
  * The same as one line of JSON: {"leaks": [{"file": "a.c", "line": 7, "blocks": 2, "bytes": 96, "every": 1, "stack": []}, ...],
- * "blocks": N, "bytes": N}, the last two added up over the origins with "every" taken into account.
+ * "blocks": N, "bytes": N}, the last two added up over the origins with "every" taken into account. E_POINTER for a NULL write,
+ * E_INVALIDARG for an IHostMalloc that does not track, E_OUTOFMEMORY; then nothing was written.
  */
 HM_API HRESULT WINAPI HmWriteLeaks(IHostMalloc *heap, HM_WRITE write, LPVOID context);
 
@@ -352,7 +360,7 @@ HM_API HRESULT WINAPI HmWriteLeaks(IHostMalloc *heap, HM_WRITE write, LPVOID con
 typedef struct HM_STATS {
     SIZE_T cbSize;
     SIZE_T cRegions;          /* regions made, for life */
-    SIZE_T cbRegions;         /* their address space */
+    SIZE_T cbRegions;         /* their address space, without what NeedsVirtualAddressSpace gave back */
     SIZE_T cbReserved;        /* allocations: bytes of address space, committed or not */
     SIZE_T cbCommitted;       /* allocations: bytes of committed pages */
     SIZE_T cAllocations;      /* live VirtualAlloc allocations */
@@ -386,6 +394,7 @@ typedef struct HM_STATS {
     SIZE_T cbChargedPeak[2];
     SIZE_T cbEmergencyHeld;   /* the emergency reserve, as far as it is held; not charged */
     SIZE_T cManagers;         /* and those that are gone and whose memory is not */
+    SIZE_T cDoubleFrees;      /* since the fourth version: second frees of blocks that were found as these went to their slab */
 } HM_STATS;
 
 /* Fills *stats. FALSE with 24 for a cbSize that is too small, 998 for NULL. Other threads may go on meanwhile. */

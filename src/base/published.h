@@ -18,7 +18,7 @@
 #include "base/base.h"
 
 #define PUBLISHED_MAGIC ((uint64_t)0x0077656976206d68) /* "hm view" */
-#define PUBLISHED_VERSION 2u
+#define PUBLISHED_VERSION 3u
 
 /* How the view is found: the name of the memory file on Linux, with the process's number behind it on Windows. */
 #define PUBLISHED_FILE "hostmem-view"
@@ -26,7 +26,7 @@
 
 #define PUBLISHED_TOTALS(X)                                                                                                      \
     X(regions)              /* made, for life */                                                                                 \
-    X(region_bytes)         /* their address space */                                                                            \
+    X(region_bytes)         /* their address space, without what was given back */                                               \
     X(granules_taken)       /* 64 KiB granules in use, or kept at hand */                                                        \
     X(allocations)          /* live VirtualAlloc allocations */                                                                  \
     X(system_allocations)   /* those of them that a region could not serve */                                                    \
@@ -63,7 +63,8 @@
     X(system_commits)                                                                                                            \
     X(system_decommits)                                                                                                          \
     X(system_protects)                                                                                                           \
-    X(failures)             /* calls that the engine refused, for any reason */
+    X(failures)             /* calls that the engine refused, for any reason */                                                  \
+    X(double_frees)         /* of blocks that were freed already, found when they went back to their slab */
 
 struct published_totals {
 #define PUBLISHED_MEMBER(name) uint64_t name;

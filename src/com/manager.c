@@ -13,6 +13,7 @@
 #include "com/observed.h"
 #include "core/cache.h"
 #include "core/region.h"
+#include "core/settings.h"
 #include "os/os.h"
 #include "policy/limits.h"
 #include "policy/notify.h"
@@ -187,15 +188,11 @@ static bool options_read(const HM_OPTIONS *options, HM_OPTIONS *known) {
 static enum status options_apply(const HM_OPTIONS *known) {
     inject_read_environment();
     if (known->pFaults != NULL && inject_set(known->pFaults) != ST_OK) return ST_BAD_ARGUMENT;
-    /* The tightest bound holds: the order of these two does not matter. */
-    uint64_t environment = os_environment_bytes("HOSTMEM_MAX_ADDRESS_SPACE");
-    if (environment != 0) region_limit_set(environment);
-    if (known->cbMaxAddressSpace != 0) region_limit_set(known->cbMaxAddressSpace);
+    region_limit_set(known->cbMaxAddressSpace);
     cache_bound_set(known->cbThreadCache, known->cbAllCaches);
-    held_bound_set(os_environment_bytes("HOSTMEM_HELD"));
     held_bound_set(known->cbHeld);
     ahead_set(known->cbCommitAhead);
-    pressure_spacing_set(os_environment_bytes("HOSTMEM_LOW_SPACING"));
+    pressure_spacing_set(setting("HOSTMEM_LOW_SPACING"));
     pressure_spacing_set(known->msLowSpacing);
     if (known->pProcessLimits != NULL) return limits_set(&budget_process, known->pProcessLimits);
     limits_reserve_refill(); /* the environment may ask for one */

@@ -7,6 +7,7 @@
 #include "com/observed.h"
 
 #include "com/com.h"
+#include "core/settings.h"
 #include "os/os.h"
 #include "os/os_look.h"
 #include "policy/leaks.h"
@@ -171,9 +172,9 @@ bool observed_is_malloc(const IHostMallocVtbl *methods) {
 }
 
 const IHostMemoryManagerVtbl *observed_manager_start(struct observed *observed, const HM_OPTIONS *options, uint32_t number) {
-    uint64_t every = options->cSampleEvery != 0 ? options->cSampleEvery : os_environment_bytes("HOSTMEM_SAMPLE_EVERY");
-    bool track = (options->dwFlags & HM_TRACK_BLOCKS) || os_environment_bytes("HOSTMEM_LEAKS") != 0;
-    bool count = (options->dwFlags & HM_COUNT_CALLS) || os_environment_bytes("HOSTMEM_COUNT_CALLS") != 0;
+    uint64_t every = options->cSampleEvery != 0 ? options->cSampleEvery : setting("HOSTMEM_SAMPLE_EVERY");
+    bool track = (options->dwFlags & HM_TRACK_BLOCKS) || setting("HOSTMEM_LEAKS") != 0;
+    bool count = (options->dwFlags & HM_COUNT_CALLS) || setting("HOSTMEM_COUNT_CALLS") != 0;
     if (every == 0 || every > UINT32_MAX) every = SAMPLE_EVERY;
     if (options->dwFlags & HM_PUBLISH) view_start(1);
     *observed = (struct observed){
@@ -204,7 +205,7 @@ static void WINAPI append(void *context, const char *text, SIZE_T length) { os_f
 static void report_to_file(const struct heap *heap) {
     char path[PATH_ROOM];
     uint64_t blocks = 0;
-    if (!os_environment_text("HOSTMEM_LEAK_REPORT", path, sizeof path)) return;
+    if (!os_environment("HOSTMEM_LEAK_REPORT", path, sizeof path)) return;
     if (leaks_write(heap, no_text, NULL, &blocks) == ST_OK && blocks != 0) leaks_write(heap, append, path, &blocks);
 }
 

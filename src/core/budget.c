@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/bitmap.h"
+#include "core/settings.h"
 #include "core/table.h"
 #include "os/os.h"
 
@@ -94,11 +95,15 @@ void budget_lines_set(struct budget *budget, const struct budget_lines *lines) {
 }
 
 static void process_read_environment(void) {
-    budget_lines_set(&budget_process, &(struct budget_lines){
-        .soft = {os_environment_bytes("HOSTMEM_SOFT_RESERVE"), os_environment_bytes("HOSTMEM_SOFT_COMMIT")},
-        .hard = {os_environment_bytes("HOSTMEM_HARD_RESERVE"), os_environment_bytes("HOSTMEM_HARD_COMMIT")},
-        .emergency = os_environment_bytes("HOSTMEM_EMERGENCY"),
-    });
+    struct budget_lines lines = {
+        .soft = {setting("HOSTMEM_SOFT_RESERVE"), setting("HOSTMEM_SOFT_COMMIT")},
+        .hard = {setting("HOSTMEM_HARD_RESERVE"), setting("HOSTMEM_HARD_COMMIT")},
+        .emergency = setting("HOSTMEM_EMERGENCY"),
+    };
+    for (int kind = 0; kind < BUDGET_KINDS; kind++) {
+        if (lines.hard[kind] && lines.soft[kind] > lines.hard[kind]) lines.soft[kind] = 0; /* it would never be met */
+    }
+    budget_lines_set(&budget_process, &lines);
 }
 
 void budget_lines_get(struct budget *budget, struct budget_lines *lines) {

@@ -22,13 +22,15 @@
 #include "base/atom.h"
 #include "core/bitmap.h"
 #include "core/keeper.h"
+#include "core/settings.h"
 #include "core/table.h"
 #include "os/os.h"
 
 #ifndef CACHES_AT_MOST
-#define CACHES_AT_MOST ((size_t)4032) /* of eight parts of the table */
+#define CACHES_AT_MOST ((size_t)4032)
 #endif
 _Static_assert(CACHES_AT_MOST < (size_t)1 << CACHE_HOME_BITS, "a name for each");
+_Static_assert(CACHES_AT_MOST < (size_t)1 << TABLE_PARTS, "an entry for each, from one in the first part");
 
 /*
  * A processor takes a load for dependent on an earlier store whose address is the same in its low 12 bits. Blocks that programs
@@ -37,7 +39,7 @@ _Static_assert(CACHES_AT_MOST < (size_t)1 << CACHE_HOME_BITS, "a name for each")
 #define CACHE_OFFSET ((size_t)0x9c0)
 #define CACHE_BYTES ((CACHE_OFFSET + sizeof(struct cache) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES)
 
-static const struct table_shape cache_shape = {CACHE_BYTES, 16};
+static const struct table_shape cache_shape = {CACHE_BYTES, 1};
 static struct table cache_table;
 static uint64_t cache_claimed[CACHES_AT_MOST / 64];
 static uint64_t cache_there[CACHES_AT_MOST / 64];  /* has been somebody's: can be read */
@@ -86,12 +88,12 @@ static void cache_leave_behind(struct cache *cache) {
 
 /*
  * The thread ends. What the system or the program still does in it goes past the caches: a cache made now might have no end that
- * returns it.
+ * returns it. (Only where it may be a fiber of the thread's that ends is another made when it is wanted.)
  */
 static void cache_exit(void *value) {
     struct cache *cache = value;
     if (cache_mine() != cache) return; /* not the thread's end: another thread has ended a fiber that it was made in */
-    os_slot_set(OS_SLOT_CACHE, cache_none);
+    os_slot_set(OS_SLOT_CACHE, os_has_fibers() ? os_slot_unset : cache_none);
     atom_store_rlx_u32(&cache->thread, 0); /* rlx: as in cache_make */
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: how long it has been parked; the keeper glances at it */
     /* Either who has stopped it finishes it, or this thread has it alone; only a keeper that is quick makes this go round. */
@@ -116,7 +118,7 @@ static struct cache *parked_take(void) {
 static void prepare_once(void) {
     if (atom_load_rlx_u32(&cache_prepared)) return; /* rlx: once is enough, twice does no harm */
     atom_store_rlx_u32(&cache_prepared, 1);
-    cache_bound_set(os_environment_bytes("HOSTMEM_THREAD_CACHE"), os_environment_bytes("HOSTMEM_ALL_CACHES"));
+    cache_bound_set(setting("HOSTMEM_THREAD_CACHE"), setting("HOSTMEM_ALL_CACHES"));
     keeper_prepare();
 }
 
@@ -133,7 +135,7 @@ static struct cache *fresh_take(void) {
     struct cache *cache = cache_numbered(number);
     prepare_once();
     if (!bitmap_taken(cache_there, number)) {
-        atom_store_rlx_u32(&cache->number, (uint32_t)number); /* rlx: as in stop_idle */
+        atom_store_rlx_u32(&cache->number, (uint32_t)number); /* rlx: as in stop_due (keeper.c) */
         cache->home = cache_home((uint32_t)number);
         cache->others = ~cache->home >> CACHE_HOME_SHIFT << CACHE_HOME_SHIFT;
         size_t low = CACHE_NEAR != 0 ? CACHE_AWAY / GRANULE_BYTES : 0;
@@ -193,22 +195,16 @@ uint64_t cache_flush_mine(unsigned set) {
     return bytes;
 }
 
-static void finish_if_parked(struct cache *cache, void *context) {
-    (void)context;
-    cache_finish_parked(cache);
-}
-
-void cache_flush_all(void) {
-    for (unsigned set = 0; set < CACHE_SETS; set++) cache_flush_mine(set);
-    cache_each_used(finish_if_parked, NULL);
-}
-
 /* ---- The keeper's part -------------------------------------------------------------------------------------------- */
 
-void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context) {
+void cache_each_of(uint64_t bits, void (*visit)(struct cache *cache, void *context), void *context) {
     for (size_t n = 0; (n = bitmap_next_taken(cache_there, CACHES_AT_MOST, n)) < CACHES_AT_MOST; n++) {
-        visit(cache_numbered(n), context);
+        if (bits >> n % 64 & 1) visit(cache_numbered(n), context);
     }
+}
+
+void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context) {
+    cache_each_of(~(uint64_t)0, visit, context);
 }
 
 bool cache_stop(struct cache *cache) {

@@ -81,6 +81,7 @@ struct cache_quick {
         uint64_t magic; /* see class_starts; of the classes that there are slabs of here */
         uint64_t unused[3];
     } class[CACHE_BINS + 1];        /* by the mark: as long as a magazine each */
+    volatile bool adding;           /* the thread is putting a slab in, and may be interrupted by its own signal handler */
     uint64_t start[CACHE_NEAR + 1]; /* where the slab starts that covers the granule, or CACHE_NO_SLAB */
     uint16_t mark[CACHE_NEAR + 4];  /* of that slab */
 };
@@ -206,7 +207,7 @@ static inline struct magazine *cache_magazine(struct cache *cache, unsigned set,
     return &cache->own[set].magazine[bin];
 }
 
-/* The compiler would call these two; a call costs a sixth of them. */
+/* The compiler would call what is marked so; a call costs a sixth of what it does. */
 #define CACHE_INLINE static inline __attribute__((always_inline))
 
 CACHE_INLINE struct magazine *cache_marks(struct bins *bins, uint64_t mark) {
@@ -324,13 +325,11 @@ bool cache_came_last(const struct cache *cache, unsigned set, unsigned bin, cons
 /* What cache_push does, and makes the room for it. False: no memory. */
 bool cache_put(struct cache *cache, unsigned set, unsigned bin, void *item);
 
-/* Flushes one set of the cache, or the same set (or all) of the calling thread's. Returns the bytes of what was in it. */
+/* Flushes one set of the cache, or the same set of the calling thread's. Returns the bytes of what was in it. */
 uint64_t cache_flush_set(struct cache *cache, unsigned set);
+uint64_t cache_flush_mine(unsigned set);
 /* The same of a stopped cache: the set stays its owner's. */
 uint64_t cache_empty_set(struct cache *cache, unsigned set);
-uint64_t cache_flush_mine(unsigned set);
-/* All of the calling thread's, and what ended threads have left. */
-void cache_flush_all(void);
 
 /*
  * Sweeps the blocks of an entered or stopped cache: gives back what rested unused since the sweep before, and lays to rest what
@@ -365,6 +364,8 @@ uint64_t cache_held(const struct cache *cache);
  * is finishing it?
  */
 void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context);
+/* The same of those whose numbers modulo 64 are among the bits. */
+void cache_each_of(uint64_t bits, void (*visit)(struct cache *cache, void *context), void *context);
 bool cache_stop(struct cache *cache);
 bool cache_finish_parked(struct cache *cache);
 bool cache_stopped(const struct cache *cache);

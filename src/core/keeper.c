@@ -22,6 +22,8 @@
 #include "base/atom.h"
 #include "core/cache.h"
 #include "core/census.h"
+#include "core/pages.h"
+#include "core/settings.h"
 #include "os/os.h"
 
 #define ROUND_MS 250u
@@ -180,17 +182,12 @@ static void keeper_run(void) {
     }
 }
 
-static uint64_t fork_told; /* void (*)(void) */
-
-void keeper_on_fork(void (*told)(void)) { atom_store_rel_u64(&fork_told, (uint64_t)(uintptr_t)told); /* rel: it is ready */ }
-
 static void forked(void) {
-    void (*told)(void) = (void (*)(void))(uintptr_t)atom_load_acq_u64(&fork_told); /* acq: as above */
     /* rlx: the child has one thread. */
     if (atom_load_rlx_u32(&state) != FAILED) atom_store_rlx_u32(&state, NONE);
     atom_store_rlx_u32(&giving, 0);
     cache_after_fork();
-    if (told) told();
+    pages_after_fork();
 }
 
 void keeper_prepare(void) {
@@ -198,7 +195,7 @@ void keeper_prepare(void) {
     atom_store_rlx_u32(&prepared, 1);
     os_at_fork(forked);
     /* Read now: later somebody may be changing the environment under the same call. */
-    if (os_environment_bytes("HOSTMEM_NO_KEEPER") != 0) atom_store_rel_u32(&state, FAILED);
+    if (setting("HOSTMEM_NO_KEEPER") != 0) atom_store_rel_u32(&state, FAILED);
 }
 
 void keeper_missed(void) {

@@ -22,9 +22,6 @@ bool keeper_runs(void);
  */
 void keeper_wake(bool (*job)(void));
 
-/* Has told() called in a child made by fork, where there is no keeper any more; one function for the process. */
-void keeper_on_fork(void (*told)(void));
-
 /* Before anything else here, when the first cache is made: looks whether a keeper is allowed, and asks to be told of forks. */
 void keeper_prepare(void);
 

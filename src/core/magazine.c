@@ -129,9 +129,9 @@ uint64_t cache_flush_set(struct cache *cache, unsigned set) {
     return bytes;
 }
 
-/* Rooms are reserved many at a time, and kept for life. NULL: no memory. */
+/* Rooms are reserved in parts, each twice as long as the one before, and kept for life. NULL: no memory. */
 static void **room_make(void) {
-    static const struct table_shape shape = {(ROOM_BYTES + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES, 4};
+    static const struct table_shape shape = {(ROOM_BYTES + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES, 1};
     static struct table rooms;
     static uint64_t count;
     uint64_t n = atom_load_rlx_u64(&count); /* rlx: the CAS decides */

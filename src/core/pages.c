@@ -9,11 +9,17 @@
  * has while it waits for the next. A waiter holds only bits below the one that it waits for, and so does everybody else,
  * so the waiter for the highest bit waits for a thread that waits for nothing: no deadlock. Calls on disjoint ranges share words
  * but never bits, and a failed CAS that was caused by a neighbour is simply repeated.
+ *
+ * A thread that is gone gives nothing. What it had in a parent is nobody's in the child of a fork (pages_after_fork); where a
+ * process that ends has ended its other threads in the middle of what they did, as Windows does before DLLs are told, the one
+ * that is left takes the bits over.
  */
 #include "core/pages.h"
 
 #include "core/space.h"
 #include "os/os.h"
+
+#define GONE_AFTER 32u /* attempts: before that it is not worth asking */
 
 /* The part of a range that lies in one sheet. */
 struct stretch {
@@ -86,39 +92,49 @@ static inline __attribute__((always_inline)) size_t stretch_run(struct stretch s
     return (size_t)(at - start);
 }
 
-/* The same of a sheet that may never have been used. */
-static size_t sheet_run(struct stretch s, uint8_t state, uint8_t mask) {
-    if (slot_used(s.slot, stretch_sheet(s))) return stretch_run(s, state, mask);
-    return state & mask ? 0 : s.count;
+/* The same past the first sheet, which is `run` pages: apart, so that the others need no registers for it. */
+__attribute__((noinline)) static uint64_t rest_run(struct page first, uint64_t run, uint64_t limit, uint8_t state, uint8_t mask) {
+    for (uint64_t looked = run; run == looked && run < limit;) {
+        struct stretch s = stretch_at((struct page){first.n + run}, limit - run);
+        /* A sheet that nobody ever used is all zero. */
+        if (slot_used(s.slot, stretch_sheet(s))) {
+            run += stretch_run(s, state, mask);
+        } else if (!(state & mask)) {
+            run += s.count;
+        }
+        looked += s.count;
+    }
+    return run;
+}
+
+static inline __attribute__((always_inline)) uint64_t run_at(struct page first, uint64_t limit, uint8_t mask, uint8_t *state) {
+    struct stretch s = stretch_at(first, limit);
+    *state = atom_load_acq_u8(stretch_bytes(s)); /* acq: pairs with pages_fill */
+    uint64_t run = stretch_run(s, *state, mask);
+    if (run == s.count && run < limit) return rest_run(first, run, limit, *state, mask);
+    return run > 0 ? run : 1;
+}
+
+uint64_t pages_run_at(struct page first, uint64_t limit, uint8_t mask, uint8_t *state) {
+    return run_at(first, limit, mask, state);
 }
 
 uint64_t pages_run(struct page first, uint64_t limit, uint8_t mask) {
-    struct stretch s = stretch_at(first, limit);
-    uint8_t state = atom_load_acq_u8(stretch_bytes(s)); /* acq: pairs with pages_fill */
-    uint64_t run = stretch_run(s, state, mask);
-    for (uint64_t part = s.count; run < limit && run == part; part += s.count) {
-        s = stretch_at((struct page){first.n + run}, limit - run);
-        run += sheet_run(s, state, mask);
-    }
-    return run > 0 ? run : 1;
+    uint8_t state;
+    return run_at(first, limit, mask, &state);
 }
 
 uint64_t pages_count_committed(struct page first, uint64_t count) {
     uint64_t committed = 0;
-    for (uint64_t done = 0; done < count;) {
-        struct page p = {first.n + done};
-        uint64_t run = pages_run(p, count - done, PG_STATE_MASK);
-        if (prot_committed(pages_state(p))) committed += run;
-        done += run;
+    for (struct piece at = {0}; pages_next(first, count, &at, PG_STATE_MASK);) {
+        if (prot_committed(at.state)) committed += at.count;
     }
     return committed;
 }
 
 bool pages_all_committed(struct page first, uint64_t count) {
-    for (uint64_t done = 0; done < count;) {
-        struct page p = {first.n + done};
-        if (!prot_committed(pages_state(p))) return false;
-        done += pages_run(p, count - done, PG_STATE_MASK);
+    for (struct piece at = {0}; pages_next(first, count, &at, PG_STATE_MASK);) {
+        if (!prot_committed(at.state)) return false;
     }
     return true;
 }
@@ -132,7 +148,7 @@ static void busy_take(uint64_t *word, uint64_t bits) {
     uint64_t seen = 0; /* most likely; and what is new should be written before it is read */
     /* acq: pairs with busy_give; the holder before has finished with these pages. */
     for (unsigned attempt = 0; !atom_cas_acqrel_u64(word, &seen, seen | bits);) {
-        while (seen & bits) {
+        while (seen & bits && !(attempt >= GONE_AFTER && os_others_ended())) {
             os_yield(attempt++);
             seen = atom_load_rlx_u64(word); /* rlx: the CAS decides */
         }
@@ -213,3 +229,16 @@ bool pages_at_rest(struct granule start, uint64_t count, uint8_t state) {
     struct stretch s = stretch_at(granule_page(start), count);
     return s.count == count ? stretch_at_rest(s, state) : sheets_at_rest(granule_page(start), count, state);
 }
+
+/* rlx: the child has one thread. What that one holds, if a signal handler forks in the middle of a call, is its own. */
+static void slot_after_fork(struct slot *slot) {
+    for (size_t sheet = 0; sheet < SHEETS_PER_SLOT; sheet++) {
+        if (!slot_used(slot, sheet)) continue;
+        uint64_t *word = &slot->busy[sheet * (PAGES_PER_SHEET / 64)];
+        for (size_t i = 0; i < PAGES_PER_SHEET / 64; i++) {
+            if (atom_load_rlx_u64(&word[i])) atom_store_rlx_u64(&word[i], 0);
+        }
+    }
+}
+
+void pages_after_fork(void) { space_each_slot(slot_after_fork); }

@@ -18,6 +18,7 @@
 #include "core/bitmap.h"
 #include "core/budget.h"
 #include "core/cache.h"
+#include "core/settings.h"
 #include "core/steps.h"
 #include "os/os.h"
 
@@ -31,9 +32,11 @@ static struct {
     uint32_t failed; /* shortest run in granules that was not to be had, 0: none */
 } regions[REGION_MAX];
 static uint64_t region_count;
-static uint64_t region_limit_bytes;
+static struct setting_bound limit_bytes;
 
-void region_limit_set(uint64_t limit_bytes) { atom_tighten_u64(&region_limit_bytes, limit_bytes); }
+void region_limit_set(uint64_t bytes) { atom_tighten_u64(&limit_bytes.value, bytes); }
+
+uint64_t region_limit(void) { return setting_bound(&limit_bytes, "HOSTMEM_MAX_ADDRESS_SPACE"); }
 
 struct slot *region_slot(size_t n, uintptr_t *base) {
     /* acq: pairs with region_make; a region whose base is not written yet is passed over. */
@@ -99,12 +102,23 @@ static bool region_try_all(const struct ask *ask, bool trust_hints, struct run *
     }
 }
 
+/* How many more regions there may be. */
+static uint64_t region_room(void) {
+    uint64_t limit = region_limit(), bytes = 0;
+    uintptr_t base;
+    if (!limit) return REGION_MAX;
+    for (size_t n = 0; n < atom_load_acq_u64(&region_count); n++) { /* acq: as in region_slot */
+        struct slot *slot = region_slot(n, &base);
+        bytes += SLOT_BYTES;
+        if (slot) bytes -= atom_load_acq_u64(&slot->given) * GRANULE_BYTES; /* acq: pairs with region_give */
+    }
+    return bytes < limit ? (limit - bytes) / SLOT_BYTES : 0;
+}
+
 static enum status region_make(const struct ask *ask) {
-    uint64_t limit = atom_load_rlx_u64(&region_limit_bytes); /* rlx: set before use, and tightened rarely */
-    uint64_t made = atom_load_acq_u64(&region_count);        /* acq: as in region_slot */
     /* Under a limit heaps leave room for a region that anything can come from, and make do with that if need be. */
     uint64_t more = ask->kind == REGION_HEAP ? 2 : 1;
-    if (made >= REGION_MAX || (limit && (made + more) * SLOT_BYTES > limit)) {
+    if (region_room() < more) {
         budget_tell();
         return ST_NO_ADDRESS_SPACE;
     }
@@ -140,7 +154,7 @@ enum status region_claim(uint64_t count_pages, bool high, struct run *run) {
     run->count_pages = count_pages;
     enum status status = ask.count > GRANULES_PER_SLOT ? ST_OK : regions_claim(&ask, run);
     if (status == ST_OK && ask.count <= GRANULES_PER_SLOT) return ST_OK;
-    if (status != ST_OK && atom_load_rlx_u64(&region_limit_bytes)) return status; /* rlx: as above */
+    if (status != ST_OK && region_limit()) return status;
     /* The system has no room for a whole region; it may have some for this run. */
     return region_claim_system(0, count_pages, high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, run);
 }
@@ -266,10 +280,10 @@ void region_release(const struct run *run) {
 
 bool region_crowded(void) {
     struct region_totals totals;
-    uint64_t limit = atom_load_rlx_u64(&region_limit_bytes); /* rlx: as above */
-    if (!limit) return false;
+    if (region_limit() < SLOT_BYTES) return false;
     region_totals(&totals);
-    return totals.granules_taken * GRANULE_BYTES >= limit - limit / 16;
+    uint64_t most = totals.granules + region_room() * GRANULES_PER_SLOT;
+    return totals.granules_taken >= most - most / 16;
 }
 
 void region_totals(struct region_totals *totals) {
@@ -279,8 +293,9 @@ void region_totals(struct region_totals *totals) {
     for (size_t n = 0; n < total; n++) {
         struct slot *slot = region_slot(n, &base);
         if (!slot) continue;
+        size_t given = (size_t)atom_load_acq_u64(&slot->given); /* acq: pairs with region_give */
         totals->count_regions++;
-        totals->granules_taken += bitmap_count(slot->taken, GRANULES_PER_SLOT);
-        totals->granules_taken -= (size_t)atom_load_acq_u64(&slot->given); /* acq: pairs with region_give */
+        totals->granules += GRANULES_PER_SLOT - given;
+        totals->granules_taken += bitmap_count(slot->taken, GRANULES_PER_SLOT) - given;
     }
 }

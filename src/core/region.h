@@ -46,12 +46,14 @@ enum status region_claim_system(uintptr_t address, uint64_t count_pages, unsigne
  */
 void region_release(const struct run *run);
 
-/* The bound on all regions' address space, 0 for none; the tightest ever set holds. */
+/* The bound on all regions' address space, 0 for none; the tightest ever set holds. What is given back does not count. */
 void region_limit_set(uint64_t limit_bytes);
+uint64_t region_limit(void);
 
 /*
  * Gives address space back to the system: the free end of a region, at least size_bytes of it and granule by granule, or for 0
- * as much as lies together anywhere; for an address in a region, all from there on. Heaps' regions give whole steps (steps.h);
+ * as much as lies together anywhere; under a bound a quarter of that, if it is not little, so that there is room for the next
+ * requests. For an address in a region, all from there on. Heaps' regions give whole steps (steps.h);
  * what the system takes back as a whole only (Windows) is given as a whole. Returns the bytes; 0: there is nothing of that kind.
  */
 uint64_t region_give(uintptr_t address, uint64_t size_bytes);
@@ -63,7 +65,8 @@ bool region_returns(struct slot *slot, enum region_kind kind);
 bool region_crowded(void);
 
 struct region_totals {
-    size_t count_regions;
+    size_t count_regions; /* made, for life */
+    size_t granules;      /* of them that are not given back */
     size_t granules_taken;
 };
 void region_totals(struct region_totals *totals);

@@ -18,6 +18,7 @@
 #include "os/os.h"
 
 #define GRANULES_PER_STEP (STEP_BYTES / GRANULE_BYTES)
+#define PART_LEAST 1024u /* a free end of which a part is given: what is left of a shorter one stays for the next requests */
 
 /* In how many granules at once the region gives: 0 for what is no region any more. */
 static size_t given_at_once(const struct slot *slot) {
@@ -94,15 +95,16 @@ uint64_t region_give(uintptr_t address, uint64_t size_bytes) {
     if (kind != REGION_NONE) return give_from(address);
     if (size_bytes > SLOT_BYTES) return 0;
     size_t wanted = (size_t)((size_bytes + GRANULE_BYTES - 1) / GRANULE_BYTES), tail = 0;
+    bool part = !wanted && region_limit();
     uintptr_t base;
     /* Others may claim the end of it under our eyes: then what is longest now is tried. */
     for (int attempt = 0; attempt < 4; attempt++) {
-        struct slot *slot = longest_tail(wanted ? wanted : 1, &base, &tail);
+        struct slot *slot = longest_tail(wanted ? wanted : part ? PART_LEAST : 1, &base, &tail);
         if (!slot) return 0;
-        size_t count = wanted ? rounded(slot, wanted) : tail;
-        if (wanted && tail_give(slot, base, count)) return (uint64_t)count * GRANULE_BYTES;
-        /* All of it: where nothing less is said, and where the system takes nothing less. */
-        if ((!wanted || tail == GRANULES_PER_SLOT) && tail_give(slot, base, tail)) return (uint64_t)tail * GRANULE_BYTES;
+        size_t count = rounded(slot, wanted ? wanted : part ? tail / 4 : tail);
+        if (tail_give(slot, base, count)) return (uint64_t)count * GRANULE_BYTES;
+        /* All of it, where the system takes nothing less. */
+        if (tail == GRANULES_PER_SLOT && tail_give(slot, base, tail)) return (uint64_t)tail * GRANULE_BYTES;
     }
     return 0;
 }

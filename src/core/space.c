@@ -67,6 +67,16 @@ struct slot *space_slot_new(uintptr_t address) {
     return table_once(place, sizeof(struct slot), sizeof(struct slot)); /* no room for a group: there may be some for one */
 }
 
+void space_each_slot(void (*visit)(struct slot *slot)) {
+    for (size_t n = 0; n < GROUPS; n++) {
+        struct slot *first = (struct slot *)(uintptr_t)atom_load_acq_u64(&groups[n].first); /* acq: as in table_once */
+        if (!first) return;
+        for (size_t bit = 0; (bit = bitmap_next_taken(&groups[n].taken, group_slots(n), bit)) < group_slots(n); bit++) {
+            visit(first + bit);
+        }
+    }
+}
+
 enum region_kind space_region_kind(uintptr_t address) {
     struct slot *slot = space_slot(address);
     /* acq: pairs with the store in region.c; a slot becomes a region once, for ever. */
@@ -152,6 +162,27 @@ bool space_retract(const struct found *found) {
     return atom_cas_acqrel_u64(found->place, &seen, 0);
 }
 
+/* The first sheet from this one on that was ever used, by the word of them; else SHEETS_PER_SLOT. */
+static size_t next_used(const struct slot *slot, size_t sheet) {
+    for (; sheet < SHEETS_PER_SLOT; sheet = align_down(sheet, 64) + 64) {
+        uint64_t used = atom_load_acq_u64(&slot->used[sheet / 64]) >> sheet % 64; /* acq: as in slot_used */
+        if (used) return sheet + (size_t)__builtin_ctzll(used);
+    }
+    return SHEETS_PER_SLOT;
+}
+
+uint64_t space_unused(struct page first, uint64_t limit) {
+    uint64_t count = 0;
+    for (struct page p = first; count < limit; p.n = first.n + count) {
+        struct slot *slot = space_slot_numbered(p.n / PAGES_PER_SLOT);
+        size_t within = p.n % PAGES_PER_SLOT, used = next_used(slot, within / PAGES_PER_SHEET);
+        if (used == within / PAGES_PER_SHEET) return count;
+        count += used * PAGES_PER_SHEET - within;
+        if (used < SHEETS_PER_SLOT) break;
+    }
+    return count < limit ? count : limit;
+}
+
 /* The first granule at or after `from`, and below `limit`, both counted in the slot, at which a span starts; else limit. */
 static uint32_t slot_next_start(struct slot *slot, uint32_t from, uint32_t limit) {
     /* acq: as in space_region_kind. Outside regions nothing is ever taken. */
@@ -159,7 +190,7 @@ static uint32_t slot_next_start(struct slot *slot, uint32_t from, uint32_t limit
     for (uint32_t i = from; i < limit; i++) {
         uint32_t within = i % GRANULES_PER_SHEET, sheet = i / GRANULES_PER_SHEET;
         if ((within == 0 || i == from) && !slot_used(slot, sheet)) {
-            i += GRANULES_PER_SHEET - 1 - within;
+            i = (uint32_t)(next_used(slot, sheet) * GRANULES_PER_SHEET) - 1;
             continue;
         }
         /* rlx: a free range is a snapshot; a granule taken meanwhile was free when the look began. */
@@ -180,6 +211,28 @@ uint32_t space_next_start(uint32_t from, uint32_t limit) {
         uint32_t start = slot ? slot_next_start(slot, g - base, stop) : stop;
         if (start < stop) return base + start;
         g = base + stop;
+    }
+    return limit;
+}
+
+uintptr_t space_ours_end(uintptr_t address) {
+    struct found found;
+    if (space_in_region(address)) {
+        size_t given = (size_t)atom_load_acq_u64(&space_slot(address)->given); /* acq: pairs with region_give */
+        return align_down(address, SLOT_BYTES) + (GRANULES_PER_SLOT - given) * GRANULE_BYTES;
+    }
+    return space_find(address, &found) ? span_end_page(&found) << PAGE_SHIFT : 0;
+}
+
+uintptr_t space_next_ours(uintptr_t from, uintptr_t limit) {
+    if (space_ours_end(from)) return from;
+    for (uintptr_t at = from; at < limit; at = align_down(at, SLOT_BYTES) + SLOT_BYTES) {
+        uintptr_t room = SLOT_BYTES - at % SLOT_BYTES, stop = limit - at < room ? limit : at + room;
+        if (space_in_region(at)) return at;
+        if (!space_slot(at)) continue;
+        uint32_t first = granule_of(at + GRANULE_BYTES - 1).n, end = granule_of(stop + GRANULE_BYTES - 1).n;
+        uint32_t start = first < end ? space_next_start(first, end) : end;
+        if (start < end) return granule_address((struct granule){start});
     }
     return limit;
 }

@@ -34,7 +34,7 @@ struct span {
     uint8_t state; /* page byte of the AllocationProtect */
     enum span_kind kind;
     unsigned flags;
-    uint32_t owner; /* free use by the span's kind; a heap's number */
+    uint32_t owner; /* SPAN_VM: the account that it is charged to (budget.h); else the low bits of life_owner (heap/slab.h) */
 };
 
 static inline uint64_t span_pack(struct span s) {
@@ -127,6 +127,9 @@ static inline struct slot *space_slot_make(uintptr_t address) {
     return slot ? slot : space_slot_new(address);
 }
 
+/* Calls visit for every slot that there is, but for those that came when there was no memory for several at once. */
+void space_each_slot(void (*visit)(struct slot *slot));
+
 /* Whether the address lies in a region of the engine's, in the part of it that has not been given back, and of what kind. */
 enum region_kind space_region_kind(uintptr_t address);
 static inline bool space_in_region(uintptr_t address) { return space_region_kind(address) != REGION_NONE; }
@@ -195,6 +198,15 @@ static inline bool space_retract_plain(const struct found *found) {
 
 /* The first granule at or after `from`, and below `limit`, at which a live span starts; else limit. */
 uint32_t space_next_start(uint32_t from, uint32_t limit);
+
+/* How many pages of a live span from one on, at most limit, lie in sheets that were never used, so that their bytes are 0. */
+uint64_t space_unused(struct page first, uint64_t limit);
+
+/* The first page at or after `from`, and below `limit`, that lies in a region or in a live span outside regions; else limit. */
+uintptr_t space_next_ours(uintptr_t from, uintptr_t limit);
+
+/* Where the region or the span that the address lies in ends; 0 if it lies in none. */
+uintptr_t space_ours_end(uintptr_t address);
 
 /*
  * Calls visit for every live span, in address order, until it returns false. Spans made or retracted meanwhile may be missed.

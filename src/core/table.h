@@ -37,7 +37,7 @@ static inline void *table_once(uint64_t *place, size_t size, size_t usable) {
  */
 static inline void table_touch(uint64_t *word) { atom_add_acqrel_u64(word, 0); }
 
-#define TABLE_PARTS 12u
+#define TABLE_PARTS 14u
 #define TABLE_NONE SIZE_MAX
 
 struct table {

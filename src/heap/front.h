@@ -10,6 +10,24 @@
  * (ST_NOT_OURS), and so is a second free right after the first. Another double free is found when the block goes back to
  * its slab, from the magazine or from the depot that the magazine was emptied into; until then it may be handed out twice.
  * heap_free, which is what threads without a cache use, finds every one on the spot.
+ *
+ * Each caller has ways of its own, cut to what it knows. A request that one does not serve goes on to the one on its right:
+ *
+ *   caller       compiled into it     called from it                      when the cache does not help
+ *   malloc       front_take_quick                                         malloc_other: front_alloc
+ *   free         front_keep_quick                                         free_other: front_free_other
+ *   HmHeapAlloc  front_take                                               alloc_slowly: front_alloc
+ *   HmHeapFree   front_keep                                               free_slowly: front_free
+ *   Alloc        front_take_last      malloc_take: front_take_below       malloc_fetch: front_alloc
+ *   Free         front_keep_first     malloc_keep: front_keep_behind      malloc_give: front_free_other
+ *
+ * malloc and free (dropin/malloc/malloc.c) know only the process's heap; the flat functions are in api/heap_api.c; Alloc and Free
+ * are IHostMalloc's (com/malloc.c). The redirect drop-in calls front_alloc and front_free at once. These are
+ *
+ *   front_alloc  front_take, then front_fetch, which fills the magazine; front_alloc_other above CLASS_LARGEST and for zeros
+ *   front_free   front_keep, then front_free_other, for what front_keep has no room or no place for, or what is no block
+ *
+ * and past the caches all of them end in heap.h's functions.
  */
 #ifndef HM_FRONT_H
 #define HM_FRONT_H

@@ -130,7 +130,7 @@ static size_t take_at(struct heap *heap, unsigned class_index, size_t place, enu
             }
             if (got != 0 && foreign) near_move(head, home);
         } else {
-            /* rlx: cannot change under the pin. It may differ from the place where the slab was found (see slab_retire). */
+            /* rlx: cannot change under the pin. It may differ from the place where the slab was found (see empty_retire). */
             set_mark_full(set, (size_t)atom_load_rlx_u64(&slab->place));
             atom_store_rlx_u32(&slab->filled, 1); /* rlx: a hint */
         }
@@ -175,7 +175,7 @@ static enum status slab_add(struct heap *heap, unsigned class_index, struct heap
     enum status status = set_reserve(set, &place);
     if (status == ST_OK) {
         struct run run;
-        status = slab_acquire_aligned(count_pages, align, (uint8_t)heap->state, &run);
+        status = slab_acquire(count_pages, align, (uint8_t)heap->state, &run);
         if (status == ST_OK) {
             bool large = class_index == CLASS_LARGE;
             slab_open(&run, large ? SPAN_LARGE : SPAN_SLAB, (uint8_t)heap->state, owner_of(heap, class_index), place,

@@ -112,7 +112,7 @@ struct budget *heap_budget(struct heap *heap);
 /* What the heap has taken from the system and not given back, in bytes. */
 uint64_t heap_taken(const struct heap *heap);
 
-/* What of it is in blocks, in bytes; counted slab by slab. */
+/* What of it is in blocks, in bytes, those that threads keep at hand among them; counted slab by slab. See figures.h. */
 uint64_t heap_used(const struct heap *heap);
 
 #endif

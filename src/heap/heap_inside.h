@@ -1,6 +1,7 @@
 /*
- * heap_inside.h - what a heap is made of, for the files that make it up: heap.c serves requests, heap_table.c makes and ends
- * heaps, figures.c counts them. Nobody else includes it. Layer: heap.
+ * heap_inside.h - what a heap is made of, for the files that make it up: heap.c serves requests, front.c fills and empties the
+ * threads' magazines, depot.c keeps what one thread freed for the next, empty.c gives empty slabs back, heap_table.c makes and
+ * ends heaps, figures.c counts them. Nobody else includes it. Layer: heap.
  */
 #ifndef HM_HEAP_INSIDE_H
 #define HM_HEAP_INSIDE_H

@@ -98,7 +98,7 @@ static void heap_clear(struct heap *heap) {
 
 /* A user more; false if the last one has left already. While a user is counted the heap is not cleared. */
 static bool user_add(struct heap *heap) {
-    uint64_t users = atom_load_acq_u64(&heap->users); /* acq: pairs with heap_create */
+    uint64_t users = atom_load_acq_u64(&heap->users); /* acq: pairs with heap_make */
     while (users != 0 && !atom_cas_acqrel_u64(&heap->users, &users, users + 1)) continue;
     return users != 0;
 }
@@ -106,7 +106,7 @@ static bool user_add(struct heap *heap) {
 struct heap *heap_enter(uint32_t number, uint64_t id) {
     struct heap *heap = heap_numbered(number);
     if (!user_add(heap)) return NULL;
-    if (atom_load_acq_u64(&heap->front.id) == id) return heap; /* acq: pairs with heap_create */
+    if (atom_load_acq_u64(&heap->front.id) == id) return heap; /* acq: pairs with heap_make */
     heap_leave(heap);
     return NULL;
 }

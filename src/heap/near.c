@@ -14,14 +14,18 @@
  * takes out a slab that has come back to its old home: its blocks are freed by the tag then.
  *
  * A slab whose objects have their lines for themselves names no thread in its tag. Any thread that frees a block of it adds it to
- * its map, holding that block; who closes it takes it out of every map.
+ * its map, holding that block, and says so before in one of the 64 bits of the slab's `maps`, by its cache's number; who closes
+ * it takes it out of the maps of all that have these bits.
  *
  * A word of the map is the address where a slab starts or the granule's CACHE_NO_SLAB, and goes from one to the other by CAS
- * alone. The mark beside it is written while it is CACHE_NO_SLAB, by the map's own thread, the only one that reads it.
+ * alone. The mark beside it is written while it is CACHE_NO_SLAB, by the map's own thread, the only one that reads it; so
+ * what a signal handler opens while its thread is adding is not added. A thread without a cache has no map: what stands for its
+ * cache (home 0) is a line long.
  */
 #include "heap/near.h"
 
 #include "base/atom.h"
+#include "core/bitmap.h"
 #include "core/table.h"
 #include "heap/slab.h"
 
@@ -71,18 +75,24 @@ void near_drop(struct granule head, uint64_t tag) {
     struct gone gone = {head, granules_of(tag)};
     if (CACHE_NEAR == 0 || !served(tag) || home == TAG_HOME_MASK) return;
     if (home != 0) take_out(cache_of_home(home), &gone);
-    else cache_each_used(take_out, &gone);
+    else cache_each_of(atom_load_acq_u64(&slab_at(head)->maps), take_out, &gone); /* acq: whoever said so held an object */
 }
 
 void near_add(struct granule head, uint64_t tag) {
     struct cache *cache = cache_mine();
-    if (CACHE_NEAR == 0 || !served(tag) || (tag & TAG_HOME_MASK & cache->others) != 0) return;
+    if (CACHE_NEAR == 0 || !served(tag) || cache->home == 0 || (tag & TAG_HOME_MASK & cache->others) != 0) return;
+    if (cache->quick.adding) return; /* a signal handler's slab does without */
+    cache->quick.adding = true;
+    atom_signal_fence();
     bool all = true;
+    if ((tag & TAG_HOME_MASK) == 0) bitmap_claim(&slab_at(head)->maps, cache->number % 64, 1); /* or it was there */
     for (size_t i = 0; all && i < granules_of(tag); i++) {
         all = add_one(&cache->quick, index_of(head, i), granule_address(head), tag);
     }
     struct gone gone = {head, granules_of(tag)};
     if (!all || slab_tag(granule_address(head)) != tag) take_out(cache, &gone);
+    atom_signal_fence();
+    cache->quick.adding = false;
 }
 
 void near_move(struct granule head, uint64_t home) {

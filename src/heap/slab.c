@@ -117,7 +117,7 @@ static uint64_t tag_make(uint64_t heap_tag, unsigned class_index, uint64_t home)
     return heap_tag | (class_table[class_index].line == 1 ? 0 : home) | class_index * sizeof(struct class_row);
 }
 
-enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
+enum status slab_acquire(uint64_t count_pages, size_t align, uint8_t state, struct run *run) {
     enum status status = run_claim(count_pages, align, state, run);
     if (status != ST_OK) return status;
     size_t size = run_bytes_committed(run);
@@ -140,10 +140,6 @@ enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t sta
     }
     region_release(run);
     return status;
-}
-
-enum status slab_acquire(uint64_t count_pages, uint8_t state, struct run *run) {
-    return slab_acquire_aligned(count_pages, GRANULE_BYTES, state, run);
 }
 
 /* The granules of a slab that are behind its first `count`, as a run. */
@@ -182,7 +178,7 @@ static bool slab_grow(struct slab *slab, const struct found *found, uint64_t cou
     enum status status = space_extend(found->head, held, count_pages);
     if (status == ST_OK) status = bytes_commit(&run, end, wanted - end, found->span.state);
     if (status != ST_OK) {
-        bytes_drop(&run, end, wanted - end); /* as in slab_acquire_aligned */
+        bytes_drop(&run, end, wanted - end); /* as in slab_acquire */
         if (after > before) region_release(&tail);
         return false;
     }
@@ -247,6 +243,7 @@ void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64
     atom_store_rlx_u64(&slab->home, whose & TAG_HOME_MASK);
     atom_store_rlx_u32(&slab->inherited, 0);
     atom_store_rlx_u32(&slab->filled, 0);
+    atom_store_rlx_u64(&slab->maps, 0);
     /* rel: pairs with slab_pin. An add, because late threads may have pins in the count (invariant 2). */
     uint64_t before = atom_add_acqrel_u64(&slab->life, life_make(owner, 1));
     HM_CHECK(life_owner(before) == 0);

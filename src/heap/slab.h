@@ -25,10 +25,10 @@
 #define OWNER_CLASS_BITS 8
 #define OWNER_CLASS_MASK (((uint64_t)1 << OWNER_CLASS_BITS) - 1)
 
-#define SLAB_FEW 1536u /* all but the slabs of the two smallest classes: descriptors are short, and many share a page */
+#define SLAB_FEW 1472u /* all but the slabs of the two smallest classes: descriptors are short, and many share a page */
 
 struct slab {
-    uint64_t life;        /* owner << 16 | count */
+    uint64_t life;        /* owner << SLAB_COUNT_BITS | count */
     uint64_t place;       /* in the set of its owner */
     uint64_t count_pages; /* as claimed; with `flags` it makes the run again */
     uint64_t flags;
@@ -36,6 +36,7 @@ struct slab {
     uint64_t home;        /* the thread that it serves, as struct cache's `home`; 0: no thread */
     uint32_t filled;      /* 1: it has been found full since it serves that thread */
     uint32_t inherited;   /* 1: it has served another thread before, and may still have blocks of its */
+    uint64_t maps;        /* if it is of no thread: in whose maps it may be, see near.c */
     uint64_t many;        /* uint64_t[CLASS_MOST_OBJECTS / 64], the bitmap of a slab of more than SLAB_FEW objects */
     uint64_t few[SLAB_FEW / 64];
 };
@@ -56,11 +57,8 @@ struct slab *slab_at(struct granule head);
 /* What a block's address leads to. False if no slab covers it. */
 bool slab_find(uintptr_t address, struct granule *head);
 
-/* Memory for a slab, committed with `state` and zero, and its descriptor. All or nothing. */
-enum status slab_acquire(uint64_t count_pages, uint8_t state, struct run *run);
-
-/* The same at a multiple of align, a power of two. */
-enum status slab_acquire_aligned(uint64_t count_pages, size_t align, uint8_t state, struct run *run);
+/* Memory for a slab at a multiple of align, a power of two, committed with `state` and zero, and a descriptor, or nothing. */
+enum status slab_acquire(uint64_t count_pages, size_t align, uint8_t state, struct run *run);
 
 /*
  * Makes a slab of one object, which the caller holds, longer or shorter where it is; what it gains is zero. False: there is

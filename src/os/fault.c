@@ -84,11 +84,12 @@ PASSING(bool, watch_start, (void), ())
 PASSING(bool, watch_serves, (void), ())
 PASSING(bool, commit_is_lazy, (void), ())
 PASSING(size_t, large_page_bytes, (void), ())
+PASSING(bool, others_ended, (void), ())
 PASSING(uint32_t, thread_id, (void), ())
 PASSING(uint32_t, thread_number, (void), ())
 PASSING(uint64_t, clock_ms, (void), ())
 PASSING(uint32_t, last_error, (void), ())
-PASSING(uint64_t, environment_bytes, (const char *name), (name))
+PASSING(bool, environment, (const char *name, char *text, size_t room), (name, text, room))
 
 #define PASSING_VOID(name, parameters, arguments)                                                                                \
     void REAL(name) parameters;                                                                                                  \

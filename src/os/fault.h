@@ -20,6 +20,7 @@ long os_fault_calls(void);
 extern const char *os_linux_root;
 extern bool os_linux_any_price; /* a large page is asked for whatever the last ones have cost */
 extern bool os_linux_no_faults; /* as where there is no userfaultfd */
+extern bool os_linux_old;       /* as where what is locked has to be unlocked to be given up */
 #endif
 
 #endif

@@ -3,11 +3,8 @@
  *
  * Reserved address space is a private, anonymous, PROT_NONE mapping without swap reservation (MAP_NORESERVE); commit and
  * protect are mprotect; decommit puts a new mapping of that kind in the place. Where that is refused (it may need to split a
- * mapping, and a process has 65,530 of them), it is mprotect to PROT_NONE and MADV_DONTNEED, in that order: the first can fail
- * and then nothing has changed, the second cannot fail on such memory.
- *
- * Answers about foreign memory come from the kernel's map of the process: by the PROCMAP_QUERY request where the kernel has it
- * (Linux 6.11), which costs one system call beyond opening the file, else by reading the map as text. Both use the stack only.
+ * mapping, of which a process has 65,530, or lock more memory than the process may), it is mprotect to PROT_NONE and
+ * MADV_DONTNEED or its like, in that order: the first can fail and then nothing has changed.
  *
  * Every function keeps errno: the caller may be in the middle of a call of its own.
  */
@@ -20,31 +17,24 @@
 #include "os/os_slot.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/atom.h"
-
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-#define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
-
-/* Where /proc and /sys are; tests put a folder with made-up files in its place. */
-#ifdef HM_FAULT
-const char *os_linux_root = "";
-#else
-static const char *const os_linux_root = "";
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* since Linux 5.18 */
 #endif
+
+#define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 /* ---- Reserving, committing, protecting ---------------------------------------------------------------------------- */
 
@@ -70,7 +60,7 @@ static void unmap(uintptr_t start, size_t size) {
 static enum status reserve_at(uintptr_t wanted, size_t size, int protection, int flags) {
     int error;
     void *p = map(wanted, size, protection, flags | MAP_FIXED_NOREPLACE, &error);
-    if (!p) return error == ENOMEM ? ST_NO_ADDRESS_SPACE : ST_BAD_ADDRESS;
+    if (!p) return error == ENOMEM || error == EAGAIN ? ST_NO_ADDRESS_SPACE : ST_BAD_ADDRESS; /* EAGAIN: it may lock no more */
     if ((uintptr_t)p == wanted) return ST_OK;
     unmap((uintptr_t)p, size); /* a kernel that does not know the flag takes the address as a hint */
     return ST_BAD_ADDRESS;
@@ -141,21 +131,36 @@ enum status OS_FUNCTION(commit)(uintptr_t address, size_t size, uint8_t state) {
     return protect_range(address, size, protection_of(state));
 }
 
+#ifdef HM_FAULT
+bool os_linux_old;
+#else
+static const bool os_linux_old = false;
+#endif
+
+/*
+ * The content of pages without access. MADV_DONTNEED is refused for locked ones, of which the kernel may know its own kind, and
+ * any can be unlocked. Where that would split one mapping too many they are zeroed. False: it has all been refused.
+ */
+static bool drop(uintptr_t address, size_t size) {
+    void *start = (void *)address;
+    if (madvise(start, size, MADV_DONTNEED) == 0) return true;
+    if (!os_linux_old && madvise(start, size, MADV_DONTNEED_LOCKED) == 0) return true;
+    if (munlock(start, size) == 0 && madvise(start, size, MADV_DONTNEED) == 0) return true;
+    if (mprotect(start, size, PROT_READ | PROT_WRITE) != 0) return false;
+    memset(start, 0, size);
+    return mprotect(start, size, PROT_NONE) == 0;
+}
+
 enum status OS_FUNCTION(decommit)(uintptr_t address, size_t size) {
     tally_add(TALLY_DECOMMIT, 1);
-    int error;
+    int error, kept = errno;
     /* One call does both: what was mapped goes, and what takes its place is like the rest of the reservation. */
     if (map(address, size, PROT_NONE, RESERVE_FLAGS | MAP_FIXED, &error)) return ST_OK;
     /* Refused where a limit on mappings or locked memory is reached; the other way needs less. */
     if (protect_range(address, size, PROT_NONE) != ST_OK) return ST_NO_MEMORY;
-    int kept = errno;
-    int failed = madvise((void *)address, size, MADV_DONTNEED);
+    bool dropped = drop(address, size);
     errno = kept;
-    /* Refused for locked pages. Nobody can reach these any more, but they must not come back with their content. */
-    if (failed) {
-        HM_CHECK(map(address, size, PROT_NONE, RESERVE_FLAGS | MAP_FIXED, &error) != NULL);
-    }
-    return ST_OK;
+    return dropped ? ST_OK : ST_NO_MEMORY;
 }
 
 void OS_FUNCTION(discard)(uintptr_t address, size_t size) {
@@ -216,144 +221,6 @@ enum status OS_FUNCTION(reset_undo)(uintptr_t address, size_t size) {
 bool OS_FUNCTION(guard_armed)(uintptr_t address) {
     (void)address;
     return true;
-}
-
-/* ---- Memory of others --------------------------------------------------------------------------------------------- */
-
-/* A mapping as the kernel describes it; flags are those of PROCMAP_QUERY. */
-struct mapping {
-    uint64_t start, end;
-    uint64_t flags;
-};
-enum { MAPPING_READ = 1, MAPPING_WRITE = 2, MAPPING_EXECUTE = 4, MAPPING_SHARED = 8, MAPPING_OR_NEXT = 16, MAPPING_FILE = 32 };
-
-/* The request's layout and number in the kernel's interface (linux/fs.h), which Debian 12's headers do not have yet. */
-struct procmap_request {
-    uint64_t size, query_flags, query_address;
-    uint64_t start, end, flags, page_size, offset, inode;
-    uint32_t device_major, device_minor, name_size, build_id_size;
-    uint64_t name_address, build_id_address;
-};
-#define PROCMAP_QUERY_REQUEST _IOWR('f', 17, struct procmap_request)
-
-static int open_file(const char *path) {
-    char full[512];
-    size_t root = strlen(os_linux_root), rest = strlen(path);
-    if (root + rest + 1 > sizeof full) return -1;
-    memcpy(full, os_linux_root, root);
-    memcpy(full + root, path, rest + 1);
-    return open(full, O_RDONLY | O_CLOEXEC);
-}
-
-/* One line of the map as text: "start-end rwxp offset device inode". */
-static bool mapping_parse(const char *line, struct mapping *m) {
-    char *rest;
-    m->start = strtoull(line, &rest, 16);
-    if (*rest != '-') return false;
-    m->end = strtoull(rest + 1, &rest, 16);
-    if (*rest != ' ' || strlen(rest) < 5) return false;
-    m->flags = (rest[1] == 'r' ? MAPPING_READ : 0u) | (rest[2] == 'w' ? MAPPING_WRITE : 0u) |
-               (rest[3] == 'x' ? MAPPING_EXECUTE : 0u) | (rest[4] == 's' ? MAPPING_SHARED : 0u);
-    const char *field = rest + 5;
-    for (int i = 0; i < 2 && field; i++) field = strchr(field + 1, ' ');
-    if (field && strtoull(field + 1, NULL, 10) != 0) m->flags |= MAPPING_FILE;
-    return true;
-}
-
-/* The first mapping that ends above the address, from the text. */
-static bool mapping_read(int fd, uintptr_t address, struct mapping *m) {
-    char text[4096];
-    size_t held = 0;
-    bool tail = false; /* what is held begins in the middle of a line whose start has been looked at */
-    for (;;) {
-        ssize_t got = read(fd, text + held, sizeof text - 1 - held);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return false;
-        held += (size_t)got;
-        text[held] = 0;
-        char *line = text;
-        for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1, tail = false) {
-            *end = 0;
-            if (!tail && mapping_parse(line, m) && m->end > address) return true;
-        }
-        held -= (size_t)(line - text);
-        memmove(text, line, held + 1);
-        if (held < sizeof text - 1) continue;
-        /* A path longer than the buffer: everything of interest stands at the start of its line. */
-        if (!tail && mapping_parse(text, m) && m->end > address) return true;
-        tail = true;
-        held = 0;
-    }
-}
-
-/* The mapping at the address or the next one above. False: there is none. */
-static bool mapping_find(uintptr_t address, struct mapping *m) {
-    int kept = errno;
-    int fd = open_file("/proc/self/maps");
-    bool found = false;
-    if (fd >= 0) {
-        struct procmap_request request = {.size = sizeof request, .query_flags = MAPPING_OR_NEXT, .query_address = address};
-        if (ioctl(fd, PROCMAP_QUERY_REQUEST, &request) == 0) {
-            *m = (struct mapping){request.start, request.end, request.flags & 15};
-            if (request.inode) m->flags |= MAPPING_FILE;
-            found = true;
-        } else if (errno != ENOENT) {
-            found = mapping_read(fd, address, m);
-        }
-        close(fd);
-    }
-    errno = kept;
-    return found;
-}
-
-static DWORD mapping_protect(const struct mapping *m) {
-    bool write = m->flags & MAPPING_WRITE, read = m->flags & MAPPING_READ;
-    if (m->flags & MAPPING_EXECUTE) return write ? PAGE_EXECUTE_READWRITE : read ? PAGE_EXECUTE_READ : PAGE_EXECUTE;
-    return write ? PAGE_READWRITE : read ? PAGE_READONLY : PAGE_NOACCESS;
-}
-
-/* Executable mappings of files are what Win32 calls images. */
-static DWORD mapping_type(const struct mapping *m) {
-    if (!(m->flags & (MAPPING_FILE | MAPPING_SHARED))) return MEM_PRIVATE;
-    return m->flags & MAPPING_SHARED || !(m->flags & MAPPING_FILE) ? MEM_MAPPED : MEM_IMAGE;
-}
-
-enum status OS_FUNCTION(query_foreign)(uintptr_t address, MEMORY_BASIC_INFORMATION *info) {
-    uintptr_t page = align_down(address, PAGE_BYTES);
-    struct mapping m;
-    bool any = mapping_find(page, &m);
-    memset(info, 0, sizeof *info);
-    info->BaseAddress = (void *)page;
-    if (!any || m.start > page) {
-        uintptr_t end = page < ADDRESS_END ? ADDRESS_END : SYSTEM_END;
-        info->RegionSize = (any && m.start < end ? m.start : end) - page;
-        info->State = MEM_FREE;
-        info->Protect = PAGE_NOACCESS;
-        return ST_OK;
-    }
-    info->AllocationBase = (void *)(uintptr_t)m.start;
-    info->AllocationProtect = mapping_protect(&m);
-    info->RegionSize = m.end - page;
-    info->Type = mapping_type(&m);
-    bool reserved = info->Type == MEM_PRIVATE && info->AllocationProtect == PAGE_NOACCESS;
-    info->State = reserved ? MEM_RESERVE : MEM_COMMIT;
-    info->Protect = reserved ? 0 : info->AllocationProtect;
-    return ST_OK;
-}
-
-enum status OS_FUNCTION(protect_foreign)(uintptr_t address, size_t size, DWORD protect, DWORD *old_protect) {
-    uint8_t state;
-    struct mapping m;
-    /* Writing to a private mapping of a file is write-copy already. */
-    DWORD base = protect & 0xff;
-    if (base == PAGE_WRITECOPY || base == PAGE_EXECUTE_WRITECOPY) protect = (protect & ~0xffu) | base >> 1;
-    enum status status = prot_from_win32(protect, &state);
-    if (status != ST_OK) return status;
-    uintptr_t first = align_down(address, PAGE_BYTES), end = align_up(address + size, PAGE_BYTES);
-    if (!mapping_find(first, &m) || m.start > first) return ST_BAD_ADDRESS;
-    status = protect_range(first, end - first, protection_of(state));
-    if (status == ST_OK) *old_protect = mapping_protect(&m);
-    return status == ST_COMMIT_LIMIT ? ST_BAD_ADDRESS : status; /* ENOMEM: part of the range is not mapped */
 }
 
 /* ---- The engine's own tables -------------------------------------------------------------------------------------- */
@@ -425,18 +292,17 @@ void OS_FUNCTION(yield)(unsigned attempt) {
     errno = kept;
 }
 
+bool OS_FUNCTION(others_ended)(void) { return false; }
+
 static __thread uint32_t last_error __attribute__((tls_model("initial-exec")));
 
 void OS_FUNCTION(last_error_set)(uint32_t error) { last_error = error; }
 
 uint32_t OS_FUNCTION(last_error)(void) { return last_error; }
 
-uint64_t OS_FUNCTION(environment_bytes)(const char *name) {
-    const char *text = getenv(name);
-    if (!text || !*text) return 0;
-    int kept = errno;
-    char *end;
-    unsigned long long value = strtoull(text, &end, 0);
-    errno = kept;
-    return *end ? 0 : value;
+bool OS_FUNCTION(environment)(const char *name, char *text, size_t room) {
+    const char *value = getenv(name);
+    if (value == NULL || *value == 0 || strlen(value) >= room) return false;
+    strcpy(text, value);
+    return true;
 }

@@ -1,7 +1,8 @@
 /*
  * linux_alarm.c - what wakes the thread that watches, on Linux.
  *
- *   the bell     an event descriptor; made once and kept for life, so that whoever rings never meets a closed one
+ *   the bell     two sockets: whoever rings sends a byte to one, the thread listens at the other. Kept for life, so that
+ *                whoever rings never meets a closed one
  *   the trigger  /proc/pressure/memory, or memory.pressure of the process's group: the kernel tells when tasks have stood still
  *                for memory during 200 of 2,000 ms (windows of 2 s are what an ordinary user may ask for)
  *   the events   memory.events of the group (version 2): it is modified when the group meets one of its limits
@@ -9,7 +10,12 @@
  * Looking again: stalls are scarcity from an average of 10 % over ten seconds on, until it is below 5 %; what the trigger or an
  * event told is scarcity at the next look alone.
  *
- * All but the bell is the watching thread's alone.
+ * The program may close all of these descriptors, as programs do that close whatever they have not opened, and then have others
+ * under their numbers. So each is known by a mark that is looked at before the number is used. A bell that is closed wakes the
+ * thread, which makes another one; what cannot be had again is replaced by a look every second. A bell takes nothing but sends:
+ * in the moment between look and use a number could only lead to another socket, and a socket without listener raises no signal.
+ *
+ * All but the bell's sending end is the watching thread's alone.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,8 +25,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/atom.h"
@@ -31,20 +38,82 @@
 #define TRIGGER "some 200000 2000000"
 #define STACK_BYTES ((size_t)256 << 10)
 
-static uint64_t bell; /* descriptor + 1; 0: not made yet */
-static int trigger = -1, events = -1;
+#define DEAF_MS 1000u   /* between looks without a bell */
+#define LONGEST_MS 60000u /* a bell that a child process still holds is closed unheard */
+#define CLOSING_MS 100u /* until a program that closes everything is done with that */
+
+struct kept {
+    int fd; /* -1: none */
+    uint64_t mark;
+};
+
+/* The sending end: its number + 1, 0 for none, and its mark, which is written first. */
+static uint64_t bell, bell_mark;
+static struct kept hearing = {.fd = -1}, trigger = {.fd = -1};
+static int events = -1;
+static char events_mark[LINUX_MARK_ROOM];
 static char pressure_path[512], events_path[512];
 static uint64_t events_seen;
 static bool scarce, pulled;
+static bool deaf; /* something that was closed cannot be had again */
 
 /* ---- The thread and its bell ---------------------------------------------------------------------------------- */
 
+static bool kept_holds(const struct kept *kept) { return kept->fd >= 0 && linux_file_mark(kept->fd) == kept->mark; }
+
+/* Takes a new descriptor, or -1. False: there is none, or it could not be known again. */
+static bool kept_take(struct kept *kept, int fd) {
+    kept->fd = linux_file_aside(fd);
+    kept->mark = linux_file_mark(kept->fd);
+    if (kept->fd >= 0 && kept->mark == 0) {
+        close(kept->fd);
+        kept->fd = -1;
+    }
+    return kept->fd >= 0;
+}
+
+static void kept_close(struct kept *kept) {
+    if (kept_holds(kept)) close(kept->fd);
+    kept->fd = -1;
+}
+
+/* Is it known to be the same, and is it known to be another? */
+static bool events_are(bool same) {
+    char mark[LINUX_MARK_ROOM];
+    return events >= 0 && linux_inotify_mark(events, mark) && (strcmp(mark, events_mark) == 0) == same;
+}
+
+/* acq, both: pairs with bell_make, so that the mark is the number's or a later one's. */
+static struct kept bell_kept(void) {
+    int fd = (int)atom_load_acq_u64(&bell) - 1;
+    return (struct kept){fd, atom_load_acq_u64(&bell_mark)};
+}
+
+static void bell_close(void) {
+    struct kept sending = bell_kept();
+    atom_store_rel_u64(&bell, 0);
+    kept_close(&sending);
+    kept_close(&hearing);
+}
+
+static bool bell_holds(void) {
+    struct kept sending = bell_kept();
+    return kept_holds(&sending) && kept_holds(&hearing);
+}
+
 static bool bell_make(void) {
-    uint64_t none = 0;
-    if (atom_load_acq_u64(&bell)) return true; /* acq: pairs with the CAS */
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (fd < 0) return false;
-    if (!atom_cas_acqrel_u64(&bell, &none, (uint64_t)fd + 1)) close(fd);
+    int ends[2];
+    bell_close();
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) return false;
+    struct kept sending;
+    bool there = kept_take(&sending, ends[0]);
+    if (!kept_take(&hearing, ends[1]) || !there) {
+        kept_close(&sending);
+        kept_close(&hearing);
+        return false;
+    }
+    atom_store_rel_u64(&bell_mark, sending.mark);
+    atom_store_rel_u64(&bell, (uint64_t)sending.fd + 1); /* rel: publishes the mark */
     return true;
 }
 
@@ -58,7 +127,7 @@ enum status OS_FUNCTION(alarm_start)(void (*watch)(void)) {
     sigset_t all, before;
     pthread_attr_t attributes;
     pthread_t thread;
-    bool good = bell_make() && pthread_attr_init(&attributes) == 0;
+    bool good = pthread_attr_init(&attributes) == 0;
     if (good) {
         pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
         pthread_attr_setstacksize(&attributes, STACK_BYTES);
@@ -73,20 +142,21 @@ enum status OS_FUNCTION(alarm_start)(void (*watch)(void)) {
 }
 
 void os_alarm_ring(void) {
-    uint64_t fd = atom_load_acq_u64(&bell), one = 1; /* acq: as above */
     int kept = errno;
-    /* It can only be refused because nobody has listened to very many rings. */
-    if (fd && write((int)(fd - 1), &one, sizeof one) < 0) errno = kept;
+    struct kept sending = bell_kept();
+    /* It can only be refused because nobody has listened to very many rings, or is about to make another bell. */
+    if (kept_holds(&sending)) send(sending.fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    errno = kept;
 }
 
 static void (*fork_told)(void);
 
-/* The parent's thread reads the parent's bell and trigger: the child must not use them. */
+/* The parent's thread has the parent's bell and trigger: the child must not use them. */
 static void fork_child(void) {
-    uint64_t fd = atom_load_rlx_u64(&bell); /* rlx: there is one thread */
-    if (fd) close((int)(fd - 1));
-    atom_store_rlx_u64(&bell, 0);
+    int kept = errno;
+    bell_close();
     os_alarm_close();
+    errno = kept;
     fork_told();
 }
 
@@ -116,23 +186,26 @@ static int open_path(const char *path, int flags) {
 }
 
 /* The kernel tells whoever has written what it is to tell of. */
-static int trigger_open(const char *path) {
-    int fd = open_path(path, O_RDWR | O_NONBLOCK);
+static bool trigger_open(void) {
+    int fd = open_path(pressure_path, O_RDWR | O_NONBLOCK);
     if (fd >= 0 && write(fd, TRIGGER, sizeof TRIGGER) != (ssize_t)sizeof TRIGGER) {
         close(fd);
         fd = -1;
     }
-    return fd;
+    return kept_take(&trigger, fd);
 }
 
-static int events_open(const char *path) {
+static bool events_open(void) {
     char full[LINUX_PATH_MOST];
-    int fd = linux_path(path, full) ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
-    if (fd >= 0 && inotify_add_watch(fd, full, IN_MODIFY) < 0) {
+    int fd = linux_path(events_path, full) ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
+    events_mark[0] = 0;
+    if (fd >= 0 && inotify_add_watch(fd, full, IN_MODIFY) >= 0) linux_inotify_mark(fd, events_mark);
+    if (fd >= 0 && !events_mark[0]) {
         close(fd);
         fd = -1;
     }
-    return fd;
+    events = linux_file_aside(fd);
+    return fd >= 0;
 }
 
 /* How often the group has met a limit. */
@@ -159,43 +232,54 @@ bool os_alarm_open(void) {
     group_path(group, sizeof group);
     snprintf(events_path, sizeof events_path, "/sys/fs/cgroup%s/memory.events", group);
     snprintf(pressure_path, sizeof pressure_path, "/sys/fs/cgroup%s/memory.pressure", group);
-    trigger = group[0] ? trigger_open(pressure_path) : -1;
-    if (trigger < 0) {
+    if (!group[0] || !trigger_open()) {
         snprintf(pressure_path, sizeof pressure_path, "/proc/pressure/memory");
-        trigger = trigger_open(pressure_path);
+        trigger_open();
     }
-    events = group[0] ? events_open(events_path) : -1;
-    if (events < 0) events_path[0] = 0;
+    if (!group[0] || !events_open()) events_path[0] = 0;
     events_seen = events_count();
-    scarce = pulled = false;
-    bool tells = trigger >= 0 && !group_limited();
+    scarce = pulled = deaf = false;
+    if (!bell_holds()) bell_make();
+    bool tells = trigger.fd >= 0 && !group_limited();
     errno = kept;
     return tells;
 }
 
 void os_alarm_close(void) {
-    if (trigger >= 0) close(trigger);
-    if (events >= 0) close(events);
-    trigger = events = -1;
+    kept_close(&trigger);
+    if (events_are(true)) close(events);
+    events = -1;
+}
+
+/* What the program has closed is made again, as far as it can be had. True: there may have been something to hear meanwhile. */
+static bool restore(void) {
+    bool lost_trigger = trigger.fd >= 0 && !kept_holds(&trigger), lost_events = events_are(false);
+    bool rung = !bell_holds() && bell_make();
+    if (lost_trigger && !trigger_open()) deaf = true;
+    if (lost_events && !events_open()) deaf = true;
+    return rung || lost_trigger || lost_events;
+}
+
+static void hear(int timeout_ms) {
+    struct pollfd fds[] = {{hearing.fd, POLLIN, 0}, {trigger.fd, POLLPRI, 0}, {events, POLLIN, 0}};
+    char heard[4096];
+    poll(fds, 3, timeout_ms);
+    /* The numbers may lead elsewhere by now. What is lost is restored before the next wait. */
+    bool happened = fds[2].revents && events_are(true);
+    bool closing = fds[0].revents & ~POLLIN || (fds[2].revents && !happened);
+    if (closing) nanosleep(&(struct timespec){.tv_nsec = CLOSING_MS * 1000000}, NULL);
+    if (fds[0].revents && kept_holds(&hearing)) recv(hearing.fd, heard, sizeof heard, MSG_DONTWAIT);
+    if (happened && read(events, heard, sizeof heard) < 0) errno = 0;
+    if (fds[1].revents & POLLPRI && kept_holds(&trigger)) pulled = true;
+    if (fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) kept_close(&trigger); /* its group is gone */
 }
 
 void os_alarm_wait(uint64_t timeout_ms) {
     int kept = errno;
-    struct pollfd fds[] = {
-        {(int)atom_load_rlx_u64(&bell) - 1, POLLIN, 0}, /* rlx: made before the thread was */
-        {trigger, POLLPRI, 0},
-        {events, POLLIN, 0},
-    };
-    poll(fds, 3, timeout_ms > 1u << 30 ? -1 : (int)timeout_ms);
-    uint64_t rung;
-    char heard[4096];
-    if (fds[0].revents && read(fds[0].fd, &rung, sizeof rung) < 0) errno = kept;
-    if (fds[2].revents && read(fds[2].fd, heard, sizeof heard) < 0) errno = kept;
-    if (fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) { /* its group is gone */
-        close(trigger);
-        trigger = -1;
+    if (!restore()) {
+        uint64_t most = deaf || hearing.fd < 0 ? DEAF_MS : LONGEST_MS;
+        hear((int)(timeout_ms < most ? timeout_ms : most));
     }
-    if (fds[1].revents & POLLPRI) pulled = true;
     errno = kept;
 }
 

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/linux_files.h"
 #include "os/os.h"
 #include "os/os_faults.h"
 #include "os/os_price.h"
@@ -91,8 +92,10 @@ static int64_t bring_ask(uint64_t file, uint64_t request, void *argument) {
 
 static void bring_close(uint64_t file) { close((int)file); }
 
+static uint32_t bring_mark(uint64_t file) { return (uint32_t)(linux_file_mark((int)file) >> 32); }
+
 bool OS_FUNCTION(bring)(uintptr_t address, size_t size, uintptr_t reserved, size_t reserved_size) {
-    static const struct faults_calls calls = {bring_open, bring_ask, bring_close};
+    static const struct faults_calls calls = {bring_open, bring_ask, bring_close, bring_mark};
     int kept = errno;
     uint64_t file = os_linux_no_faults ? FAULTS_NO_FILE : faults_kept(&calls, &bring.file);
     size_t done = faults_bring(&calls, file, address, size, reserved, reserved_size);

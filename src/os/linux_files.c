@@ -9,10 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#define FILE_HIGH 1000
+
+/* Where /proc and /sys are; tests put a folder with made-up files in its place. */
 #ifdef HM_FAULT
-extern const char *os_linux_root;
+const char *os_linux_root = "";
 #else
 static const char *const os_linux_root = "";
 #endif
@@ -21,10 +26,8 @@ bool linux_path(const char *path, char full[LINUX_PATH_MOST]) {
     return (size_t)snprintf(full, LINUX_PATH_MOST, "%s%s", os_linux_root, path) < LINUX_PATH_MOST;
 }
 
-bool linux_file_text(const char *path, char *text, size_t room) {
-    char full[LINUX_PATH_MOST];
+static bool text_of(const char *full, char *text, size_t room) {
     text[0] = 0;
-    if (!linux_path(path, full)) return false;
     int fd = open(full, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
     size_t held = 0;
@@ -37,6 +40,38 @@ bool linux_file_text(const char *path, char *text, size_t room) {
     text[held] = 0;
     close(fd);
     return held > 0;
+}
+
+bool linux_file_text(const char *path, char *text, size_t room) {
+    char full[LINUX_PATH_MOST];
+    text[0] = 0;
+    return linux_path(path, full) && text_of(full, text, room);
+}
+
+int linux_file_aside(int fd) {
+    struct rlimit limit;
+    int from = FILE_HIGH;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= FILE_HIGH) from = (int)(limit.rlim_cur * 3 / 4);
+    int moved = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, from);
+    if (moved < 0) return fd;
+    close(fd);
+    return moved;
+}
+
+uint64_t linux_file_mark(int fd) {
+    struct stat stat;
+    if (fd < 0 || fstat(fd, &stat) != 0) return 0;
+    return (((uint64_t)stat.st_dev << 40 ^ (uint64_t)stat.st_mode << 44 ^ stat.st_ino) * 0x9e3779b97f4a7c15u) | 1;
+}
+
+bool linux_inotify_mark(int fd, char mark[LINUX_MARK_ROOM]) {
+    char path[64], text[512];
+    mark[0] = 0;
+    snprintf(path, sizeof path, "/proc/thread-self/fdinfo/%d", fd); /* the real one's, in tests too */
+    if (!text_of(path, text, sizeof text) && errno != ENOENT) return false;
+    const char *watch = strstr(text, "inotify wd:");
+    if (watch) snprintf(mark, LINUX_MARK_ROOM, "%s", watch);
+    return true;
 }
 
 uint64_t linux_number_after(const char *text, const char *key, uint64_t missing) {

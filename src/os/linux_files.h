@@ -16,6 +16,20 @@ bool linux_path(const char *path, char full[LINUX_PATH_MOST]);
 /* The start of a file as a string; empty where it cannot be read. False then. */
 bool linux_file_text(const char *path, char *text, size_t room);
 
+/* The descriptor, moved to a number that programs do not count on: high, but below what the process may have. */
+int linux_file_aside(int fd);
+
+/*
+ * A program may close descriptors that it has not opened, and then have its own under the same numbers. So whoever keeps one
+ * keeps a mark, too, and looks whether it is the same before he uses the number: of a file, or 0 if there is none. Sockets each
+ * have a mark, and since Linux 5.13 so have files of userfaultfd's; event and inotify descriptors share one.
+ */
+uint64_t linux_file_mark(int fd);
+
+/* Of an inotify descriptor: what it watches, as text, which is empty if it is none. False: it cannot be looked at. */
+#define LINUX_MARK_ROOM 200
+bool linux_inotify_mark(int fd, char mark[LINUX_MARK_ROOM]);
+
 /* The number after `key` at the start of a line, or `missing`. */
 uint64_t linux_number_after(const char *text, const char *key, uint64_t missing);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 #include "os/linux_files.h"
 #include "os/os.h"
@@ -54,15 +55,30 @@ static void group_apply_all(const struct group_files *files, char *group, struct
     }
 }
 
+/* The machine's own. Without a file, as where no descriptor is left, the kernel says what is free, and not what could be. */
+static bool machine_load(struct os_memory *memory) {
+    char text[4096];
+    struct sysinfo info;
+    if (linux_file_text("/proc/meminfo", text, sizeof text)) {
+        memory->total_bytes = linux_number_after(text, "MemTotal:", 0) << 10;
+        memory->available_bytes = linux_number_after(text, "MemAvailable:", 0) << 10;
+        return true;
+    }
+    if (sysinfo(&info) != 0) return false;
+    memory->total_bytes = (uint64_t)info.totalram * info.mem_unit;
+    memory->available_bytes = ((uint64_t)info.freeram + info.bufferram) * info.mem_unit;
+    memory->rough = true;
+    return true;
+}
+
 enum status OS_FUNCTION(memory_load)(struct os_memory *memory) {
     char text[4096];
     int kept = errno;
-    if (!linux_file_text("/proc/meminfo", text, sizeof text)) {
+    *memory = (struct os_memory){0};
+    if (!machine_load(memory)) {
         errno = kept;
         return ST_NOT_SUPPORTED;
     }
-    memory->total_bytes = linux_number_after(text, "MemTotal:", 0) << 10;
-    memory->available_bytes = linux_number_after(text, "MemAvailable:", 0) << 10;
     if (linux_file_text("/proc/self/cgroup", text, sizeof text)) {
         for (char *line = text, *next; line && *line; line = next) {
             next = strchr(line, '\n');

@@ -12,6 +12,7 @@
 
 #include "base/atom.h"
 #include "base/published.h"
+#include "os/linux_files.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -23,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,7 +33,6 @@
 #endif
 
 #define STACK_BYTES ((size_t)256 << 10)
-#define FILE_HIGH 1000
 
 /* ---- Code --------------------------------------------------------------------------------------------------------- */
 
@@ -82,13 +81,6 @@ bool os_file_append(const char *path, const char *text, size_t length) {
     if (fd >= 0) close(fd);
     errno = kept;
     return fd >= 0 && length == 0;
-}
-
-bool os_environment_text(const char *name, char *text, size_t room) {
-    const char *value = getenv(name);
-    if (value == NULL || *value == 0 || strlen(value) >= room) return false;
-    strcpy(text, value);
-    return true;
 }
 
 /* ---- The process -------------------------------------------------------------------------------------------------- */
@@ -141,23 +133,12 @@ void os_on_fork(void (*body)(void)) { pthread_atfork(NULL, NULL, body); }
 static int view_file = -1;
 static ino_t view_inode;
 
-/* A number that programs do not count on: high, but below what the process may have. */
-static int file_moved(int fd) {
-    struct rlimit limit;
-    int from = FILE_HIGH;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= FILE_HIGH) from = (int)(limit.rlim_cur * 3 / 4);
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, from);
-    if (moved < 0) return fd;
-    close(fd);
-    return moved;
-}
-
 void *os_view_make(size_t size) {
     struct stat stat;
     void *view = MAP_FAILED;
     int kept = errno;
     int fd = memfd_create(PUBLISHED_FILE, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd >= 0) fd = file_moved(fd);
+    if (fd >= 0) fd = linux_file_aside(fd);
     if (fd >= 0 && fchmod(fd, 0600) == 0 && ftruncate(fd, (off_t)size) == 0 && fstat(fd, &stat) == 0) {
         view = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     }

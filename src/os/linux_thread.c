@@ -56,8 +56,13 @@ static void privileges_drop(void) {
     syscall(SYS_capset, &header, none);
 }
 
+/*
+ * Its working directory is its own (no CLONE_FS), and so are its root and its namespace of mounts: a program that has no thread
+ * but this beside its first may change them all. Nothing that it does goes by a relative path.
+ */
 static int thread_main(void *run) {
     privileges_drop();
+    if (chdir("/") != 0) errno = 0; /* where even that is not allowed it stays */
     prctl(PR_SET_NAME, "hostmem");
     os_slot_set(OS_SLOT_CACHE, os_slot_unset);
     ((void (*)(void))run)();
@@ -79,7 +84,7 @@ static bool thread_make(void (*run)(void)) {
     mprotect(block, PAGE_BYTES, PROT_NONE);
     char *control = block + size - CONTROL_BYTES;
     ((void **)(void *)control)[0] = ((void **)(void *)control)[2] = control; /* the words by which it finds itself */
-    int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
+    int flags = CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
     if (clone(thread_main, control - align_up(deepest, 64), flags, (void *)run, NULL, control, NULL) != -1) return true;
     munmap(block, size);
     return false;
@@ -141,6 +146,8 @@ bool os_at_thread_exit(void (*on_exit)(void *value), void *value) {
     errno = kept;
     return armed;
 }
+
+bool os_has_fibers(void) { return false; }
 
 /* ---- Fork --------------------------------------------------------------------------------------------------------- */
 

@@ -1,7 +1,13 @@
 /*
- * os.h - the contract with the system, stated once. linux.c and windows.c keep it, function by function in the same order
- * (windows.c under Wine with the help of the Linux below);
- * fault.c stands between the engine and either of them in test builds and makes chosen calls fail.
+ * os.h - the contract with the system, stated once. Most of it is kept by linux.c and windows.c, in the order of this file (but
+ * os_back stands behind os_touched in windows.c); the rest by their neighbours:
+ *   linux_thread.c, windows_thread.c   os_thread_start to os_barrier: the engine's thread, and what it waits on
+ *   linux_back.c                       os_back, os_bring, os_touched
+ *   linux_load.c                       os_memory_load
+ *   windows_host*.c, windows_watch.c   what windows.c asks of the Linux below Wine
+ * Contracts of their own: os_slot.h (linux_thread.c, windows.c), os_alarm.h (*_alarm.c), os_look.h (*_look.c).
+ *
+ * fault.c stands between the engine and either system in test builds and makes chosen calls fail.
  *
  * Addresses and sizes are multiples of a page unless a line says otherwise. `state` is a page byte (base/prot.h). A call
  * that fails has changed nothing, or the contract says what. Nothing here allocates from a heap or takes a lock of its own.
@@ -100,7 +106,10 @@ enum status os_reset_undo(uintptr_t address, size_t size);
 /* Of a page whose byte has PG_GUARD: is the guard still armed? Windows disarms it by itself; on Linux the byte is the truth. */
 bool os_guard_armed(uintptr_t address);
 
-/* Memory that the engine did not give out: the system's own view, with Win32's words and Win32's errors. Never waits. */
+/*
+ * Memory that the engine did not give out: the system's own view, with Win32's words and Win32's errors. Never waits.
+ * ST_NO_RESOURCES: the system cannot be asked, as where the process has no file descriptor left; then nothing is known or done.
+ */
 enum status os_query_foreign(uintptr_t address, MEMORY_BASIC_INFORMATION *info);
 enum status os_protect_foreign(uintptr_t address, size_t size, DWORD protect, DWORD *old_protect);
 
@@ -117,6 +126,7 @@ struct os_memory {
     uint64_t total_bytes;     /* of the machine, or of the tightest control group around the process */
     uint64_t available_bytes; /* without swapping */
     unsigned load_percent;    /* 0 to 100 */
+    bool rough;               /* what could be reclaimed is not known and counts as used */
 };
 enum status os_memory_load(struct os_memory *memory);
 
@@ -158,6 +168,9 @@ uint64_t os_clock_ms(void);
 /* Lets other threads run: attempt counts the calls in one wait, and later ones wait longer. */
 void os_yield(unsigned attempt);
 
+/* Is the process ending, and has the system ended its other threads wherever they were? (On Linux never: there they go on.) */
+bool os_others_ended(void);
+
 /*
  * The engine's one thread of its own. os_thread_start runs it, without signals of the program's; false: the system gives none.
  * It naps until os_nap_end is called or the time is over, 0 for no end; one call too many wakes it once too often.
@@ -176,7 +189,7 @@ bool os_barrier(void);
 void os_last_error_set(uint32_t error);
 uint32_t os_last_error(void);
 
-/* The value of an environment variable as a number of bytes, or 0 where it is missing or not a number. */
-uint64_t os_environment_bytes(const char *name);
+/* The value of an environment variable; false if there is none, it is empty or does not fit. */
+bool os_environment(const char *name, char *text, size_t room);
 
 #endif

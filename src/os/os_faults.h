@@ -43,6 +43,7 @@ struct faults_calls {
     int64_t (*open)(int flags);
     int64_t (*ask)(uint64_t file, uint64_t request, void *argument);
     void (*close)(uint64_t file);
+    uint32_t (*mark)(uint64_t file); /* tells the file from others that may have its number later; 0 where none will */
 };
 
 /* A file with these features, or an error. */
@@ -54,16 +55,22 @@ static inline int64_t faults_open(const struct faults_calls *calls, uint64_t fea
     return -1;
 }
 
-/* A file that is opened by whoever needs it first, and kept: it plus 1, or FAULTS_NO_FILE. place: 0 at first. */
+/*
+ * A file that is opened by whoever needs it first, and kept: it plus 1, or FAULTS_NO_FILE, also when the program has closed it.
+ * place: 0 at first, then the same with the file's mark in the upper half.
+ */
 #define FAULTS_NO_FILE UINT64_MAX
 static inline uint64_t faults_kept(const struct faults_calls *calls, uint64_t *place) {
     uint64_t seen = atom_load_acq_u64(place); /* acq: pairs with the CAS */
-    if (seen) return seen;
-    int64_t opened = faults_open(calls, FAULTS_OF_WRITES);
-    uint64_t made = opened < 0 ? FAULTS_NO_FILE : (uint64_t)opened + 1;
-    if (atom_cas_acqrel_u64(place, &seen, made)) return made;
-    if (opened >= 0) calls->close((uint64_t)opened);
-    return seen;
+    if (seen == 0) {
+        int64_t opened = faults_open(calls, FAULTS_OF_WRITES);
+        uint64_t file = (uint64_t)opened;
+        uint64_t made = opened < 0 ? FAULTS_NO_FILE : (uint64_t)calls->mark(file) << 32 | (uint32_t)(file + 1);
+        if (atom_cas_acqrel_u64(place, &seen, made)) return opened < 0 ? made : file + 1;
+        if (opened >= 0) calls->close(file);
+    }
+    if (seen == FAULTS_NO_FILE) return seen;
+    return calls->mark((uint32_t)seen - 1) == seen >> 32 ? (uint32_t)seen : FAULTS_NO_FILE;
 }
 
 static inline bool faults_register(const struct faults_calls *calls, uint64_t file, uintptr_t start, size_t size) {

@@ -19,9 +19,6 @@ void os_describe_code(const void *address, char *text, size_t room);
 /* Adds to the end of a file, which is made if there is none. False where that fails. */
 bool os_file_append(const char *path, const char *text, size_t length);
 
-/* The value of an environment variable; false if there is none, it is empty or does not fit. */
-bool os_environment_text(const char *name, char *text, size_t room);
-
 /*
  * Runs body in a thread that gets no signals and that nobody waits for. Unlike os_thread_start's it is a thread of the C
  * library's, all of which body may use; so it cannot be started in the middle of anything.

@@ -59,4 +59,7 @@ bool os_slots_there(void);
  */
 bool os_at_thread_exit(void (*on_exit)(void *value), void *value);
 
+/* Is the thread one of fibers (Windows)? Then on_exit may be told of a fiber's end, and the thread goes on. */
+bool os_has_fibers(void);
+
 #endif

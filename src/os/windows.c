@@ -292,9 +292,8 @@ enum status OS_FUNCTION(memory_load)(struct os_memory *memory) {
     if (known && state.ullTotalPhys == 0) {
         status = ST_NOT_SUPPORTED;
     } else if (known) {
-        memory->total_bytes = state.ullTotalPhys;
-        memory->available_bytes = state.ullAvailPhys;
-        memory->load_percent = state.dwMemoryLoad > 100 ? 100 : state.dwMemoryLoad;
+        unsigned percent = state.dwMemoryLoad > 100 ? 100 : state.dwMemoryLoad;
+        *memory = (struct os_memory){state.ullTotalPhys, state.ullAvailPhys, percent, false};
         apply_job_limit(memory);
     } else {
         status = status_of_last_error();
@@ -336,6 +335,17 @@ void OS_FUNCTION(yield)(unsigned attempt) {
     SetLastError(before);
 }
 
+bool OS_FUNCTION(others_ended)(void) {
+    DWORD before = GetLastError();
+    /* Not among the import library's. (Its own error is nobody's business here.) */
+    FARPROC found = GetProcAddress(GetModuleHandleA("ntdll.dll"), "RtlDllShutdownInProgress");
+    BOOLEAN (NTAPI *asked)(void);
+    memcpy(&asked, &found, sizeof asked);
+    bool ended = found && asked();
+    SetLastError(before);
+    return ended;
+}
+
 /* 0 not yet, 1 being made, 2 there, 3 not to be had. A thread that meets the making does without; nobody waits. */
 static uint32_t slots_state, exit_state;
 static DWORD exit_index;
@@ -373,25 +383,14 @@ bool os_at_thread_exit(void (*on_exit)(void *value), void *value) {
     return armed;
 }
 
+bool os_has_fibers(void) { return IsThreadAFiber(); }
+
 void OS_FUNCTION(last_error_set)(uint32_t error) { SetLastError(error); }
 
 uint32_t OS_FUNCTION(last_error)(void) { return GetLastError(); }
 
-uint64_t OS_FUNCTION(environment_bytes)(const char *name) {
-    DWORD before = GetLastError();
-    char text[32];
-    DWORD length = GetEnvironmentVariableA(name, text, sizeof text);
+bool OS_FUNCTION(environment)(const char *name, char *text, size_t room) {
+    DWORD before = GetLastError(), length = GetEnvironmentVariableA(name, text, (DWORD)room);
     SetLastError(before);
-    if (length == 0 || length >= sizeof text) return 0;
-    uint64_t value = 0;
-    DWORD base = text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10;
-    DWORD first = base == 16 ? 2 : 0;
-    if (first == length) return 0;
-    for (DWORD i = first; i < length; i++) {
-        char c = text[i];
-        uint64_t digit = c >= '0' && c <= '9' ? (uint64_t)(c - '0') : (uint64_t)((c | 0x20) - 'a') + 10;
-        if (digit >= base || value > (UINT64_MAX - digit) / base) return 0;
-        value = value * base + digit;
-    }
-    return value;
+    return length != 0 && length < room;
 }

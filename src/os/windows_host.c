@@ -101,7 +101,11 @@ static int64_t call_ask(uint64_t file, uint64_t request, void *argument) {
     return linux_call(CALL_IOCTL, file, request, (uintptr_t)argument, 0);
 }
 static void call_close(uint64_t file) { linux_call(CALL_CLOSE, file, 0, 0, 0); }
-const struct faults_calls host_faults = {call_open, call_ask, call_close};
+static uint32_t call_mark(uint64_t file) {
+    (void)file;
+    return 0; /* a Windows program cannot close files of Linux's */
+}
+const struct faults_calls host_faults = {call_open, call_ask, call_close, call_mark};
 
 bool host_bring(uintptr_t address, size_t size, uintptr_t reserved, size_t reserved_size) {
     static uint64_t file;

@@ -9,7 +9,8 @@
 
 /* Linux's numbers. */
 enum { CALL_OPEN = 2, CALL_CLOSE = 3, CALL_MMAP = 9, CALL_MPROTECT = 10, CALL_MUNMAP = 11, CALL_IOCTL = 16, CALL_PWRITE = 18,
-       CALL_MINCORE = 27, CALL_MADVISE = 28, CALL_CLOCK_GETTIME = 228, CALL_USERFAULTFD = 323, CALL_MEMBARRIER = 324 };
+       CALL_MINCORE = 27, CALL_MADVISE = 28, CALL_MUNLOCK = 150, CALL_CLOCK_GETTIME = 228, CALL_USERFAULTFD = 323,
+       CALL_MEMBARRIER = 324 };
 
 /* A system call to the Linux below, where host_linux(). Anything from -4095 to -1 is an error. */
 static inline int64_t linux_call6(int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f) {

@@ -18,10 +18,12 @@
  */
 #include "os/windows_host.h"
 
+#include <string.h>
+
 #include "base/atom.h"
 #include "os/os_access.h"
 
-enum { ADVICE_RANDOM = 1, ADVICE_DROP = 4 };
+enum { ADVICE_RANDOM = 1, ADVICE_DROP = 4, ADVICE_DROP_LOCKED = 24 };
 #define MAP_NEW 0x4022u /* private, anonymous, without swap reservation */
 #define MAP_HERE 0x10u
 #define NO_FILE ((uint64_t)-1)
@@ -72,12 +74,20 @@ bool host_open_table(void *start, size_t size) { return protect((uintptr_t)start
 
 enum status host_commit(uintptr_t address, size_t size, uint8_t state) { return protect(address, size, access_of(state)); }
 
+/* The content of pages without access, in as many ways as linux.c's. False: all are refused. */
+static bool drop(uintptr_t address, size_t size) {
+    if (host_discard(address, size) || linux_call(CALL_MADVISE, address, size, ADVICE_DROP_LOCKED, 0) == 0) return true;
+    if (linux_call(CALL_MUNLOCK, address, size, 0, 0) == 0 && host_discard(address, size)) return true;
+    if (protect(address, size, ACCESS_READ | ACCESS_WRITE) != ST_OK) return false;
+    memset((void *)address, 0, size);
+    return protect(address, size, ACCESS_NONE) == ST_OK;
+}
+
 enum status host_decommit(uintptr_t address, size_t size) {
     if (map_here(address, size, ACCESS_NONE)) return ST_OK;
     /* Refused where a limit on mappings or locked memory is reached; the other way needs less. */
     if (protect(address, size, ACCESS_NONE) != ST_OK) return ST_NO_MEMORY;
-    if (!host_discard(address, size)) HM_CHECK(map_here(address, size, ACCESS_NONE));
-    return ST_OK;
+    return drop(address, size) ? ST_OK : ST_NO_MEMORY;
 }
 
 enum status host_hold(uintptr_t address, size_t size, bool often) {

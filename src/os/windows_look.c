@@ -60,12 +60,6 @@ bool os_file_append(const char *path, const char *text, size_t length) {
     return done;
 }
 
-bool os_environment_text(const char *name, char *text, size_t room) {
-    DWORD before = GetLastError(), length = GetEnvironmentVariableA(name, text, (DWORD)room);
-    SetLastError(before);
-    return length != 0 && length < room;
-}
-
 /* ---- The process -------------------------------------------------------------------------------------------------- */
 
 static DWORD WINAPI thread_body(void *context) {

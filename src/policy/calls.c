@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/bitmap.h"
+#include "core/settings.h"
 #include "core/table.h"
 #include "os/os.h"
 #include "vm/error.h"
@@ -62,7 +63,7 @@ enum status calls_reason(HRESULT answer) { return error_told(os_last_error(), an
 uint64_t calls_flat;
 
 void calls_flat_start_if_asked(void) {
-    if (os_environment_bytes("HOSTMEM_COUNT_CALLS") == 0 || atom_load_acq_u64(&calls_flat) != 0) return; /* acq: as below */
+    if (setting("HOSTMEM_COUNT_CALLS") == 0 || atom_load_acq_u64(&calls_flat) != 0) return; /* acq: as below */
     struct call_record *record = calls_open("flat functions", 0, 0);
     if (record != NULL) atom_store_rel_u64(&calls_flat, (uint64_t)(uintptr_t)record); /* rel: the record is there */
 }

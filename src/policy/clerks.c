@@ -12,6 +12,7 @@
 #include "core/census.h"
 #include "core/pages.h"
 #include "core/region.h"
+#include "heap/front.h"
 #include "os/os.h"
 #include "policy/limits.h"
 #include "policy/told.h"
@@ -105,7 +106,7 @@ void clerks_totals_other(struct published_totals *totals) {
     region_totals(&regions);
     os_memory_load(&memory); /* zeros where the system does not say */
     totals->regions = regions.count_regions;
-    totals->region_bytes = regions.count_regions * SLOT_BYTES;
+    totals->region_bytes = (uint64_t)regions.granules * GRANULE_BYTES;
     totals->granules_taken = regions.granules_taken;
     totals->held_bytes = held_bytes();
     totals->emergency_held_bytes = limits_reserve_held();
@@ -130,6 +131,7 @@ void clerks_totals_other(struct published_totals *totals) {
     totals->system_decommits = tally_sum(TALLY_DECOMMIT);
     totals->system_protects = tally_sum(TALLY_PROTECT);
     for (unsigned status = ST_OK + 1; status < ST_COUNT; status++) totals->failures += error_count((enum status)status);
+    totals->double_frees = front_double_frees();
 }
 
 struct sums {

@@ -9,6 +9,7 @@
  */
 #include "policy/inject.h"
 
+#include "core/settings.h"
 #include "os/os.h"
 
 #define LEVELS 3u
@@ -22,7 +23,6 @@ static struct {
     uint64_t least_bytes;
     uint64_t levels; /* how many, from the lowest */
     uint64_t eligible;
-    uint64_t failed;
 } inject;
 
 static uint32_t environment_read;
@@ -43,9 +43,7 @@ enum status inject_judge(EMemoryCriticalLevel level, size_t size_bytes) {
     uint64_t n = atom_add_acqrel_u64(&inject.eligible, 1) + 1;
     uint64_t nth = atom_load_rlx_u64(&inject.nth), per_million = atom_load_rlx_u64(&inject.per_million);
     bool fails = nth ? n == nth : per_million == 0 || mixed(n) % MILLION < per_million;
-    if (!fails) return ST_OK;
-    atom_add_acqrel_u64(&inject.failed, 1);
-    return ST_NO_MEMORY;
+    return fails ? ST_NO_MEMORY : ST_OK;
 }
 
 enum status inject_set(const HM_FAULTS *faults) {
@@ -55,7 +53,6 @@ enum status inject_set(const HM_FAULTS *faults) {
     if (faults && faults->cNth && faults->dwPerMillion) return ST_BAD_ARGUMENT; /* which of the two? */
     atom_store_rel_u32(&inject_plain_levels, LEVELS);
     atom_store_rlx_u64(&inject.eligible, 0);
-    atom_store_rlx_u64(&inject.failed, 0);
     if (!faults) return ST_OK;
     atom_store_rlx_u64(&inject.nth, faults->cNth);
     atom_store_rlx_u64(&inject.per_million, faults->dwPerMillion);
@@ -70,12 +67,10 @@ void inject_read_environment(void) {
     if (!atom_cas_acqrel_u32(&environment_read, &seen, 1)) return;
     HM_FAULTS faults = {
         .cbSize = sizeof faults,
-        .cNth = os_environment_bytes("HOSTMEM_FAIL_NTH"),
-        .cbLeast = os_environment_bytes("HOSTMEM_FAIL_LEAST"),
-        .dwPerMillion = (DWORD)os_environment_bytes("HOSTMEM_FAIL_PER_MILLION"),
-        .dwBelowLevel = (DWORD)os_environment_bytes("HOSTMEM_FAIL_BELOW_LEVEL"),
+        .cNth = setting("HOSTMEM_FAIL_NTH"),
+        .cbLeast = setting("HOSTMEM_FAIL_LEAST"),
+        .dwPerMillion = (DWORD)setting("HOSTMEM_FAIL_PER_MILLION"),
+        .dwBelowLevel = (DWORD)setting("HOSTMEM_FAIL_BELOW_LEVEL"),
     };
     if (faults.cNth || faults.cbLeast || faults.dwPerMillion || faults.dwBelowLevel) inject_set(&faults);
 }
-
-uint64_t inject_count(void) { return atom_load_rlx_u64(&inject.failed); /* rlx: a figure for people */ }

@@ -28,7 +28,4 @@ enum status inject_set(const HM_FAULTS *faults);
 /* What the environment asks for, once. */
 void inject_read_environment(void);
 
-/* So far, since inject_set. */
-uint64_t inject_count(void);
-
 #endif

@@ -23,7 +23,7 @@ extern HM_HIDDEN uint64_t leaks_slot[SLOT_COUNT]; /* uint64_t[LEAKS_CHUNKS], eac
 static inline uint32_t *leaks_word(const void *block) {
     uintptr_t address = (uintptr_t)block;
     if (address >> ADDRESS_BITS) return NULL;
-    /* acq, twice: pairs with table_make. */
+    /* acq, twice: pairs with the CAS in table_once. */
     const uint64_t *chunks = (const uint64_t *)(uintptr_t)atom_load_acq_u64(&leaks_slot[address >> SLOT_SHIFT]);
     if (chunks == NULL) return NULL;
     uint32_t *words = (uint32_t *)(uintptr_t)atom_load_acq_u64(&chunks[(address >> LEAKS_CHUNK_SHIFT) % LEAKS_CHUNKS]);

@@ -265,11 +265,3 @@ void notify_clear(struct notify *notify) {
     }
     notify->views = 0;
 }
-
-void notify_totals(struct notify_totals *totals) {
-    /* rlx: figures for people; they need not be of one moment. */
-    totals->count_views = atom_load_rlx_u64(&told_views);
-    totals->view_bytes = atom_load_rlx_u64(&told_view_bytes);
-    totals->count_callbacks = atom_load_rlx_u64(&told_callbacks);
-    totals->count_pleas = atom_load_rlx_u64(&told_pleas);
-}

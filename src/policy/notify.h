@@ -48,12 +48,4 @@ enum status notify_plea(uintptr_t start, size_t size_bytes);
 /* The manager goes: releases the callbacks and forgets the views. Nobody else uses *notify any more. */
 void notify_clear(struct notify *notify);
 
-struct notify_totals {
-    uint64_t count_views;
-    uint64_t view_bytes;
-    uint64_t count_callbacks;
-    uint64_t count_pleas; /* so far; the others are as of now */
-};
-void notify_totals(struct notify_totals *totals);
-
 #endif

@@ -2,7 +2,8 @@
  * pressure.c - watching, judging, telling.
  *
  * The thread: none -> pressure_update, something to watch for -> running -> it finds nothing to watch for any more -> none. Both
- * moves are made under a lock, so that there is never more than one, and never none while one is wanted.
+ * moves are made under a lock, so that there is never more than one, and never none while one is wanted; but for the child of a
+ * fork, which has none until a manager's call brings a budget to its brink, or pressure_update finds it missing.
  *
  * A judgement is one of Low, Neutral and High. Each source gives one, and the worst counts: the system and its control group
  * (os_alarm_look, and the load: Low from 95 % on and until it is below 90, High below 50), the regions' bound, the process's
@@ -42,6 +43,7 @@ enum { LOW = eMemoryAvailableLow, NEUTRAL = eMemoryAvailableNeutral, HIGH = eMem
 static uint32_t watch_turn; /* guards the next one */
 static uint32_t watch_running;
 static uint32_t watch_forks;
+static uint32_t watch_lost; /* a fork has ended it, and it is to start again when a budget comes to its brink */
 static uint32_t watch_rung; /* no need to ring: the thread is about to look, or looks by itself */
 static uint64_t spacing_ms;
 
@@ -62,10 +64,12 @@ static int worse(int one, int other) { return one < other ? one : other; }
 
 /* ---- The load ------------------------------------------------------------------------------------------------- */
 
-static enum status load_refresh(uint64_t now) {
+/* rough: it is good enough to be told, but nothing to judge by. */
+static enum status load_refresh(uint64_t now, bool *rough) {
     struct os_memory memory;
     enum status status = os_memory_load(&memory);
     if (status != ST_OK) return status;
+    *rough = memory.rough;
     /* rlx: two readings a moment apart; either time goes with either word. */
     atom_store_rlx_u64(&load_word, (uint64_t)memory.load_percent << 56 | memory.available_bytes >> PAGE_SHIFT);
     atom_store_rlx_u64(&load_ms, now);
@@ -91,7 +95,8 @@ enum status pressure_load(const struct budget *account, struct pressure_load *lo
     bool watched = atom_load_rlx_u32(&watch_running) != 0;
     bool old = age > LOAD_OLD_MS, first = since(atom_load_rlx_u64(&load_wanted_ms), now) > LOAD_WANTED_MS;
     if (old || (age > LOAD_FRESH_MS && !watched)) {
-        enum status status = load_refresh(now);
+        bool rough;
+        enum status status = load_refresh(now, &rough);
         if (status != ST_OK) return status;
     }
     atom_store_rlx_u64(&load_wanted_ms, now);
@@ -140,7 +145,8 @@ static void judge_and_mark(struct budget *budget, void *context) {
 static int judge_system(void) {
     unsigned says = os_alarm_look();
     int level = says & OS_ALARM_PLENTY ? HIGH : NEUTRAL;
-    if (load_refresh(now_ms) == ST_OK) {
+    bool rough;
+    if (load_refresh(now_ms, &rough) == ST_OK && !rough) {
         unsigned percent = (unsigned)(atom_load_rlx_u64(&load_word) >> 56); /* rlx: just written by this thread */
         if (percent >= 95 || (system_level == LOW && percent >= 90)) return LOW;
         if (percent < 50) level = HIGH;
@@ -223,7 +229,33 @@ static void watch(void) {
     while (watch_stays()) os_alarm_wait(watch_round(&calm_ms));
 }
 
+static void watch_ring(void);
+
+/* With the turn. */
+static enum status watch_start(void) {
+    budget_on_brink(watch_ring);
+    atom_store_rlx_u32(&watch_running, 1);
+    enum status status = os_alarm_start(watch);
+    if (status != ST_OK) atom_store_rlx_u32(&watch_running, 0);
+    return status;
+}
+
+/*
+ * In the child of a fork, where what is registered and limited still is, but the thread is not. A charge may come from anywhere,
+ * as from malloc under a lock of the C library's, where no thread can be made; a manager's call, which says who asks, is
+ * the program's own. Nobody waits: whoever has the turn starts the thread, or it is started another time.
+ */
+static void watch_again(void) {
+    uint32_t lost = 1, none = 0;
+    if (!budget_asked() || !atom_cas_acqrel_u32(&watch_turn, &none, 1)) return;
+    void *before = budget_ask(0, BUDGET_DOMAIN); /* what the C library allocates for the thread is nobody's but the process's */
+    if (atom_cas_acqrel_u32(&watch_lost, &lost, 0) && watch_wanted()) watch_start();
+    budget_ask_end(before);
+    turn_give(&watch_turn);
+}
+
 static void watch_ring(void) {
+    if (atom_load_rlx_u32(&watch_lost)) watch_again(); /* rlx: written where there is one thread; later, it is looked at again */
     /* rlx: whoever reads 1 came before the thread's next look, which sees what he has done. */
     if (atom_load_rlx_u32(&watch_rung)) return;
     atom_store_rlx_u32(&watch_rung, 1);
@@ -231,7 +263,8 @@ static void watch_ring(void) {
 }
 
 static void watch_forked(void) {
-    atom_store_rlx_u32(&watch_turn, 0); /* rlx, all: the child has one thread */
+    if (atom_load_rlx_u32(&watch_running)) atom_store_rlx_u32(&watch_lost, 1); /* rlx, all: the child has one thread */
+    atom_store_rlx_u32(&watch_turn, 0);
     atom_store_rlx_u32(&watch_running, 0);
     atom_store_rlx_u32(&watch_rung, 0);
     atom_store_rlx_u32(&told_level, 0);
@@ -244,12 +277,8 @@ enum status pressure_update(void) {
     if (atom_cas_acqrel_u32(&watch_forks, &seen, 1)) os_alarm_at_fork(watch_forked);
     turn_take(&watch_turn);
     bool running = atom_load_rlx_u32(&watch_running) != 0; /* rlx: ordered by the turn */
-    if (!running && watch_wanted()) {
-        budget_on_brink(watch_ring);
-        atom_store_rlx_u32(&watch_running, 1);
-        status = os_alarm_start(watch);
-        if (status != ST_OK) atom_store_rlx_u32(&watch_running, 0);
-    }
+    atom_store_rlx_u32(&watch_lost, 0);
+    if (!running && watch_wanted()) status = watch_start();
     turn_give(&watch_turn);
     if (running) os_alarm_ring(); /* to look at what is new, or to go */
     return status;

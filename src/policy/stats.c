@@ -53,6 +53,7 @@ void stats_collect(HM_STATS *stats) {
         .cbChargedPeak = {budget_peak(&budget_process, BUDGET_RESERVE), budget_peak(&budget_process, BUDGET_COMMIT)},
         .cbEmergencyHeld = t.emergency_held_bytes,
         .cManagers = t.managers,
+        .cDoubleFrees = t.double_frees,
     };
 }
 

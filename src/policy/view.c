@@ -18,6 +18,7 @@
 #include "core/census.h"
 #include "core/pages.h"
 #include "core/region.h"
+#include "core/settings.h"
 #include "os/os.h"
 #include "os/os_look.h"
 #include "policy/clerks.h"
@@ -219,6 +220,6 @@ bool view_start(uint64_t interval_ms) {
 }
 
 bool view_start_if_asked(void) {
-    uint64_t interval_ms = os_environment_bytes("HOSTMEM_PUBLISH");
+    uint64_t interval_ms = setting("HOSTMEM_PUBLISH");
     return interval_ms != 0 && view_start(interval_ms);
 }

@@ -1,5 +1,5 @@
 /*
- * ahead.c - noticing that a reservation grows, and bringing its memory in large pieces.
+ * ahead.c - committing pages: noticing that a reservation grows, and bringing its memory in large pieces.
  *
  * Growing is: commits of at least 64 KiB that each begin where another has ended. The table below remembers, for the rows of such
  * commits that were made last, where the next one would begin and how long the row is. It is a hint, written without care for
@@ -14,6 +14,7 @@
  */
 #include "vm/ahead.h"
 
+#include "core/settings.h"
 #include "os/os.h"
 #include "vm/held.h"
 
@@ -55,7 +56,7 @@ static void block_bring(struct page block) {
     bool often;
     if (pages_state(block) != PG_NONE || pages_run(block, BLOCK_PAGES, 0xff) != BLOCK_PAGES) return;
     if (!held_charge(OS_BLOCK_BYTES)) return;
-    if (held_remember(block, BLOCK_PAGES, &often) && os_back(page_address(block)) == ST_OK) {
+    if (held_remember(&(struct range){.first = block, .count = BLOCK_PAGES}, &often) && os_back(page_address(block)) == ST_OK) {
         pages_fill(block, BLOCK_PAGES, PG_HELD | PG_CLEAN);
         return;
     }
@@ -78,7 +79,14 @@ static void block_enter(const struct range *r, struct page block) {
     if (block_end > end) pages_unlock((struct page){end}, block_end - end);
 }
 
-struct ahead ahead_of_commit(const struct range *r, struct tally *t) {
+/* What a commit in a row gets besides. */
+struct ahead {
+    bool row;   /* the allocation grows this way; counted in `growing` */
+    bool bring; /* the memory of what is committed is worth bringing at once, as there are no blocks */
+};
+
+/* Notes the commit that is about to be made, and brings the block that it enters. *t is what the range's tally is then. */
+static struct ahead notice(const struct range *r, struct tally *t) {
     struct ahead none = {false, false};
     if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return none;
     if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || r->count > BLOCK_PAGES) return none;
@@ -109,25 +117,13 @@ static void bring_unless_others(const struct range *r) {
     if (atom_load_rlx_u32(&growing) > 1) atom_store_rlx_u32(&left, OTHERS_FOR);
 }
 
-void ahead_finish(struct ahead ahead, const struct range *r, bool committed) {
-    if (committed && ahead.bring) bring_unless_others(r);
-    if (ahead.row) atom_add_acqrel_u32(&growing, -1u);
-}
-
 /* ---- Commit-ahead ------------------------------------------------------------------------------------------------- */
 
-static uint64_t ahead_bytes;
-static uint32_t environment_read;
+static struct setting_bound ahead_bytes;
 
-void ahead_set(uint64_t bytes) { atom_tighten_u64(&ahead_bytes, bytes); }
+void ahead_set(uint64_t bytes) { atom_tighten_u64(&ahead_bytes.value, bytes); }
 
-static uint64_t ahead_pages(void) {
-    if (!atom_load_rlx_u32(&environment_read)) { /* rlx: all who find it so do the same */
-        ahead_set(os_environment_bytes("HOSTMEM_COMMIT_AHEAD"));
-        atom_store_rlx_u32(&environment_read, 1);
-    }
-    return atom_load_rlx_u64(&ahead_bytes) >> PAGE_SHIFT; /* rlx: a wish */
-}
+static uint64_t ahead_pages(void) { return setting_bound(&ahead_bytes, "HOSTMEM_COMMIT_AHEAD") >> PAGE_SHIFT; }
 
 static bool is_open(const struct range *r) {
     return !prot_committed(pages_state(r->first)) && pages_state(r->first) & PG_OPEN &&
@@ -141,11 +137,9 @@ static struct range reach(const struct range *r) {
     if (limit > span_end_page(&r->owner)) limit = span_end_page(&r->owner);
     if (limit > end + wish) limit = end + wish;
     if (limit == end || !pages_try_lock(more.first, limit - end)) return more;
-    while (more.count < limit - end) {
-        struct page p = {end + more.count};
-        uint8_t state = pages_state(p);
-        if (prot_committed(state) || state & PG_OPEN) break;
-        more.count += pages_run(p, limit - end - more.count, 0xff);
+    for (struct piece at = {0}; pages_next(more.first, limit - end, &at, 0xff);) {
+        if (prot_committed(at.state) || at.state & PG_OPEN) break;
+        more.count = at.walked;
     }
     if (more.count < limit - end) pages_unlock((struct page){end + more.count}, limit - end - more.count);
     return more;
@@ -156,18 +150,14 @@ static bool reach_charge(const struct range *more, uint64_t *charged) {
     bool often;
     *charged = (more->count - held_tally(more->first, more->count).held) << PAGE_SHIFT;
     if (!held_charge(*charged)) return false;
-    if (*charged == 0 || held_remember(more->first, more->count, &often)) return true;
+    if (*charged == 0 || held_remember(more, &often)) return true;
     held_uncharge(*charged);
     return false;
 }
 
 static void open_pages(const struct range *more) {
-    for (uint64_t done = 0; done < more->count;) {
-        struct page p = {more->first.n + done};
-        uint8_t state = pages_state(p);
-        uint64_t run = pages_run(p, more->count - done, 0xff);
-        pages_fill(p, run, PG_OPEN | (prot_held(state) ? state : PG_HELD | PG_CLEAN));
-        done += run;
+    for (struct piece at = {0}; range_next(more, &at, 0xff);) {
+        pages_fill(at.first, at.count, PG_OPEN | (prot_held(at.state) ? at.state : PG_HELD | PG_CLEAN));
     }
 }
 
@@ -188,7 +178,11 @@ static bool commit_reaching(const struct range *r, uint8_t state) {
     return good;
 }
 
-enum status ahead_commit(const struct range *r, uint8_t state, bool row) {
+/*
+ * os_commit of the range, and in a row of what comes after it, as far as that is wished for. What is open already costs no system
+ * call.
+ */
+static enum status access_give(const struct range *r, uint8_t state, bool row) {
     if (state == PG_READWRITE && is_open(r)) return ST_OK;
     if (state == PG_READWRITE && row && commit_reaching(r, state)) return ST_OK;
     return os_commit(range_address(r), range_bytes(r), state);
@@ -196,12 +190,36 @@ enum status ahead_commit(const struct range *r, uint8_t state, bool row) {
 
 void ahead_close(const struct range *r) {
     if (ahead_pages() == 0) return;
-    for (uint64_t done = 0; done < r->count;) {
-        struct page p = {r->first.n + done};
-        uint8_t state = pages_state(p);
-        struct range part = {.owner = r->owner, .first = p};
-        part.count = pages_run(p, r->count - done, PG_BASE_MASK | PG_OPEN);
-        if (prot_held(state) && state & PG_OPEN) held_drop(&part);
-        done += part.count;
+    for (struct piece at = {0}; range_next(r, &at, PG_BASE_MASK | PG_OPEN);) {
+        struct range part = {.first = at.first, .count = at.count};
+        if (prot_held(at.state) && at.state & PG_OPEN) held_drop(&part);
     }
+}
+
+/* ---- The commit --------------------------------------------------------------------------------------------------- */
+
+static enum status commit_try(const struct range *r, const struct tally *t, uint8_t state, bool row) {
+    if (!held_before_commit(r, t, state)) return ST_NO_MEMORY;
+    enum status status = access_give(r, state, row);
+    if (status == ST_OK) {
+        if (prot_writable(state)) held_after_commit(r, t);
+        range_fill(r, state);
+    } else {
+        range_restore(r);
+    }
+    return status;
+}
+
+enum status ahead_commit(const struct range *r, const struct tally *t, uint8_t state) {
+    struct tally now = *t;
+    struct ahead ahead = {false, false};
+    if (prot_writable(state)) ahead = notice(r, &now);
+    enum status status = commit_try(r, &now, state, ahead.row);
+    if (status != ST_OK && held_give_back(0) != 0) { /* what is missing may be what others hold */
+        now = held_tally(r->first, r->count);
+        status = commit_try(r, &now, state, false);
+    }
+    if (status == ST_OK && ahead.bring) bring_unless_others(r);
+    if (ahead.row) atom_add_acqrel_u32(&growing, -1u);
+    return status;
 }

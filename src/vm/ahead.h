@@ -1,30 +1,20 @@
 /*
- * ahead.h - what a growing reservation gets before it is committed: memory, and where that is wished for, access. Layer: vm.
+ * ahead.h - committing pages, and what a growing reservation gets before it commits them: memory, and where that is wished for,
+ * access. Layer: vm.
  */
 #ifndef HM_AHEAD_H
 #define HM_AHEAD_H
 
 #include "vm/held.h"
 
-struct ahead {
-    bool row;   /* the allocation grows this way */
-    bool bring; /* the memory of what is committed is worth bringing at once, as there are no blocks */
-};
-
 /*
- * With the range locked and about to be committed: if the allocation has been growing this way, and now enters a block of
- * OS_BLOCK_BYTES in which nothing is committed, brings the memory of the whole block, which is held from then on, as *t says.
+ * With the range locked, and *t its tally: commits it with `state`, and puts it back if that fails. If the allocation has been
+ * growing this way, more is done: where the range enters a block of OS_BLOCK_BYTES in which nothing is committed, the memory of
+ * the whole block is brought, and held from then on; where there are no blocks, the memory of what is committed (os_bring), if
+ * that is worth it. Where commit-ahead is wished for, what comes after the range in its block is committed as well, to be held
+ * and open (PG_OPEN); a range that is open already costs no system call.
  */
-struct ahead ahead_of_commit(const struct range *r, struct tally *t);
-
-/* With the range locked, after the commit: brings its memory (os_bring) where that is worth it. */
-void ahead_finish(struct ahead ahead, const struct range *r, bool committed);
-
-/*
- * os_commit of a locked range with `state`, and in a row, where commit-ahead is wished for, of what comes after it in its block
- * as well: that is held from then on, and open (PG_OPEN). A range that is open already costs no system call.
- */
-enum status ahead_commit(const struct range *r, uint8_t state, bool row);
+enum status ahead_commit(const struct range *r, const struct tally *t, uint8_t state);
 
 /* With the range locked, before it is decommitted or released: what is open in it goes back. */
 void ahead_close(const struct range *r);

@@ -10,6 +10,7 @@
  * The other three jobs hold their pages (range_lock) while they act.
  */
 #include "core/budget.h"
+#include "core/keeper.h"
 #include "core/region.h"
 #include "os/os.h"
 #include "vm/ahead.h"
@@ -38,6 +39,16 @@ static enum status type_check(uintptr_t address, size_t size, DWORD type, DWORD 
     return ST_OK;
 }
 
+/* What a new allocation is to be. */
+struct wish {
+    uintptr_t base; /* 0: any place */
+    uint64_t count_pages;
+    size_t align;
+    DWORD type;
+    uint8_t state;
+    bool apart; /* from the system for itself */
+};
+
 /* Commits a whole new run before anybody sees it. */
 static enum status run_commit(const struct run *run, uint8_t state) {
     uintptr_t start = granule_address(run->first);
@@ -51,66 +62,75 @@ static enum status run_commit(const struct run *run, uint8_t state) {
     return status;
 }
 
-/* Gets the granules: where and from whom depends on what the caller asked for. */
-static enum status run_claim(uintptr_t address, uint64_t count_pages, size_t align, DWORD type, uint8_t state,
-                             struct run *run) {
-    if (align > GRANULE_BYTES) return region_claim_aligned(count_pages, align, run);
-    if (type & (MEM_LARGE_PAGES | MEM_PHYSICAL)) {
-        unsigned needs = (type & MEM_LARGE_PAGES ? OS_LARGE : 0u) | (type & MEM_PHYSICAL ? OS_PHYSICAL : 0u);
-        return region_claim_system(address, count_pages, needs | (type & MEM_TOP_DOWN ? OS_TOP_DOWN : 0u), state, run);
+/* Gets the granules: where and from whom depends on what is wished for. */
+static enum status run_claim(const struct wish *w, struct run *run) {
+    unsigned top_down = w->type & MEM_TOP_DOWN ? OS_TOP_DOWN : 0u;
+    if (w->align > GRANULE_BYTES) return region_claim_aligned(w->count_pages, w->align, run);
+    if (w->type & (MEM_LARGE_PAGES | MEM_PHYSICAL)) {
+        unsigned needs = (w->type & MEM_LARGE_PAGES ? OS_LARGE : 0u) | (w->type & MEM_PHYSICAL ? OS_PHYSICAL : 0u);
+        return region_claim_system(w->base, w->count_pages, needs | top_down, w->state, run);
     }
     /* The system must watch from the reservation on; on Linux, where nothing is watched, a region serves as well. */
-    if (type & MEM_WRITE_WATCH && os_watches_writes()) {
-        return region_claim_system(address, count_pages, OS_WATCH | (type & MEM_TOP_DOWN ? OS_TOP_DOWN : 0u), state, run);
+    if (w->type & MEM_WRITE_WATCH && os_watches_writes()) {
+        return region_claim_system(w->base, w->count_pages, OS_WATCH | top_down, w->state, run);
     }
-    if (address) return region_claim_at(address, count_pages, run);
-    return region_claim(count_pages, type & MEM_TOP_DOWN, run);
+    if (w->apart) return region_claim_system(0, w->count_pages, OS_PLAIN, w->state, run);
+    if (w->base) return region_claim_at(w->base, w->count_pages, run);
+    return region_claim(w->count_pages, w->type & MEM_TOP_DOWN, run);
 }
 
-/* A new allocation of what the caller asked for, all or nothing. */
-static enum status alloc_make(uintptr_t base, uint64_t count_pages, size_t align, DWORD type, uint8_t state, uintptr_t *result) {
+/* A new allocation, all or nothing. */
+static enum status alloc_make(const struct wish *w, uintptr_t *result) {
     struct run run;
-    enum status status = run_claim(base, count_pages, align, type, state, &run);
+    enum status status = run_claim(w, &run);
     if (status != ST_OK) return status;
-    status = space_prepare(run.first, count_pages);
-    if (status == ST_OK && type & MEM_LARGE_PAGES) {
-        pages_fill(granule_page(run.first), count_pages, state);
-    } else if (status == ST_OK && type & MEM_COMMIT) {
-        status = run_commit(&run, state);
+    status = space_prepare(run.first, w->count_pages);
+    if (status == ST_OK && w->type & MEM_LARGE_PAGES) {
+        pages_fill(granule_page(run.first), w->count_pages, w->state);
+    } else if (status == ST_OK && w->type & MEM_COMMIT) {
+        status = run_commit(&run, w->state);
     }
     if (status != ST_OK) {
         region_release(&run);
         return status;
     }
-    struct span span = {.count_pages = count_pages, .state = state, .kind = SPAN_VM, .flags = run.flags};
+    struct span span = {.count_pages = w->count_pages, .state = w->state, .kind = SPAN_VM, .flags = run.flags};
     span.owner = budget_asked_number();
-    if (type & MEM_WRITE_WATCH) span.flags |= SPAN_WATCH;
-    if (type & MEM_LARGE_PAGES) span.flags |= SPAN_LARGE_PAGES;
-    if (type & MEM_PHYSICAL) span.flags |= SPAN_PHYSICAL;
+    if (w->type & MEM_WRITE_WATCH) span.flags |= SPAN_WATCH;
+    if (w->type & MEM_LARGE_PAGES) span.flags |= SPAN_LARGE_PAGES;
+    if (w->type & MEM_PHYSICAL) span.flags |= SPAN_PHYSICAL;
     space_publish(run.first, span);
     *result = granule_address(run.first);
     return ST_OK;
 }
 
 /* The same, charged to whoever asks. */
-static enum status alloc_charged(uintptr_t base, uint64_t count_pages, size_t align, DWORD type, uint8_t state,
-                                 uintptr_t *result) {
+static enum status alloc_charged(const struct wish *w, uintptr_t *result) {
     struct budget *budget = budget_numbered(budget_asked_number());
-    uint64_t committed = type & MEM_COMMIT ? count_pages : 0;
-    if (!budget_charge(budget, count_pages, committed)) return ST_NO_QUOTA;
-    enum status status = alloc_make(base, count_pages, align, type, state, result);
-    if (status != ST_OK) budget_refund(budget, count_pages, committed);
+    uint64_t committed = w->type & MEM_COMMIT ? w->count_pages : 0;
+    if (!budget_charge(budget, w->count_pages, committed)) return ST_NO_QUOTA;
+    enum status status = alloc_make(w, result);
+    if (status != ST_OK) budget_refund(budget, w->count_pages, committed);
     return status;
 }
 
+/* Does a query call all of a wanted place in a region free? Then whoever keeps it at hand is to let it go. */
+static bool wants_free(const struct wish *w) {
+    struct found found;
+    uint32_t first = granule_of(w->base).n, end = first + granules_for_pages(w->count_pages);
+    return w->base && space_in_region(w->base) && !space_find(w->base, &found) && space_next_start(first, end) == end;
+}
+
 /* What this thread keeps at hand, or the process holds, may lie where the caller wants to be, or be what is missing. */
-static enum status alloc_or_flush(uintptr_t base, uint64_t count_pages, size_t align, DWORD type, uint8_t state,
-                                  uintptr_t *result) {
+static enum status alloc_or_flush(const struct wish *w, uintptr_t *result) {
     void *before = budget_ask_again();
-    enum status status = alloc_charged(base, count_pages, align, type, state, result);
+    enum status status = alloc_charged(w, result);
     budget_ask_end(before);
-    if (status == ST_OK || (spans_flush() + held_give_back(0) == 0 && status != ST_NO_QUOTA)) return status;
-    return alloc_charged(base, count_pages, align, type, state, result);
+    if (status == ST_OK) return ST_OK;
+    uint64_t bytes = spans_flush() + held_give_back(0);
+    if (bytes != 0 || status == ST_NO_QUOTA) status = alloc_charged(w, result);
+    if (status == ST_BAD_ADDRESS && wants_free(w) && keeper_trim() != 0) status = alloc_charged(w, result);
+    return status;
 }
 
 /* One of that size that was released lately. */
@@ -137,20 +157,7 @@ static enum status alloc_new(uintptr_t address, size_t size, DWORD type, uint8_t
     bool plain = !base && !(type & ~(DWORD)(MEM_COMMIT | MEM_RESERVE)) && type & MEM_COMMIT && state == PG_READWRITE;
     bool keepable = keep_is_for(count_pages) && !base && (plain || type == MEM_RESERVE);
     if (keepable && alloc_kept(count_pages, plain, state, result)) return ST_OK;
-    return alloc_or_flush(base, count_pages, GRANULE_BYTES, type, state, result);
-}
-
-/* With the range locked: commits it, and puts it back if that fails. */
-static enum status commit_try(const struct range *r, const struct tally *t, uint8_t state, bool row) {
-    if (!held_before_commit(r, t, state)) return ST_NO_MEMORY;
-    enum status status = ahead_commit(r, state, row);
-    if (status == ST_OK) {
-        if (prot_writable(state)) held_after_commit(r, t);
-        range_fill(r, state);
-    } else {
-        range_restore(r);
-    }
-    return status;
+    return alloc_or_flush(&(struct wish){base, count_pages, GRANULE_BYTES, type, state, false}, result);
 }
 
 /* What this thread keeps at hand may be what is missing; what the process holds goes before anything is refused. */
@@ -171,15 +178,8 @@ static enum status commit_locked(const struct range *r, uint8_t state) {
     struct tally t = held_tally(r->first, r->count);
     uint64_t more = r->count - t.committed;
     if (more && !commit_charge(budget, more)) return ST_NO_QUOTA;
-    struct ahead ahead = {false, false};
-    if (prot_writable(state)) ahead = ahead_of_commit(r, &t);
-    enum status status = commit_try(r, &t, state, ahead.row);
-    if (status != ST_OK && held_give_back(0) != 0) { /* what is missing may be what others hold */
-        t = held_tally(r->first, r->count);
-        status = commit_try(r, &t, state, false);
-    }
+    enum status status = ahead_commit(r, &t, state);
     if (status != ST_OK) budget_refund(budget, 0, more);
-    ahead_finish(ahead, r, status == ST_OK);
     return status;
 }
 
@@ -190,18 +190,12 @@ static enum status commit_locked(const struct range *r, uint8_t state) {
 static enum status reset_locked(const struct range *r) {
     uint8_t given_up[OS_RESET_PAGES];
     if (written_is_known(&r->owner)) return ST_OK;
-    for (uint64_t done = 0; done < r->count;) {
-        struct page p = {r->first.n + done};
-        uint8_t state = pages_state(p);
-        uint64_t left = r->count - done;
-        uint64_t run = pages_run(p, left < OS_RESET_PAGES ? left : OS_RESET_PAGES, PG_STATE_MASK);
-        if (prot_writable(state) && os_reset(page_address(p), (size_t)run << PAGE_SHIFT, given_up) == ST_OK) {
-            for (uint64_t i = 0; i < run; i++) {
-                struct page one = {p.n + i};
-                if (given_up[i]) pages_fill(one, 1, pages_state(one) | PG_RESET);
-            }
+    for (struct piece at = {0}; range_next_within(r, &at, PG_STATE_MASK, OS_RESET_PAGES);) {
+        if (!prot_writable(at.state) || os_reset(piece_address(&at), piece_bytes(&at), given_up) != ST_OK) continue;
+        for (uint64_t i = 0; i < at.count; i++) {
+            struct page one = {at.first.n + i};
+            if (given_up[i]) pages_fill(one, 1, pages_state(one) | PG_RESET);
         }
-        done += run;
     }
     return ST_OK;
 }
@@ -210,17 +204,12 @@ static enum status reset_locked(const struct range *r) {
 static enum status undo_locked(const struct range *r) {
     enum status status = ST_OK;
     if (written_is_known(&r->owner)) return ST_OK;
-    for (uint64_t done = 0; done < r->count;) {
-        struct page p = {r->first.n + done};
-        uint8_t state = pages_state(p);
-        uint64_t run = pages_run(p, r->count - done, 0xff);
-        if (prot_committed(state) && state & PG_RESET) {
-            /* A page that cannot be written any more cannot be asked: take it for lost. */
-            enum status one = prot_writable(state) ? os_reset_undo(page_address(p), (size_t)run << PAGE_SHIFT) : ST_BAD_ADDRESS;
-            if (one != ST_OK) status = one;
-            pages_fill(p, run, state & PG_STATE_MASK);
-        }
-        done += run;
+    for (struct piece at = {0}; range_next(r, &at, 0xff);) {
+        if (!prot_committed(at.state) || !(at.state & PG_RESET)) continue;
+        /* A page that cannot be written any more cannot be asked: take it for lost. */
+        enum status one = prot_writable(at.state) ? os_reset_undo(piece_address(&at), piece_bytes(&at)) : ST_BAD_ADDRESS;
+        if (one != ST_OK) status = one;
+        pages_fill(at.first, at.count, at.state & PG_STATE_MASK);
     }
     return status;
 }
@@ -276,5 +265,15 @@ enum status vm_alloc_aligned(size_t align, size_t size, DWORD type, DWORD protec
     uint8_t state;
     enum status status = prot_from_win32(protect, &state);
     if (status != ST_OK) return status;
-    return alloc_or_flush(0, align_up(size, PAGE_BYTES) >> PAGE_SHIFT, align, type, state, result);
+    return alloc_or_flush(&(struct wish){0, align_up(size, PAGE_BYTES) >> PAGE_SHIFT, align, type, state, false}, result);
+}
+
+enum status vm_reserve_apart(size_t size, DWORD protect, uintptr_t *result) {
+    *result = 0;
+    if (size == 0 || !range_sane(0, size)) return ST_BAD_ARGUMENT;
+    uint8_t state;
+    enum status status = prot_from_win32(protect, &state);
+    if (status != ST_OK) return status;
+    uint64_t count_pages = align_up(size, PAGE_BYTES) >> PAGE_SHIFT;
+    return alloc_or_flush(&(struct wish){0, count_pages, GRANULE_BYTES, MEM_RESERVE, state, true}, result);
 }

@@ -4,8 +4,8 @@
  * Both lock their pages. A release locks all pages of the allocation, so every call that was at work on one of them has finished
  * and every later one finds the span gone. The order of a release: content and access go (the only step that the system can
  * refuse, and then nothing has changed), page bytes to 0, span retracted, pages let go, granules back to the region. A
- * reservation of its own goes back to the system last, and its content with it. What may be wanted again soon is held (held.h),
- * or kept whole (keep.h).
+ * reservation of its own goes back to the system, content and all, before its pages are let go. What may be wanted again soon is
+ * held (held.h), or kept whole (keep.h).
  */
 #include "core/budget.h"
 #include "core/region.h"
@@ -41,14 +41,39 @@ static enum status decommit_locked(const struct range *r) {
     return status;
 }
 
-/* What has a reservation of its own goes with it (region_release), by one call; everything else is emptied first. */
-static enum status release_locked(const struct range *r, const struct tally *t) {
-    if (r->owner.span.flags & SPAN_SYSTEM) {
-        pages_fill(r->first, r->count, PG_NONE);
+/*
+ * With the range locked: gives a reservation of its own back to the system, which may refuse. The bytes and the span go first, as
+ * the addresses may be another's at once, and are put back if it does. Pages of more than one kind could not be: those are
+ * emptied before. (Large pages cannot be; Windows, which has them, refuses nothing.)
+ */
+static enum status release_system_locked(const struct range *r, struct tally *t) {
+    uint8_t all = pages_state(r->first);
+    bool alike = pages_run(r->first, r->count, 0xff) == r->count && !prot_held(all);
+    if (!alike && !(r->owner.span.flags & SPAN_LARGE_PAGES)) {
+        if (os_decommit(range_address(r), range_bytes(r)) != ST_OK) {
+            range_restore(r);
+            return ST_NO_MEMORY;
+        }
         held_uncharge(t->held << PAGE_SHIFT);
-        return ST_OK;
+        budget_refund(budget_numbered(r->owner.span.owner), 0, t->committed);
+        *t = (struct tally){0, 0};
+        all = PG_NONE;
     }
-    return empty_locked(r, t);
+    pages_fill(r->first, r->count, PG_NONE);
+    HM_CHECK(space_retract(&r->owner)); /* nobody else can: the pages are locked */
+    enum status status = os_release(range_address(r), range_bytes(r));
+    if (status == ST_OK) return ST_OK;
+    pages_fill(r->first, r->count, all);
+    space_publish(r->owner.head, r->owner.span);
+    return status;
+}
+
+/* With the range locked: the span is gone afterwards. What comes from a region is emptied, to be given back. */
+static enum status release_locked(const struct range *r, struct tally *t, bool keep) {
+    if (r->owner.span.flags & SPAN_SYSTEM) return release_system_locked(r, t);
+    enum status status = keep ? ST_OK : empty_locked(r, t);
+    if (status == ST_OK) HM_CHECK(space_retract(&r->owner)); /* as above */
+    return status;
 }
 
 /* Which kind of memory that is not ours the caller wants to free: Win32 has two answers. */
@@ -70,16 +95,14 @@ static enum status free_release(uintptr_t address) {
     ahead_close(&r);
     struct tally t = held_tally(r.first, r.count);
     bool keep = keep_prepare(&r, &t);
-    enum status status = keep ? ST_OK : release_locked(&r, &t);
-    if (status == ST_OK) HM_CHECK(space_retract(&r.owner)); /* nobody else can: the pages are locked */
+    enum status status = release_locked(&r, &t, keep);
     range_unlock(&r);
     if (status != ST_OK) return status;
     budget_refund(budget_numbered(r.owner.span.owner), r.count, t.committed);
-    struct run run = {r.owner.head, r.count, r.owner.span.flags & SPAN_SYSTEM};
     if (keep) {
-        keep_store(run.first, run.count_pages);
-    } else {
-        region_release(&run);
+        keep_store(r.owner.head, r.count);
+    } else if (!(r.owner.span.flags & SPAN_SYSTEM)) {
+        region_release(&(struct run){r.owner.head, r.count, 0});
     }
     return ST_OK;
 }

@@ -12,9 +12,19 @@
 #ifndef HM_HELD_H
 #define HM_HELD_H
 
+#include "os/os.h"
 #include "vm/range.h"
 
 #define HELD_MS 1000u
+
+/* Since when something is held, in the bits of a word from `shift` up: the clock in steps, as much of it as there is room for. */
+#define HELD_STEP_MS 16u
+static inline uint64_t held_stamp(unsigned shift) { return os_clock_ms() / HELD_STEP_MS << shift; }
+static inline uint64_t held_age_ms(uint64_t word, unsigned shift) {
+    return ((os_clock_ms() / HELD_STEP_MS - (word >> shift)) << shift >> shift) * HELD_STEP_MS;
+}
+
+/* ---- held.c: the pages ---- */
 
 /* How many pages of a range are committed, and how many held. */
 struct tally {
@@ -40,13 +50,18 @@ void held_after_commit(const struct range *r, const struct tally *t);
 /* With the range locked: gives back what is held in it. False: the system refused some. */
 bool held_drop(const struct range *r);
 
-/* Remembers that pages of the range are held, so that they are given back in time. False: no room to remember it. */
-bool held_remember(struct page first, uint64_t count, bool *often);
+/* ---- held_notes.c: where they are, how many, and giving them back ---- */
 
-/* With a range of any length locked: remembers what is held in it, or gives it back. */
+/*
+ * Remembers that pages of the range are held, so that they are given back in time. *often: this very range is remembered again,
+ * which is told once: prepare it for coming and going (os_hold). False: no room to remember it.
+ */
+bool held_remember(const struct range *r, bool *often);
+
+/* With the range locked: remembers what is held in it, or gives it back. */
 void held_remember_all(const struct range *r);
 
-/* With a range of any length locked, whose pages are not left to the notes any more: drops those of parts of it. */
+/* With the range locked, whose pages are not left to the notes any more: drops those of parts of it. */
 void held_forget(const struct range *r);
 
 /* Counts bytes that are held from now on, or no longer. False: that would be too much. */

@@ -11,18 +11,17 @@
 #include "os/os.h"
 
 #define KEPT_MOST 32u
-#define STAMP_MS 64u
 #define KEPT_YOUNG_MS 128u
 
 /* A run as one word: first granule:31, granules - 1:16, stamp:17. 0: none (no region starts at 0). */
 static uint64_t kept[KEPT_MOST];
+#define KEPT_STAMP 47
 
-static uint64_t stamp_now(void) { return os_clock_ms() / STAMP_MS & 0x1ffff; }
 static struct granule kept_first(uint64_t word) { return (struct granule){(uint32_t)(word & 0x7fffffff)}; }
 static uint64_t kept_pages(uint64_t word) { return ((word >> 31 & 0xffff) + 1) * PAGES_PER_GRANULE; }
-static uint64_t kept_age_ms(uint64_t word) { return ((stamp_now() - (word >> 47)) & 0x1ffff) * STAMP_MS; }
+static uint64_t kept_age_ms(uint64_t word) { return held_age_ms(word, KEPT_STAMP); }
 static uint64_t kept_pack(struct granule first, uint64_t count_pages) {
-    return first.n | (count_pages / PAGES_PER_GRANULE - 1) << 31 | stamp_now() << 47;
+    return first.n | (count_pages / PAGES_PER_GRANULE - 1) << 31 | held_stamp(KEPT_STAMP);
 }
 
 static struct range kept_range(uint64_t word) {

@@ -12,10 +12,24 @@
 #include "os/os.h"
 #include "vm/state.h"
 
+/* How many pages from `first` on are reserved: of a large reservation most sheets were never used, and need no look at each. */
+static uint64_t run_reserved(struct page first, uint64_t limit) {
+    for (uint64_t run = 0; run < limit;) {
+        struct page next = {first.n + run};
+        uint64_t unused = space_unused(next, limit - run), room = PAGES_PER_SHEET - next.n % PAGES_PER_SHEET;
+        run += unused;
+        if (unused) continue;
+        if (state_now(next) != PG_NONE) return run;
+        run += pages_run(next, limit - run < room ? limit - run : room, PG_STATE_MASK);
+    }
+    return limit;
+}
+
 /* How many pages from `first` on look alike to a caller. Guards are looked at one by one, since the system may disarm them. */
 static uint64_t run_alike(struct page first, uint64_t limit) {
     uint8_t state = state_now(first);
     uint64_t run = 1;
+    if (state == PG_NONE && limit > PAGES_PER_SHEET) return run_reserved(first, limit);
     while (run < limit) {
         struct page next = {first.n + run};
         if (state_now(next) != state) break;
@@ -47,15 +61,20 @@ static void describe_free(uintptr_t page, MEMORY_BASIC_INFORMATION *info) {
     info->Protect = PAGE_NOACCESS;
 }
 
-/* The kernel may see one mapping where a region begins or ends; the region's part of it is not the caller's. */
+/*
+ * The kernel may see one mapping where the caller's memory meets a region, or a reservation of the engine's that has the same
+ * access: the engine's part of it is not the caller's.
+ */
 static void clip_foreign(uintptr_t page, MEMORY_BASIC_INFORMATION *info) {
-    uintptr_t end = page + info->RegionSize;
-    for (uintptr_t at = align_down(page, SLOT_BYTES) + SLOT_BYTES; at < end; at += SLOT_BYTES) {
-        if (space_in_region(at)) {
-            info->RegionSize = at - page;
-            return;
-        }
+    uintptr_t base = (uintptr_t)info->AllocationBase;
+    info->RegionSize = space_next_ours(page + PAGE_BYTES, page + info->RegionSize) - page;
+    if (!base) return;
+    for (uintptr_t ours; (ours = space_next_ours(base, page)) < page;) {
+        uintptr_t end = space_ours_end(ours);
+        if (end <= ours || end > page) break; /* it has come or gone just now */
+        base = end;
     }
+    info->AllocationBase = (void *)base;
 }
 
 enum status vm_query(uintptr_t address, MEMORY_BASIC_INFORMATION *info, size_t length, size_t *written) {

@@ -26,12 +26,8 @@ void range_restore(const struct range *r) {
 }
 
 void range_fill(const struct range *r, uint8_t state) {
-    for (uint64_t done = 0; done < r->count;) {
-        struct page p = {r->first.n + done};
-        uint64_t run = pages_run(p, r->count - done, 0xff);
-        uint8_t before = pages_state(p);
-        uint8_t kept = prot_committed(before) ? before & PG_RESET : before & PG_WRITTEN ? PG_RESET : 0;
-        pages_fill(p, run, state | kept);
-        done += run;
+    for (struct piece at = {0}; range_next(r, &at, 0xff);) {
+        uint8_t kept = prot_committed(at.state) ? at.state & PG_RESET : at.state & PG_WRITTEN ? PG_RESET : 0;
+        pages_fill(at.first, at.count, state | kept);
     }
 }

@@ -42,6 +42,14 @@ static inline bool range_lock(const struct range *r) {
 
 static inline void range_unlock(const struct range *r) { pages_unlock(r->first, r->count); }
 
+/* As pages_next and pages_next_within. */
+static inline bool range_next(const struct range *r, struct piece *at, uint8_t mask) {
+    return pages_next(r->first, r->count, at, mask);
+}
+static inline bool range_next_within(const struct range *r, struct piece *at, uint8_t mask, uint64_t most) {
+    return pages_next_within(r->first, r->count, at, mask, most);
+}
+
 /*
  * With the range locked: are all its pages in this state already, so that the system need not be asked? Guards may have gone
  * off.

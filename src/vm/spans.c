@@ -20,13 +20,13 @@
 
 #include "core/budget.h"
 #include "core/cache.h"
+#include "core/keeper.h"
 #include "core/pages.h"
 #include "core/region.h"
 #include "core/zero.h"
 #include "os/os.h"
 
 #define SPANS_OWNER 1
-#define SPANS_BINS 31u
 #define NO_BIN UINT32_MAX
 
 static uint32_t bin_of(uint64_t count_pages) {
@@ -48,18 +48,64 @@ _Static_assert(BUDGET_ACCOUNTS <= GRANULE_BYTES / 2, "an account and a bit stand
 /* Bins that are never used count as pages, so that nothing has to know their number. */
 static size_t item_bytes(unsigned bin) { return (size_t)bin_pages(bin) << PAGE_SHIFT; }
 
+/* ---- Going back --------------------------------------------------------------------------------------------------- */
+
+/*
+ * A process that is out of mappings cannot take access away from pages in the middle of one. Then a run's content goes, which
+ * splits nothing, and the run waits here until the system takes the rest back: when another run has gone, or at a round of the
+ * keeper's. One for which there is no room here never does; it is addresses and nothing else.
+ */
+#define WAITING_MOST 1024u
+
+/* A run as one word: first granule:32, pages:32. 0: none. */
+static uint64_t waiting[WAITING_MOST];
+static uint64_t waiting_count;
+
+static bool run_give_back(struct granule first, uint64_t pages) {
+    if (os_decommit(granule_address(first), (size_t)pages << PAGE_SHIFT) != ST_OK) return false;
+    pages_fill(granule_page(first), pages, PG_NONE);
+    region_release(&(struct run){first, pages, 0});
+    return true;
+}
+
+static void wait_put(uint64_t word) {
+    for (unsigned i = 0; i < WAITING_MOST; i++) {
+        uint64_t none = 0;
+        if (atom_load_rlx_u64(&waiting[i]) || !atom_cas_acqrel_u64(&waiting[i], &none, word)) continue; /* rlx: a look */
+        atom_add_acqrel_u64(&waiting_count, 1);
+        return;
+    }
+}
+
+/* Tries those that wait again, until one is refused. The keeper's job, too: are there more? */
+static bool wait_over(void) {
+    for (unsigned i = 0; i < WAITING_MOST && atom_load_acq_u64(&waiting_count); i++) { /* acq: pairs with wait_put */
+        uint64_t word = atom_load_rlx_u64(&waiting[i]); /* rlx: the CAS decides, and one wins */
+        if (!word || !atom_cas_acqrel_u64(&waiting[i], &word, 0)) continue;
+        atom_add_acqrel_u64(&waiting_count, (uint64_t)-1);
+        if (run_give_back((struct granule){(uint32_t)word}, word >> 32)) continue;
+        wait_put(word);
+        break;
+    }
+    return atom_load_acq_u64(&waiting_count) != 0; /* acq: as above */
+}
+
 static void flush(uint64_t owner, unsigned bin, void **items, size_t count, bool passing) {
     (void)owner, (void)passing;
-    uint64_t pages = bin_pages(bin);
+    uint64_t pages = bin_pages(bin), gone = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t account = (uint32_t)((uintptr_t)items[i] & ACCOUNT_MASK);
-        uintptr_t start = (uintptr_t)items[i] & ~ITEM_BITS;
-        /* If the system is out of mappings even for this, the run is lost: nobody can have it while its content is there. */
-        if (os_decommit(start, (size_t)pages << PAGE_SHIFT) != ST_OK) continue;
-        pages_fill(page_of(start), pages, PG_NONE);
+        struct granule first = granule_of((uintptr_t)items[i] & ~ITEM_BITS);
         budget_refund(budget_numbered(account), pages, pages);
-        region_release(&(struct run){granule_of(start), pages, 0});
+        if (run_give_back(first, pages)) {
+            gone++;
+            continue;
+        }
+        os_discard(granule_address(first), (size_t)pages << PAGE_SHIFT);
+        wait_put(first.n | pages << 32);
+        keeper_wake(wait_over);
     }
+    if (gone) wait_over();
 }
 
 static const struct cache_source source = {item_bytes, flush};
@@ -158,19 +204,15 @@ bool spans_take(uint64_t count_pages, uintptr_t *start) {
     return true;
 }
 
-/* With the cache entered. */
-static inline bool push(struct cache *cache, uint32_t bin, uintptr_t item) {
-    struct magazine *m = cache_magazine(cache, CACHE_SPANS, bin);
-    if (m->top == m->end) return false;
-    *m->top++ = (void *)item;
-    return true;
+/* With the cache entered, of a magazine that is full, or not in use yet. False: this thread keeps none of them. */
+__attribute__((noinline)) static bool room_hard(struct cache *cache, uint32_t bin) {
+    return cache_attach(cache, CACHE_SPANS, SPANS_OWNER, &source) && cache_make_room(cache, CACHE_SPANS, bin);
 }
 
-/* The same with a magazine that is full, or not in use yet; what it has no room for goes back. */
-__attribute__((noinline)) static void push_hard(struct cache *cache, uint32_t bin, uintptr_t item) {
-    void *single = (void *)item;
-    bool room = cache_attach(cache, CACHE_SPANS, SPANS_OWNER, &source) && cache_make_room(cache, CACHE_SPANS, bin);
-    if (!room || !push(cache, bin, item)) flush(SPANS_OWNER, bin, &single, 1, true);
+/* With the cache entered. */
+static inline bool room(struct cache *cache, uint32_t bin) {
+    struct magazine *m = cache_magazine(cache, CACHE_SPANS, bin);
+    return m->top != m->end || room_hard(cache, bin);
 }
 
 bool spans_leave(uintptr_t start) {
@@ -182,11 +224,11 @@ bool spans_leave(uintptr_t start) {
     if (!pages_at_rest(found.head, count_pages, PG_READWRITE)) return false;
     struct cache *cache = enter();
     if (!cache) return false;
-    /* Retracted first: from here on it is this thread's alone. */
-    bool left = space_retract_plain(&found);
+    /* Retracted before it is touched: from here on it is this thread's alone. What there is no room for keeps its place. */
+    bool left = room(cache, bin) && space_retract_plain(&found);
     uintptr_t item = start | found.span.owner;
     if (left && count_pages >= LARGE_PAGES && habit_drops(cache, bin, start, count_pages)) item |= ITEM_ZERO;
-    if (left && !push(cache, bin, item)) push_hard(cache, bin, item);
+    if (left) *cache_magazine(cache, CACHE_SPANS, bin)->top++ = (void *)item;
     cache_leave(cache);
     return left;
 }

@@ -8,8 +8,9 @@
  * taken; those of 256 KiB and more whose users hardly touch them are instead emptied by the system as they are left.
  *
  * What a program may notice: memory so released is free for every call and query, but touching it does not fault until it
- * goes back to the system; and of two threads that release one allocation at the same moment, both may be told that they
- * did.
+ * goes back to the system; and of two threads that release one allocation at the same moment, or protect or decommit it as it is
+ * released, both may be told that they did. Where nothing may be kept (cache_bound_set 1), nothing is left here, and none of that
+ * holds.
  */
 #ifndef HM_SPANS_H
 #define HM_SPANS_H

@@ -16,10 +16,13 @@ enum status vm_alloc(uintptr_t address, size_t size, DWORD type, DWORD protect, 
 /* A new allocation, MEM_RESERVE with or without MEM_COMMIT, anywhere at a multiple of align, a power of two. */
 enum status vm_alloc_aligned(size_t align, size_t size, DWORD type, DWORD protect, uintptr_t *result);
 
+/* MEM_RESERVE anywhere, as a reservation of its own: when it is released its address space is the system's again. */
+enum status vm_reserve_apart(size_t size, DWORD protect, uintptr_t *result);
+
 /* VirtualFree. ST_NOT_OURS where the engine has no allocation at all at the address. */
 enum status vm_free(uintptr_t address, size_t size, DWORD type);
 
-/* VirtualProtect; memory of others is passed to the system. *old is 0 after a failure. */
+/* VirtualProtect; memory of others is passed to the system. A failure leaves *old alone. */
 enum status vm_protect(uintptr_t address, size_t size, DWORD protect, DWORD *old);
 
 /* Disarms a guard page. False if the address is not on an armed one. Linux only; see HmGuardPageHit. */

@@ -11,7 +11,7 @@
  */
 #include "vm/written.h"
 
-#define LOOK_PAGES ((uint64_t)1 << 16) /* of a run of bytes at a time */
+#define LOOK_PAGES ((uint64_t)1 << 16) /* of a piece at a time */
 #define NOTES_AT_ONCE 64
 
 /* The watched allocation around the range. */
@@ -24,18 +24,11 @@ static bool find(uintptr_t address, size_t size, struct range *r) {
 
 static bool noted(uint8_t state) { return state & (prot_committed(state) ? PG_RESET : PG_WRITTEN); }
 
-static uint64_t run_at(struct page p, uint64_t limit, uint8_t mask) {
-    return pages_run(p, limit < LOOK_PAGES ? limit : LOOK_PAGES, mask);
-}
-
 /* From now on the system knows all about these pages. */
 static void forget(const struct range *part) {
     if (!range_lock(part)) return;
-    for (uint64_t done = 0, run; done < part->count; done += run) {
-        struct page p = {part->first.n + done};
-        uint8_t state = pages_state(p);
-        run = pages_run(p, part->count - done, 0xff);
-        if (noted(state)) pages_fill(p, run, prot_committed(state) ? state & PG_STATE_MASK : PG_NONE);
+    for (struct piece at = {0}; range_next(part, &at, 0xff);) {
+        if (noted(at.state)) pages_fill(at.first, at.count, prot_committed(at.state) ? at.state & PG_STATE_MASK : PG_NONE);
     }
     range_unlock(part);
 }
@@ -55,15 +48,14 @@ static size_t tell(struct range *part, bool reset, void **pages, size_t room) {
 
 static enum status look(const struct range *r, bool reset, void **pages, size_t room, size_t *count) {
     *count = 0;
-    for (uint64_t done = 0, run; done < r->count && *count < room; done += run) {
-        struct range part = {.owner = r->owner, .first = {r->first.n + done}};
-        uint8_t state = pages_state(part.first);
-        part.count = run = run_at(part.first, r->count - done, PG_BASE_MASK | PG_RESET | PG_WRITTEN);
-        if (noted(state)) {
+    struct piece at = {0};
+    while (*count < room && range_next_within(r, &at, PG_BASE_MASK | PG_RESET | PG_WRITTEN, LOOK_PAGES)) {
+        if (noted(at.state)) {
+            struct range part = {.owner = r->owner, .first = at.first, .count = at.count};
             *count += tell(&part, reset, pages + *count, room - *count);
-        } else if (prot_committed(state)) {
+        } else if (prot_committed(at.state)) {
             size_t found = room - *count;
-            enum status status = os_written(range_address(&part), range_bytes(&part), reset, pages + *count, &found);
+            enum status status = os_written(piece_address(&at), piece_bytes(&at), reset, pages + *count, &found);
             if (status != ST_OK) return *count ? ST_OK : status; /* what was reset has to be told */
             *count += found;
         }
@@ -89,13 +81,11 @@ enum status written_reset(uintptr_t address, size_t size) {
     struct range r;
     bool any_noted = false;
     if (!find(address, size, &r)) return ST_BAD_ARGUMENT;
-    for (uint64_t done = 0, run; done < r.count; done += run) {
-        struct page p = {r.first.n + done};
+    for (struct piece at = {0}; range_next_within(&r, &at, PG_BASE_MASK, LOOK_PAGES);) {
         size_t any = 0;
-        run = run_at(p, r.count - done, PG_BASE_MASK);
-        any_noted = any_noted || noted(pages_state(p)) || pages_run(p, run, PG_RESET | PG_WRITTEN) != run;
-        if (!prot_committed(pages_state(p))) continue;
-        enum status status = os_written(page_address(p), (size_t)run << PAGE_SHIFT, true, NULL, &any);
+        any_noted = any_noted || noted(at.state) || pages_run(at.first, at.count, PG_RESET | PG_WRITTEN) != at.count;
+        if (!prot_committed(at.state)) continue;
+        enum status status = os_written(piece_address(&at), piece_bytes(&at), true, NULL, &any);
         if (status != ST_OK) return status;
     }
     if (any_noted) forget(&r);
@@ -104,10 +94,10 @@ enum status written_reset(uintptr_t address, size_t size) {
 
 /* ---- Decommit ----------------------------------------------------------------------------------------------------- */
 
-/* Notes which pages of a committed run were written. */
-static void note(struct page first, uint64_t run) {
+/* Notes which pages of a committed piece were written. */
+static void note(const struct piece *piece) {
     void *pages[NOTES_AT_ONCE];
-    uintptr_t at = page_address(first), end = at + ((size_t)run << PAGE_SHIFT);
+    uintptr_t at = piece_address(piece), end = at + piece_bytes(piece);
     for (size_t count = NOTES_AT_ONCE; at < end && count == NOTES_AT_ONCE;) {
         if (os_written(at, end - at, false, pages, &count) != ST_OK) {
             /* One too many does no harm. */
@@ -123,18 +113,13 @@ static void note(struct page first, uint64_t run) {
 }
 
 enum status written_decommit(const struct range *r) {
-    for (uint64_t done = 0, run; done < r->count; done += run) {
-        struct page p = {r->first.n + done};
-        uint8_t state = pages_state(p);
-        run = pages_run(p, r->count - done, 0xff);
-        if (prot_committed(state) && !noted(state)) note(p, run);
+    for (struct piece at = {0}; range_next(r, &at, 0xff);) {
+        if (prot_committed(at.state) && !noted(at.state)) note(&at);
     }
     enum status status = os_decommit(range_address(r), range_bytes(r));
     if (status != ST_OK) return status;
-    for (uint64_t done = 0, run; done < r->count; done += run) {
-        struct page p = {r->first.n + done};
-        run = pages_run(p, r->count - done, 0xff);
-        pages_fill(p, run, noted(pages_state(p)) ? PG_WRITTEN : PG_NONE);
+    for (struct piece at = {0}; range_next(r, &at, 0xff);) {
+        pages_fill(at.first, at.count, noted(at.state) ? PG_WRITTEN : PG_NONE);
     }
     os_watch_fresh(range_address(r), range_bytes(r));
     return ST_OK;

@@ -17,7 +17,7 @@
 /* The layer below. Nobody says for whom it asks: every request is of the hard line's level. */
 __thread void *os_slot_value[OS_SLOT_COUNT] __attribute__((tls_model("initial-exec")));
 uint32_t os_thread_id(void) { return 0; }
-uint64_t os_environment_bytes(const char *name) {
+uint64_t setting(const char *name) {
     (void)name;
     return 0;
 }

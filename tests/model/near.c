@@ -17,6 +17,7 @@
 #define HM_OS_SLOT_H
 enum { OS_SLOT_CACHE, OS_SLOT_COUNT };
 static void *os_slot_get(unsigned slot);
+#include "../../src/core/bitmap.c"
 #include "../../src/heap/near.c"
 
 #define HEAP ((uint64_t)3)
@@ -36,19 +37,23 @@ static uint64_t tags[GRANULES_PER_SLOT];
 static struct {
     uint64_t held; /* by threads that are at work with the slab */
     bool closed;
+    bool whole;
 } scene;
 
 enum { MARK_MOVED = 1, MARK_LOST, MARK_IN_MAP, MARK_IN_NO_MAP };
 
 static void *os_slot_get(unsigned slot) { return &cache[(size_t)model_me() + slot]; }
 struct cache *cache_of_home(uint64_t home) { return &cache[cache_home_number(home)]; }
-void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context) {
-    for (int t = 0; t < 3; t++) visit(&cache[t], context);
+void cache_each_of(uint64_t bits, void (*visit)(struct cache *cache, void *context), void *context) {
+    for (int t = 0; t < 3; t++) {
+        if (bits >> cache[t].number & 1) visit(&cache[t], context);
+    }
 }
+/* What is written there is nobody's business here, but for the `maps` of a slab that is of no thread. */
+static struct slab slab[MODEL_THREADS];
 struct slab *slab_at(struct granule head) {
-    static struct slab slab[MODEL_THREADS]; /* what is written there is nobody's business here */
     MODEL_HOLDS(head.n == HEAD.n);
-    return &slab[model_me()];
+    return &slab[scene.whole ? 0 : model_me()];
 }
 
 static uint64_t home_of(int thread) { return cache_home((uint32_t)thread); }
@@ -56,10 +61,14 @@ static uint64_t *in_map(int thread) { return &cache[thread].quick.start[HEAD.n %
 
 static void begin(uint64_t threads, bool added) {
     for (int t = 0; t < 3; t++) {
+        cache[t].number = (uint32_t)t;
+        cache[t].quick.adding = false;
         cache[t].home = home_of(t);
         cache[t].others = ~home_of(t) >> CACHE_HOME_SHIFT << CACHE_HOME_SHIFT;
         *in_map(t) = 0;
     }
+    slab[0].maps = 0;
+    scene.whole = false;
     near_heap = HEAP;
     slab_tags[HEAD.n / GRANULES_PER_SLOT] = (uint64_t)(uintptr_t)tags;
     tags[HEAD.n % GRANULES_PER_SLOT] = TAG(home_of(0));
@@ -76,6 +85,7 @@ static void begin_new(void) { begin(2, false); }
 static void begin_whole(void) {
     begin(3, false);
     tags[HEAD.n % GRANULES_PER_SLOT] = TAG_WHOLE;
+    scene.whole = true;
 }
 
 static void take_over(int me) {

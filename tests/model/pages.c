@@ -21,6 +21,8 @@ void os_yield(unsigned attempt) {
     (void)attempt;
     model_pause();
 }
+bool os_others_ended(void) { return false; }
+void space_each_slot(void (*visit)(struct slot *slot)) { (void)visit; }
 
 #define COMMITTED 3 /* some byte */
 #define PAGES_USED 200u /* at the start of each slot, and at the end of the first */

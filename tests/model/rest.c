@@ -42,6 +42,7 @@ void cache_give_back(const struct swept *swept) { (void)swept; }
 bool census_has_spans(const struct cache *cache) { return cache == NULL; }
 uint64_t cache_empty_set(struct cache *cache, unsigned set) { return cache == NULL && set; }
 void cache_after_fork(void) {}
+void pages_after_fork(void) {}
 bool os_barrier(void) {
     model_barrier();
     return true;
@@ -49,7 +50,7 @@ bool os_barrier(void) {
 void os_yield(unsigned attempt) { (void)attempt; }
 void os_at_fork(void (*told)(void)) { (void)told; }
 uint64_t os_clock_ms(void) { return 1; }
-uint64_t os_environment_bytes(const char *name) { return name[0] == 0; }
+uint64_t setting(const char *name) { return name[0] == 0; }
 
 bool os_thread_start(void (*run)(void)) {
     MODEL_HOLDS(run == keeper_run);

@@ -23,6 +23,7 @@ static uint64_t os_slot_unset[8];
 static void *os_slot_get(unsigned slot) { return slot_of[(size_t)model_me() + slot]; }
 static void os_slot_set(unsigned slot, void *value) { slot_of[(size_t)model_me() + slot] = value; }
 static bool os_slots_there(void) { return true; }
+static bool os_has_fibers(void) { return false; }
 static bool os_at_thread_exit(void (*on_exit)(void *value), void *value);
 
 #define CACHES_AT_MOST ((size_t)64)
@@ -58,7 +59,7 @@ enum status os_tables_commit(void *start, size_t size) {
     return start == (void *)&entry && size == CACHE_BYTES ? ST_OK : ST_NO_MEMORY;
 }
 void os_tables_discard(void *start, size_t size) { (void)start, (void)size; }
-uint64_t os_environment_bytes(const char *name) { return name[0] == 0; }
+uint64_t setting(const char *name) { return name[0] == 0; }
 uint64_t os_clock_ms(void) { return 1; }
 uint32_t os_thread_number(void) { return 1; }
 bool os_barrier(void) {

@@ -110,6 +110,21 @@ static int inside(int resource, size_t room, size_t size) {
     return check_done();
 }
 
+/* In a process that may have very little, much of it is for blocks all the same. */
+#define LITTLE 32 /* MiB, the program and its libraries included */
+static int in_little(void) {
+    enum { SIZE = 1000, LEAST = 5000, ROOM = 40000 }; /* (addresses on both sides of a multiple of 4 GiB need tables twice) */
+    static void *few[ROOM];
+    size_t had = 0;
+    while (had < ROOM && (few[had] = malloc(SIZE)) != NULL)
+        memset(few[had++], 1, SIZE);
+    if (had < LEAST)
+        return 1;
+    for (size_t i = 0; i < had; i++)
+        free(few[i]);
+    return had < ROOM ? 0 : 2;
+}
+
 /* Starts this program in the bound, 0 for none: then it finds one later, when it has a region already. */
 static void run(char *self, const char *resource, size_t megabytes, size_t size) {
     pid_t pid = fork();
@@ -129,6 +144,8 @@ static void run(char *self, const char *resource, size_t megabytes, size_t size)
 
 int main(int count, char **arguments) {
     static const size_t sizes[] = {48, 1000, 6000, 30000, 100000, MIB, 5 * MIB};
+    if (count > 2 && atoi(arguments[2]) == 0)
+        return in_little();
     if (count > 2)
         return inside(resource_of(arguments[1]), 32 * MIB, strtoul(arguments[2], NULL, 10));
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -136,5 +153,7 @@ int main(int count, char **arguments) {
         run(arguments[0], "data", 150, sizes[i]);
         run(arguments[0], "data", 0, sizes[i]);
     }
+    run(arguments[0], "address-space", LITTLE, 0);
+    run(arguments[0], "data", LITTLE, 0);
     return check_done();
 }

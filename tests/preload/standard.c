@@ -238,6 +238,48 @@ static void test_sized(void) {
     CHECK_EQ(errno, 77);
 }
 
+/* A block that is to be much smaller moves to where it keeps no more than it needs. */
+static void test_shrinking(void) {
+    static const size_t from[] = {100, 4096, 65536, 1000000, 3 << 20, (size_t)1 << 33};
+    for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
+        for (size_t to = 24; to < from[i] / 2; to *= 5) {
+            char *block = malloc(from[i]);
+            memset(block, 'a', to);
+            block = realloc(block, to);
+            CHECK(block[0] == 'a' && block[to - 1] == 'a');
+            CHECK(malloc_usable_size(block) <= (to <= 64 ? 64 : 2 * to));
+            free(block);
+        }
+    }
+}
+
+/* The C library's inner names are for the same blocks. */
+extern void *__libc_malloc(size_t size);
+extern void *__libc_memalign(size_t align, size_t size);
+extern void __libc_free(void *block);
+
+static void test_inner_names(void) {
+    void *block = __libc_malloc(100), *aligned = __libc_memalign(256, 100), *other = malloc(100);
+    CHECK(malloc_usable_size(block) == malloc_usable_size(other) && (uintptr_t)aligned % 256 == 0);
+    free(block);
+    free(aligned);
+    __libc_free(other);
+}
+
+/* What was freed is not in use, wherever the library keeps it. */
+static void test_freed(void) {
+    enum { BLOCKS = 1000, BYTES = 1000 };
+    void *block[BLOCKS];
+    struct mallinfo2 before = mallinfo2();
+    for (int i = 0; i < BLOCKS; i++) block[i] = malloc(BYTES);
+    struct mallinfo2 during = mallinfo2();
+    for (int i = 0; i < BLOCKS; i++) free(block[i]);
+    struct mallinfo2 after = mallinfo2();
+    CHECK(during.uordblks >= before.uordblks + BLOCKS * BYTES);
+    CHECK_EQ(after.uordblks, before.uordblks);
+    CHECK_EQ(after.arena, after.uordblks + after.fordblks);
+}
+
 static void test_figures(void) {
     struct mallinfo2 before = mallinfo2();
     void *small = malloc(1000), *large = malloc(50 << 20);
@@ -294,6 +336,9 @@ int main(int count, char **arguments) {
     test_alignments();
     test_alignment_errors();
     test_sized();
+    test_shrinking();
+    test_inner_names();
+    test_freed();
     test_figures();
     return check_done();
 }

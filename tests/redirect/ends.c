@@ -7,9 +7,12 @@
  *   return   a status out of main
  *   busy     ExitProcess while eight threads allocate and free
  *   thread   the process ends with its last thread
+ *   close    a second after its parent was told that their console is closed
  *   self     as `exit`, in a child process that it starts, whose status it hands on
  */
 #include <windows.h>
+
+#include <tlhelp32.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -58,6 +61,20 @@ static int end_in_child(const char *self) {
     ExitProcess(status);
 }
 
+/* What the system starts in each process of a console that is closed, here in the parent alone. */
+static int end_by_close(void) {
+    PROCESSENTRY32 entry = {.dwSize = sizeof entry};
+    HANDLE all = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0), parent;
+    LPTHREAD_START_ROUTINE tell =
+        (LPTHREAD_START_ROUTINE)(void (*)(void))GetProcAddress(GetModuleHandleA("kernelbase.dll"), "CtrlRoutine");
+    BOOL more = Process32First(all, &entry);
+    while (more && entry.th32ProcessID != GetCurrentProcessId()) more = Process32Next(all, &entry);
+    parent = more ? OpenProcess(PROCESS_ALL_ACCESS, FALSE, entry.th32ParentProcessID) : NULL;
+    if (!parent || !CreateRemoteThread(parent, NULL, 0, tell, (LPVOID)(uintptr_t)CTRL_CLOSE_EVENT, 0, NULL)) return 98;
+    Sleep(1000);
+    return 9;
+}
+
 /* The last filter keeps Wine from starting a debugger. */
 static LONG WINAPI let_it_end(EXCEPTION_POINTERS *what) {
     (void)what;
@@ -79,7 +96,8 @@ int main(int argc, char **argv) {
     if (strcmp(how, "return") == 0) return 5;
     if (strcmp(how, "busy") == 0) return end_busy();
     if (strcmp(how, "thread") == 0) end_by_last_thread();
+    if (strcmp(how, "close") == 0) return end_by_close();
     if (strcmp(how, "self") == 0) return end_in_child(argv[0]);
-    fprintf(stderr, "ends: one of crash, exit, kill, return, busy, thread, self\n");
+    fprintf(stderr, "ends: one of crash, exit, kill, return, busy, thread, close, self\n");
     return 2;
 }

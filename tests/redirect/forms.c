@@ -45,6 +45,24 @@ static void check_block(char *block, SIZE_T size, const char *what) {
     CHECK_EQ(info.State, MEM_FREE);
 }
 
+static void test_alloc2_refused(alloc2_function alloc2) {
+    struct requirements wide = {.alignment = 1 << 19}, none = {.alignment = 0};
+    struct parameter twice[] = {{1, &wide}, {1, &wide}}, empty[] = {{1, &none}, {1, &none}};
+    CHECK(alloc2(NULL, NULL, 1 << 17, 0, PAGE_READWRITE, twice, 1) == NULL);
+    CHECK_EQ(GetLastError(), ERROR_INVALID_PARAMETER);
+    CHECK(alloc2(NULL, NULL, 1 << 17, 0, PAGE_READWRITE, NULL, 0) == NULL);
+    CHECK_EQ(GetLastError(), ERROR_INVALID_PARAMETER);
+    CHECK(alloc2(NULL, NULL, 1 << 17, MEM_RESERVE, PAGE_READWRITE, twice, 2) == NULL);
+    CHECK_EQ(GetLastError(), ERROR_INVALID_PARAMETER);
+    CHECK(alloc2(NULL, NULL, 1 << 17, MEM_RESERVE, PAGE_READWRITE, empty, 2) == NULL);
+    CHECK_EQ(GetLastError(), ERROR_INVALID_PARAMETER);
+    for (int bit = 47; bit < 64; bit++) {
+        wide.alignment = (SIZE_T)1 << bit;
+        CHECK(alloc2(NULL, NULL, 1 << 17, MEM_RESERVE, PAGE_READWRITE, twice, 1) == NULL);
+        CHECK_EQ(GetLastError(), ERROR_NOT_ENOUGH_MEMORY);
+    }
+}
+
 static void test_alloc2(void) {
     alloc2_function alloc2 = FIND(alloc2_function, "VirtualAlloc2");
     if (!alloc2) return;
@@ -70,6 +88,7 @@ static void test_alloc2(void) {
     parameter.pointer = &bad;
     CHECK(alloc2(NULL, NULL, 1 << 20, MEM_RESERVE, PAGE_READWRITE, &parameter, 1) == NULL);
     CHECK_EQ(GetLastError(), ERROR_INVALID_PARAMETER);
+    test_alloc2_refused(alloc2);
 }
 
 static void test_placeholder(void) {

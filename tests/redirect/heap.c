@@ -151,6 +151,69 @@ static void test_mixed(void) {
     CHECK(environment != NULL && FreeEnvironmentStringsW(environment));
 }
 
+/* A fixed block of the process's heap is a block to these as well, whoever allocated it. */
+static void test_local_calls(void) {
+    char *block = HeapAlloc(GetProcessHeap(), 0, 100);
+    memset(block, 7, 100);
+    CHECK(LocalHandle(block) == block && GlobalHandle(block) == block);
+    CHECK_EQ(LocalFlags(block), 0);
+    CHECK(LocalReAlloc(block, 0, LMEM_MODIFY) == block);
+    block = LocalReAlloc(block, 3000, LMEM_MOVEABLE | LMEM_ZEROINIT);
+    CHECK(block != NULL && all_are(block, 0, 100, 7) && all_are(block, 100, 3000, 0) && LocalSize(block) == 3000);
+    CHECK(LocalFree(block) == NULL);
+    block = HeapAlloc(GetProcessHeap(), 0, 100);
+    memset(block, 8, 100);
+    block = GlobalReAlloc(block, 5000, GMEM_MOVEABLE);
+    CHECK(block != NULL && all_are(block, 0, 100, 8) && GlobalSize(block) == 5000);
+    SetLastError(4711);
+    CHECK(GlobalReAlloc(block, 1 << 24, 0) == NULL && GetLastError() == ERROR_NOT_ENOUGH_MEMORY);
+    CHECK(GlobalFree(block) == NULL);
+}
+
+static bool listed(HANDLE heap, DWORD *count) {
+    HANDLE handle[64];
+    bool found = false;
+    *count = GetProcessHeaps(64, handle);
+    for (DWORD i = 0; i < *count && i < 64; i++) found = found || handle[i] == heap;
+    return found;
+}
+
+static void test_list(void) {
+    HANDLE heap = HeapCreate(0, 0, 0), first;
+    DWORD with, without;
+    CHECK(listed(heap, &with) && with <= 64 && listed(GetProcessHeap(), &with));
+    CHECK_EQ(GetProcessHeaps(1, &first), with);
+    SetLastError(4711);
+    CHECK(HeapReAlloc(heap, 0, NULL, 10) == NULL && GetLastError() == 4711);
+    CHECK(HeapDestroy(heap));
+    CHECK(!listed(heap, &without) && without + 1 == with);
+}
+
+static HANDLE locked_heap;
+static volatile LONG inside, intruders;
+
+static DWORD WINAPI lock_on(LPVOID unused) {
+    (void)unused;
+    for (int i = 0; i < 1000; i++) {
+        CHECK(HeapLock(locked_heap) && HeapLock(locked_heap) && HeapUnlock(locked_heap));
+        if (InterlockedIncrement(&inside) != 1) InterlockedIncrement(&intruders);
+        void *block = HeapAlloc(locked_heap, 0, 100);
+        Sleep(0);
+        CHECK(HeapFree(locked_heap, 0, block));
+        InterlockedDecrement(&inside);
+        CHECK(HeapUnlock(locked_heap));
+    }
+    return 0;
+}
+
+static void test_lock(HANDLE heap) {
+    HANDLE thread[4];
+    locked_heap = heap;
+    for (int i = 0; i < 4; i++) thread[i] = CreateThread(NULL, 0, lock_on, NULL, 0, NULL);
+    for (int i = 0; i < 4; i++) CHECK_EQ(WaitForSingleObject(thread[i], 60000), WAIT_OBJECT_0);
+    CHECK_EQ(intruders, 0);
+}
+
 int main(void) {
     HANDLE heap = HeapCreate(0, 0, 0);
     test_sizes(GetProcessHeap());
@@ -158,10 +221,15 @@ int main(void) {
     test_again(heap);
     test_again(GetProcessHeap());
     test_in_place(heap);
+    test_lock(heap);
+    test_lock(GetProcessHeap());
+    CHECK(HeapLock(heap)); /* goes with the heap */
     CHECK(HeapDestroy(heap));
     test_heaps();
     test_threads();
     test_c_library();
     test_mixed();
+    test_local_calls();
+    test_list();
     return check_done();
 }

@@ -42,6 +42,10 @@ expect "a missing program" 2 "no-such.dll" $clr no-such.dll
 expect "not a .NET program" 2 "not a .NET assembly" $clr Makefile
 expect "a missing runtime" 3 "no-such-folder" $clr --runtime no-such-folder "$sample"
 expect "the sample's own refusal" 2 "." $clr --runtime $core20 "$sample" many
+for option in --report --record; do
+    expect "$option to a full disk" 2 '/dev/full. cannot be written|the trace ends here' \
+        $clr --runtime $core20 $option /dev/full "$sample" 1 1
+done
 export HOSTMEM_MAX_ADDRESS_SPACE=1
 expect "no address space at all" 4 "0x8007000E" $clr --runtime $core20 "$sample" 1 1
 

@@ -15,7 +15,7 @@ expect "the sample with a limit" 0 "told that memory is low +0 +[1-9]" cat "$wor
 expect "the sample made to collect" 0 "collected because of it +0 +[1-9]" cat "$work/run"
 expect "a limit on raw memory" 2 "--memory raw has none" $clr --memory raw --limit 100 $sample
 expect "a soft limit above the hard one" 2 "is above" $clr --limit 100 --soft-limit 101 $sample
-expect "a limit past everything" 2 "at most" $clr --limit 0x100000000 $sample
+expect "a limit past everything" 2 "--limit: 4294967296 is out of bounds" $clr --limit 0x100000000 $sample
 expect "a limit that no CLR starts with" 4 "does not start" $clr --limit 1 $sample 1 1
 expect "help" 0 "--memory" $clr --help
 expect "no program" 2 "PROGRAM.dll is missing" $clr
@@ -33,6 +33,17 @@ for memory in raw engine; do
     expect "report, $memory" 0 '^passed$' $clr --memory $memory --json --report "$work/report" $sample 1 1
     check "the report of a run on $memory is JSON" is_json "$work/report"
 done
+# What cannot be written is not lost in silence.
+for option in --report --record; do
+    expect "$option to a full disk" 2 '/dev/full. cannot be written|the trace ends here' $clr $option /dev/full $sample 1 1
+done
+for where in '>/dev/full' '>&-'; do
+    expect "a comparison $where" 2 'standard output cannot be written' \
+        sh -c "\"\$@\" $where" sh $clr --compare 1 --json $sample 1 1
+done
+expect "a comparison's report to a full disk" 2 "'/dev/full' cannot be written" $clr --compare 1 --report /dev/full $sample 1 1
+expect "progress, and one run" 0 'run 2 of 2: engine memory' script -qec "$clr --compare 1 $sample 1 1" /dev/null
+check "... is one" grep -q 'medians of 1 run ' "$work/out"
 expect "no address space at all" 4 "0x8007000E" env HOSTMEM_MAX_ADDRESS_SPACE=1 $clr --memory engine $sample 1 1
 
 check_done

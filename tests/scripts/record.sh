@@ -42,6 +42,26 @@ expect "a program's own exit status" 7 '' $record --output "$work/trace" sh -c '
 expect "its children are not recorded" 0 '' $record --output "$work/trace" sh -c "$bench --once malloc/random/libc/64 3; :"
 expect "... into its trace" 0 '^few$' awk '$3 == "HA" && $5 == "40" { count++ } END { print count < 1000 ? "few" : count }' \
     "$work/trace"
+expect "a program that ends by itself" 0 '' $record --output "$work/trace" sh -c 'set a b c'
+lines "... is recorded to its end" HC 1
+# A program that nothing can be loaded before. An old trace must not pass for one of it.
+printf '.globl _start\n_start: mov $60, %%eax\nxor %%edi, %%edi\nsyscall\n' >"$work/static.s"
+check "a static program" gcc -nostdlib -static -o "$work/static" "$work/static.s"
+expect "a static program runs" 0 '' "$work/static"
+expect "a static program" 126 "/static' cannot be recorded: it is linked statically" $record --output "$work/trace" "$work/static"
+check "... leaves no trace of another" [ ! -s "$work/trace" ]
+check "a static program without a fixed address" gcc -nostdlib -static-pie -o "$work/static" "$work/static.s"
+expect "one that is found by its name" 126 "'static' .'$work/static'. cannot be recorded" \
+    env PATH="$work:$PATH" $record --output "$work/trace" static
+printf '#! %s -x\n' "$work/static" >"$work/script"
+chmod +x "$work/script"
+expect "a script of one" 126 "/static'. cannot be recorded: it is linked statically" $record --output "$work/trace" "$work/script"
+printf '#!/bin/sh\n%s\n' 'exit 5' >"$work/script"
+expect "a script" 5 '' $record --output "$work/trace" "$work/script"
+lines "... is recorded" HC 1
+cp /bin/true "$work/other"
+chown 1 "$work/other" 2>/dev/null && chmod u+s "$work/other" &&
+    expect "a program that runs as another user" 126 'it runs as another user' $record --output "$work/trace" "$work/other"
 expect "no program" 2 'PROGRAM is missing' $record
 expect "a program that is not there" 127 "'/no/such'" $record --output "$work/trace" /no/such
 expect "a trace that cannot be written" 2 "'/no/such/file'" $record --output /no/such/file true

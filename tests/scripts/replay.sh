@@ -69,34 +69,60 @@ answers() {
 damaged() {
     good | trace good
     good | sed '4s/ 30$//' | trace columns
-    expect "a missing column" 2 'columns: line 5: 7 columns where 8 belong' "$work/columns"
+    expect "a missing column" 2 "columns': line 5: 7 columns where 8 belong" "$work/columns"
     good | sed '6s/VF/XX/' | trace operation
-    expect "an unknown operation" 2 "operation: line 7: unknown operation 'XX'" "$work/operation"
+    expect "an unknown operation" 2 "operation': line 7: unknown operation 'XX'" "$work/operation"
     good | sed '8s/ 1000 4 / 10g0 4 /' | trace number
-    expect "no number" 2 "number: line 9: column 6 is not a hexadecimal number: '10g0'" "$work/number"
+    expect "no number" 2 "number': line 9: column 6 is not a hexadecimal number: '10g0'" "$work/number"
     good | sed '2s/1000 4 10000000$/1000 4 11110000000000000/' | trace long
-    expect "a number too long" 2 'long: line 3: column 8' "$work/long"
+    expect "a number too long" 2 "long': line 3: column 8" "$work/long"
     head -c 150 "$work/good" >"$work/cut"
-    expect "a cut file" 2 'cut: line 5: ' "$work/cut"
+    expect "a cut file" 2 "cut': line 5: " "$work/cut"
     { cat "$work/good"; printf '15 1 VA 0 1\0000 2000 4 0\n'; } >"$work/binary"
-    expect "a byte of no text" 2 'binary: line 22: ' "$work/binary"
+    expect "a byte of no text" 2 "binary': line 22: " "$work/binary"
     : >"$work/empty"
-    expect "an empty file" 2 'empty: line 0: ' "$work/empty"
+    expect "an empty file" 2 "empty' holds no calls" "$work/empty"
     gzip -c "$work/good" >"$work/packed"
     expect "a packed file" 0 'recording: 0' --memory raw "$work/packed"
     head -c -20 "$work/packed" >"$work/packed-cut"
-    expect "a cut packed file" 2 'packed-cut: the gzip file is ' "$work/packed-cut"
+    expect "a cut packed file" 2 "packed-cut': the gzip file is " "$work/packed-cut"
     { head -c 60 "$work/packed"; printf '\377\377'; tail -c +63 "$work/packed"; } >"$work/packed-bad"
-    expect "a damaged packed file" 2 'packed-bad: ' "$work/packed-bad"
-    expect "no such file" 2 'missing: ' "$work/missing"
+    expect "a damaged packed file" 2 "packed-bad': " "$work/packed-bad"
+    expect "no such file" 2 "missing': " "$work/missing"
+    expect "a name of no letters" 2 "'': " ''
     expect "no file named" 2 'FILE is missing'
     expect "two files" 2 "'two' is too many" one two
     expect "an unknown memory" 2 'memory' --memory magic "$work/good"
-    expect "the help" 0 'Exit status' --help
+    expect "the help" 0 'exit status' --help
+    expect "options behind the file" 0 '^\{.*"differences": ?0' "$work/good" --json
 }
+
+# What cannot be written is not lost in silence; a picture is JSON, whatever the trace is called.
+written() {
+    local by=$expect_by expect_by= way name
+    name=$work/$(printf 'n\377"m\\')
+    cp "$work/good" "$name"
+    for way in '' --json --help; do
+        for where in '>/dev/full' '>&-'; do
+            # shellcheck disable=SC2086
+            expect "$by $way $where" 2 'standard output cannot be written' sh -c "$by \"\$@\" $where" sh $way "$work/good"
+        done
+    done
+    expect "a picture on a full disk ($by)" 2 "'/dev/full' cannot be written" $by --picture /dev/full "$work/good"
+    expect "a picture in no folder ($by)" 2 'none/picture' $by --picture "$work/none/picture" "$work/good"
+    # (Wine's programs cannot open a name that is no text.)
+    [[ $by != *wine* ]] || return 0
+    expect "a picture ($by)" 0 '' $by --json --picture "$work/picture" "$name"
+    check "a picture is JSON ($by)" is_json "$work/picture"
+    check "a report is JSON ($by)" is_json "$work/out"
+    check "a name of other bytes ($by)" grep -qF 'n\ufffd\"m\\"' "$work/picture" "$work/out"
+}
+
+is_json() { python3 -c 'import json, sys; json.load(open(sys.argv[1], encoding="utf-8"))' "$1"; }
 
 for expect_by in "${runners[@]}"; do
     damaged
+    written
     for memory in raw engine; do
         answers
     done

@@ -23,6 +23,12 @@ own() {
     expect "$name, counted" 0 '^[0-9]+ passed, 0 failed' $run --json "$work/$name.json" "$programs/$name.exe" "$@"
 }
 
+# both NAME ARGUMENT...: the same, and by the system's own answers.
+both() {
+    expect "$1, by Win32" 0 '^[0-9]+ passed, 0 failed' "$programs/$1.exe" "${@:2}"
+    own "$@"
+}
+
 # served NAME LEAST: in the report that `own` left, the engine answered at least so many calls.
 served() {
     local count
@@ -58,6 +64,12 @@ own walk
 served walk 100
 own forms
 served forms 60
+both mirror
+served mirror 30
+both pointers
+served pointers 15
+both handles
+served handles 20
 own load $programs/part.dll
 served load 600
 
@@ -86,7 +98,7 @@ grep -qE "\"kind\": \"written pages\", $by" "$work/serve.json"
 verdict "write watch, serve: $by" $? "$work/serve.json"
 own watch $watcher threads
 
-own heap
+both heap
 expect "heap, served" 0 '^[0-9]+ passed, 0 failed' $run --heap --json "$work/heap.json" $programs/heap.exe
 served heap 40000
 export HOSTMEM_HEAP=1
@@ -102,9 +114,39 @@ expect "a program that loads the DLL itself" 0 '^[0-9]+ passed, 0 failed' $progr
 export ECHO_THIS='not ASCII: ä'
 same "what a program is started with" $programs/echo.exe 'two words' 'a"quote' '' '\\back\' 'ä' --report
 same "no arguments" $programs/echo.exe
+timeout -k 5 60 $wine $run --json "$work/open.json" --trace "$work/open.trace" $programs/echo.exe >"$work/open" 2>&1 \
+    <"$work/input"
+equal "files that a program has open, with a report" "$(grep -a files: "$work/open")" "$(grep -a files: "$work/plain")"
 for how in crash exit kill return busy thread self; do
     same "ends by $how" $programs/ends.exe $how
 done
+
+# A program's name without .exe, beside a folder or a script that is called so; an import directory that tells no size (word 37
+# behind the place that the word at 60 tells).
+mkdir -p "$work/names/folder"
+for name in folder script bare; do cp $programs/ends.exe "$work/names/$name.exe"; done
+echo 'echo no' >"$work/names/script"
+mv "$work/names/bare.exe" "$work/names/bare"
+for name in folder script bare; do expect "the name $name" 5 '' $run "$work/names/$name" return; done
+at=$(od -An -tu4 -j60 -N4 $programs/handles.exe | tr -d ' ')
+for size in 0 20; do
+    cp $programs/handles.exe "$work/names/size.exe"
+    printf "\\x$(printf %x $size)\\0\\0\\0" | dd of="$work/names/size.exe" bs=1 seek=$((at + 148)) conv=notrunc 2>/dev/null
+    expect "imports of size $size, by Win32" 0 '^[0-9]+ passed, 0 failed' "$work/names/size.exe"
+    expect "imports of size $size" 0 '^[0-9]+ passed, 0 failed' $run --json "$work/size.json" "$work/names/size.exe"
+    served size 20
+done
+
+# Letters that no code page has together.
+mkdir "$work/€ Ω"
+cp $programs/ends.exe "$work/€ Ω/ä Ω.exe"
+LC_ALL=C.UTF-8 expect "a report beyond the code page" 5 '' $run --json "$work/€ Ω/Ω.json" --trace "$work/€ Ω/Ω.trace" \
+    "$work/€ Ω/ä Ω.exe" return
+check "its text" grep -qF 'ä Ω.exe", "status"' "$work/€ Ω/Ω.json"
+check "its encoding" iconv -f UTF-8 -t UTF-8 "$work/€ Ω/Ω.json" "$work/€ Ω/Ω.trace"
+
+# The console goes: hostmem-run waits for what the program makes of that.
+expect "a console that is closed" 9 '' $run $programs/ends.exe close
 
 # json NAME PATTERN: the report of the last run has it.
 json() {
@@ -129,6 +171,11 @@ expect "children, left alone" 3 '' $run --json "$work/report" $programs/ends.exe
 json "one process" '"processes": 1,'
 expect "children" 3 '' $run --children --json "$work/report" $programs/ends.exe self
 json "two processes" '"processes": 2,'
+expect "ways to start children" 0 '^[0-9]+ passed, 0 failed' $programs/children.exe alone
+expect "ways to start children, left alone" 0 '^[0-9]+ passed, 0 failed' $run $programs/children.exe alone
+expect "ways to start children, served" 0 '^[0-9]+ passed, 0 failed' $run --children --json "$work/report" \
+    $programs/children.exe served
+json "children of all ways" '"processes": 8,'
 expect "a table" 5 'reserve\+commit +1 +0' $run --report $programs/ends.exe return
 expect "a trace" 0 '0 failed' $run --trace "$work/trace" $programs/forms.exe
 expect "a replay of the trace" 0 '^differences from the recording: 0' $build/hostmem-replay.exe "$work/trace"
@@ -142,6 +189,12 @@ expect "help" 0 'exit status' $run --help
 expect "no program" 2 'PROGRAM is missing' $run
 expect "an unknown option" 2 '--reprot' $run --reprot $programs/echo.exe
 expect "a report that cannot be written" 2 'no-such-folder' $run --json no-such-folder/x $programs/echo.exe
+for option in --json --trace; do
+    expect "$option to a full disk" 2 "'/dev/full' cannot be written" $run $option /dev/full $programs/early.exe
+    expect "$option to a full disk, and the program's own status" 5 "'/dev/full' cannot be written" \
+        $run $option /dev/full $programs/ends.exe return
+done
+expect "a trace of no calls" 2 '--trace-calls: 0 is out of bounds' $run --trace-calls 0 --trace "$work/trace" $programs/echo.exe
 expect "a missing program" 120 "no program 'no-such.exe'" $run no-such.exe
 expect "a folder" 120 "no program" $run $programs/
 expect "not a program" 120 'not a Windows program' $run tests/scripts/run.sh

@@ -40,4 +40,9 @@ while read -r file; do
 done < <(find src include tests bench .ci Makefile -type f \
     \( -name '*.[ch]' -o -name '*.cc' -o -name '*.cs' -o -name '*.sh' -o -name Makefile -o -path '.ci/*' \) | sort)
 
+# What the environment sets is in the one table of it.
+while read -r name; do
+    check "$name is in README.md" grep -q "\`$name\`" README.md
+done < <(grep -rhoE '"HOSTMEM_[A-Z_]+"' src --include='*.c' | tr -d '"' | sort -u)
+
 check_done

@@ -77,13 +77,34 @@ refused() {
     equal "$name, nothing else said" "$(wc -c <"$work/out")" 0
 }
 
+# unwritten NAME COMMAND...: output that a full disk, or nobody, takes is not lost in silence.
+unwritten() {
+    local name=$1
+    shift
+    timeout 30 "$@" >/dev/full 2>"$work/errors" </dev/null
+    equal "$name, to a full disk, status" $? 2
+    matches "$name, to a full disk" "$work/errors" 'standard output cannot be written'
+    timeout 30 "$@" >&- 2>"$work/errors" </dev/null
+    equal "$name, to nobody, status" $? 2
+    matches "$name, to nobody" "$work/errors" 'standard output cannot be written'
+}
+
+is_json() { python3 -c 'import json, sys; [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]' "$1"; }
+
+# fits NAME COLUMNS: no line of $work/out is wider.
+fits() {
+    LC_ALL=C.UTF-8 awk -v most="$2" 'length($0) > most' "$work/out" >"$work/wide"
+    equal "$1" "$(cat "$work/wide")" ''
+}
+
 top=$build/hostmem-top
 map=$build/hostmem-map
 built $top $map $build/tests/view/hold $build/tests/preload/hold "$library"
 
 # ---- A program that is linked with the engine ---------------------------------------------------------------------
 
-hold HOSTMEM_PUBLISH=50 $build/tests/view/hold
+# Without the keeper: what the program keeps at hand is still there when it is looked at, however slow the machine.
+hold HOSTMEM_PUBLISH=50 HOSTMEM_NO_KEEPER=1 $build/tests/view/hold
 look $top "$held" --once --json
 verdict 'top --once --json' $?
 for key in reserved_bytes committed_bytes allocations live_blocks live_bytes cached_spans heaps; do
@@ -117,6 +138,21 @@ verdict 'map' $?
 matches 'map, legend' "$work/out" 'one cell is 64'
 matches 'map, a row' "$work/out" '^  [0-9a-f]{12}  [.aksL]{32,}$'
 matches 'map, outside' "$work/out" '5.0 GiB reserved, +64.0 KiB committed'
+for columns in 100 80 60 40; do
+    COLUMNS=$columns look $map "$held"
+    fits "map, in $columns columns" $columns
+done
+matches 'map, a row of a narrow terminal' "$work/out" '^  [0-9a-f]{12}  [.aksL]{16}$'
+unwritten 'map' $map "$held"
+unwritten 'map --json' $map --json "$held"
+unwritten 'map --svg -' $map --svg - "$held"
+unwritten 'map --help' $map --help
+unwritten 'top --once' $top --once "$held"
+unwritten 'top --once --json' $top --once --json "$held"
+unwritten 'top --json' $top --json "$held"
+refused 'map, a picture on a full disk' 2 "'/dev/full' cannot be written" $map --svg /dev/full "$held"
+refused 'map, two things to standard output' 2 'both go to' $map --svg - --json "$held"
+refused 'map, no rows' 2 '--rows: 0 is out of bounds' $map --rows 0 "$held"
 look $map --json "$held"
 inside=$(grep -oE '"use": "allocation", "committed_pages": [0-9]+' "$work/out" | sum)
 outside=$(grep -oE '"system_allocations".*' "$work/out" | grep -oE '"committed_bytes": [0-9]+' | sum)
@@ -129,13 +165,21 @@ if command -v xmllint >/dev/null; then
     xmllint --noout "$work/map.svg" 2>"$work/errors"
     verdict 'map, picture is XML' $?
 fi
-refused 'map, a file that cannot be written' 1 'cannot write' $map --svg "$work/none/map.svg" "$held"
+refused 'map, a file that cannot be written' 2 'No such file' $map --svg "$work/none/map.svg" "$held"
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     refused "another user's process" 3 'belongs to root' setpriv --reuid=65534 --regid=65534 --clear-groups $top --once "$held"
     refused "another user's process, map" 3 'belongs to root' setpriv --reuid=65534 --regid=65534 --clear-groups $map "$held"
 fi
-refused 'too fast' 2 'interval' $top --interval 1 "$held"
+refused 'too fast' 2 '--interval: 1 is' $top --interval 1 "$held"
+timeout 30 $top --json --interval 100 "$held" >"$work/looks" 2>"$work/errors" 7>&- &
+looking=$!
+sleep 0.5
 gone=$held
+exec 7>&-
+wait $looking
+equal 'top, until the process ends' $? 0
+check 'top, until the process ends: all is JSON' is_json "$work/looks"
+matches 'top, until the process ends' "$work/errors" "process $gone has ended"
 let_go
 refused 'a process that has ended' 3 'there is no process' $top --once "$gone"
 
@@ -146,6 +190,8 @@ refused 'a process without the engine, map' 3 'does not run on hostmem' $map $$
 refused 'no PID' 2 'PID is missing' $top
 refused 'not a PID' 2 "'12x' is not a PID" $top 12x
 refused 'two PIDs' 2 "'13' is too many" $map 12 13
+refused 'no PID at all' 2 "'99999999999999999999999' is not a PID" $map 99999999999999999999999
+refused 'a number too large' 2 "'99999999999999999999' is too large" $map --rows 99999999999999999999 12
 hold LD_PRELOAD="$library" $build/tests/preload/hold --hold
 refused 'a process that publishes nothing' 3 'publishes no view: start it with HOSTMEM_PUBLISH=1' $top --once "$held"
 let_go
@@ -158,6 +204,15 @@ verdict 'preloaded, top' $?
 equal 'preloaded, its blocks' "$(live 2560)" 5000
 look $map --json "$held"
 matches 'preloaded, map' "$work/out" '"use": "slab"'
+let_go
+# A name that is no UTF-8.
+cp $build/tests/preload/hold "$work/$(printf 'h\377"ld')"
+hold HOSTMEM_PUBLISH=50 LD_PRELOAD="$library" "$work/$(printf 'h\377"ld')" --hold
+look $top --once --json "$held"
+check 'a name of other bytes, top: JSON' is_json "$work/out"
+matches 'a name of other bytes, top' "$work/out" '"program": "h.ufffd.*ld"'
+look $map --svg "$work/map.svg" "$held"
+check 'a name of other bytes, map: UTF-8' iconv -f UTF-8 -t UTF-16 "$work/map.svg"
 let_go
 hold HOSTMEM_PUBLISH=50 LD_PRELOAD="$library" $build/tests/preload/hold --fork
 child=$(cat "$work/own")
@@ -178,7 +233,7 @@ let_go
 wine='bash src/setup/wine.sh'
 if [ -e "$windows/hostmem-top.exe" ] && [ -e "$windows/tests/view/hold.exe" ]; then
     : >"$work/own"
-    HOSTMEM_PUBLISH=50 timeout 60 $wine "$windows/tests/view/hold.exe" 12 >"$work/own" 2>"$work/held-errors" </dev/null &
+    HOSTMEM_PUBLISH=50 HOSTMEM_NO_KEEPER=1 timeout 60 $wine "$windows/tests/view/hold.exe" 12 >"$work/own" 2>"$work/held-errors" </dev/null &
     for _ in $(seq 400); do
         [ -s "$work/own" ] && break
         sleep 0.05

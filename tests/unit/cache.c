@@ -180,6 +180,8 @@ static void misuse(void) {
     CHECK_EQ(front_free(heap, b), ST_OK); /* not seen at once, */
     HmTrim();                             /* but by the flush */
     CHECK_EQ(front_double_frees(), before + 1);
+    HM_STATS stats = {.cbSize = sizeof stats};
+    CHECK(HmGetStats(&stats) && stats.cDoubleFrees == before + 1);
     CHECK_EQ(told, (uintptr_t)b);
     front_on_double_free(NULL);
     CHECK_EQ(heap_destroy(heap), ST_OK);
@@ -295,8 +297,33 @@ static void a_fiber_is_not_its_thread(void) {
     CHECK_EQ(WaitForSingleObject(thread, 10000), WAIT_OBJECT_0);
     CHECK_EQ(heap_destroy(fiber_heap), ST_OK);
 }
+
+static void CALLBACK short_fiber(void *context) {
+    fiber_use();
+    CHECK(cache_mine() != (void *)os_slot_unset);
+    SwitchToFiber(context);
+}
+
+static DWORD WINAPI outlives_its_fiber(void *context) {
+    void *fiber = ConvertThreadToFiber(context), *other = CreateFiber(0, short_fiber, fiber);
+    SwitchToFiber(other);
+    DeleteFiber(other);
+    fiber_use();
+    struct cache *cache = cache_enter();
+    if (CHECK(cache != NULL)) cache_leave(cache);
+    return 0;
+}
+
+/* The thread itself ends the fiber in which it made its cache: it makes another. */
+static void a_thread_outlives_its_fiber(void) {
+    CHECK_EQ(heap_create(false, 0, &fiber_heap), ST_OK);
+    HANDLE thread = CreateThread(NULL, 0, outlives_its_fiber, NULL, 0, NULL);
+    CHECK_EQ(WaitForSingleObject(thread, 10000), WAIT_OBJECT_0);
+    CHECK_EQ(heap_destroy(fiber_heap), ST_OK);
+}
 #else
 static void a_fiber_is_not_its_thread(void) {}
+static void a_thread_outlives_its_fiber(void) {}
 #endif
 
 int main(void) {
@@ -311,6 +338,7 @@ int main(void) {
     thread_ends();
     inside_a_call();
     a_fiber_is_not_its_thread();
+    a_thread_outlives_its_fiber();
     CHECK_EQ(taken(), 0);
     return check_done();
 }

@@ -72,6 +72,42 @@ static void others(void) {
     CHECK_EQ(heap_destroy(private_heap), ST_OK);
 }
 
+#ifndef _WIN32
+/* What stands for the cache of a thread that has none is a line long: nothing is written behind it. */
+static void no_map(void) {
+    static struct {
+        uint64_t line[8];
+        uint8_t behind[sizeof(struct cache)];
+    } none;
+    struct cache *mine = cache_mine();
+    void *block[64];
+    os_slot_set(OS_SLOT_CACHE, &none);
+    for (int i = 0; i < 64; i++) CHECK_EQ(heap_alloc(heap_default(), 30000, false, &block[i]), ST_OK); /* many slabs */
+    os_slot_set(OS_SLOT_CACHE, mine);
+    size_t written = 0;
+    for (size_t i = 0; i < sizeof none; i++) written += ((const uint8_t *)&none)[i] != 0;
+    CHECK_EQ(written, 0);
+    for (int i = 0; i < 64; i++) CHECK_EQ(heap_free(heap_default(), block[i]), ST_OK);
+}
+
+/* A signal handler that opens a slab while its thread is putting one into its map: that one is found by its tag. */
+static void no_map_within(void) {
+    struct cache *mine = cache_mine();
+    void *block = take(64);
+    uintptr_t start = (uintptr_t)block & ~(uintptr_t)tag_row(slab_tag((uintptr_t)block))->mask;
+    uint64_t tag = slab_tag(start);
+    near_drop(granule_of(start), tag);
+    CHECK(!found((uintptr_t)block));
+    mine->quick.adding = true;
+    near_add(granule_of(start), tag);
+    CHECK(!found((uintptr_t)block));
+    mine->quick.adding = false;
+    near_add(granule_of(start), tag);
+    CHECK(found((uintptr_t)block));
+    keep(block);
+}
+#endif
+
 /* A pair leaves the magazine alone, and blocks of two sizes do not keep each other from being quick. */
 static void last_one(void) {
     void *small = take(64), *large = take(200);
@@ -150,6 +186,10 @@ int main(void) {
         others();
         foreign_blocks();
         comes_again();
+#ifndef _WIN32
+        no_map();
+        no_map_within();
+#endif
     }
     nothing_is_kept();
     return check_done();

@@ -6,6 +6,7 @@
 #include "base/atom.h"
 #include "base/cold.h"
 #include "check.h"
+#include "policy/told.h"
 #include "thread.h"
 
 /* A callback that counts its references. */
@@ -34,10 +35,7 @@ static ICLRMemoryNotificationCallbackVtbl counted_methods = {counted_query, coun
 #define COUNTED {{&counted_methods}, 1}
 
 static bool totals_are(uint64_t views, uint64_t bytes, uint64_t callbacks) {
-    struct notify_totals totals;
-    notify_totals(&totals);
-    return CHECK_EQ(totals.count_views, views) && CHECK_EQ(totals.view_bytes, bytes) &&
-           CHECK_EQ(totals.count_callbacks, callbacks);
+    return CHECK_EQ(told_views, views) && CHECK_EQ(told_view_bytes, bytes) && CHECK_EQ(told_callbacks, callbacks);
 }
 
 static void test_callbacks(void) {
@@ -90,11 +88,9 @@ static void test_views(void) {
 }
 
 static void test_pleas(void) {
-    struct notify_totals before, after;
-    notify_totals(&before);
+    uint64_t before = told_pleas;
     for (int i = 0; i < 3; i++) CHECK(notify_plea((uintptr_t)i << 16, SIZE_MAX) == ST_NO_ADDRESS_SPACE);
-    notify_totals(&after);
-    CHECK_EQ(after.count_pleas, before.count_pleas + 3);
+    CHECK_EQ(told_pleas, before + 3);
 }
 
 /* ---- Threads -------------------------------------------------------------------------------------------------- */
@@ -124,11 +120,7 @@ static void test_threads(void) {
     for (uintptr_t i = 0; i < THREADS; i++) threads_start(&threads, storm, (void *)i);
     threads_join(&threads);
     notify_view_released(&shared, 0x7000000);
-    struct notify_totals totals;
-    notify_totals(&totals);
-    CHECK_EQ(totals.count_views, 0);
-    CHECK_EQ(totals.view_bytes, 0);
-    CHECK_EQ(totals.count_callbacks, CALLBACKS);
+    totals_are(0, 0, CALLBACKS);
     for (int i = 0; i < CALLBACKS; i++) CHECK_EQ(shared_callback[i].references, 2);
     notify_clear(&shared);
     for (int i = 0; i < CALLBACKS; i++) CHECK_EQ(shared_callback[i].references, 1);

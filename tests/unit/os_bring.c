@@ -14,8 +14,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "os/os_faults.h"
 #endif
 
 #define KIB 1024u
@@ -116,6 +121,15 @@ static void file_taken(void) {
     CHECK(!comes());
     int other = open("/dev/null", O_RDWR);
     CHECK_EQ(other, file);
+    CHECK(!comes());
+    close(other);
+    /* One of the same kind is the program's own, too, who would be told of what happens to the engine's memory. */
+    struct utsname kernel;
+    struct faults_api api = {.version = FAULTS_VERSION, .features = FAULTS_OF_WRITES};
+    if (!CHECK(uname(&kernel) == 0) || strtod(kernel.release, NULL) < 6) return;
+    other = (int)syscall(SYS_userfaultfd, FAULTS_OPEN_FLAGS);
+    CHECK_EQ(other, file);
+    CHECK(ioctl(other, FAULTS_API, &api) == 0);
     CHECK(!comes());
     close(other);
 }

@@ -4,9 +4,12 @@
  */
 #include "check.h"
 #include "machine.h"
+#include "hostmem.h"
 #include "os/os.h"
 
 #if !defined(_WIN32) && defined(HM_FAULT)
+#include <sys/resource.h>
+
 static void expect(uintptr_t address, size_t size, DWORD state, DWORD protect, DWORD type) {
     MEMORY_BASIC_INFORMATION info;
     CHECK_EQ(os_query_foreign(address, &info), ST_OK);
@@ -71,8 +74,37 @@ static void same_answers(void) {
     free(heap);
 }
 
+/* A process that can open no file is not told that its memory is free, and none of it is changed. */
+static void no_map(void) {
+    MEMORY_BASIC_INFORMATION info;
+    struct rlimit before;
+    char *heap = malloc(10);
+    DWORD old = 77, load = 0;
+    SIZE_T available = 0;
+    IHostMemoryManager *m = NULL;
+    CHECK(HmCreateMemoryManager(NULL, &m) == S_OK);
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, before.rlim_max}) == 0);
+    CHECK_EQ(os_query_foreign((uintptr_t)heap, &info), ST_NO_RESOURCES);
+    CHECK_EQ(os_protect_foreign((uintptr_t)heap, 1, PAGE_READONLY, &old), ST_NO_RESOURCES);
+    CHECK_EQ(HmVirtualQuery(heap, &info, sizeof info), 0);
+    CHECK_EQ(HmGetLastError(), ERROR_NO_SYSTEM_RESOURCES);
+    CHECK(!HmVirtualProtect(heap, 1, PAGE_READONLY, &old) && HmGetLastError() == ERROR_NO_SYSTEM_RESOURCES);
+    CHECK(!HmVirtualFree(heap, 0, MEM_RELEASE) && HmGetLastError() == ERROR_INVALID_ADDRESS);
+    CHECK(m->lpVtbl->GetMemoryLoad(m, &load, &available) == S_OK && load <= 100 && available > 0);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    heap[0] = 1;
+    CHECK_EQ(HmVirtualQuery(heap, &info, sizeof info), sizeof info);
+    CHECK_EQ(m->lpVtbl->Release(m), 0);
+    free(heap);
+    machine_show(true);
+    CHECK_EQ(os_query_foreign((uintptr_t)heap, &info), ST_NO_RESOURCES); /* a machine without /proc */
+    machine_show(false);
+}
+
 int main(void) {
     machine_make();
+    no_map();
     made_up_map();
     same_answers();
     machine_remove();

@@ -39,6 +39,14 @@ static void against_model(void) {
         for (size_t i = 0; i < limit; i++) committed += prot_committed(model[from + i]);
         CHECK_EQ(pages_count_committed(page(from), limit), committed);
         CHECK_EQ(pages_all_committed(page(from), limit), committed == limit);
+        uint64_t walked = 0, most = round % 5 ? UINT64_MAX : 7;
+        for (struct piece at = {0}; pages_next_within(page(from), limit, &at, mask, most); walked = at.walked) {
+            uint64_t left = limit - walked;
+            CHECK(at.first.n == page(from + walked).n && at.state == model[from + walked]);
+            CHECK_EQ(at.count, run_of_model(from + walked, left < most ? left : most, mask));
+            CHECK_EQ(at.walked, walked + at.count);
+        }
+        CHECK_EQ(walked, limit);
     }
 }
 

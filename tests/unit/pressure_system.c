@@ -181,7 +181,7 @@ static void test_group(void) {
 #endif
 
 #ifndef __SANITIZE_THREAD__
-/* The child has no thread, hears nothing, and may have one of its own. */
+/* The child has no thread, hears nothing while it does nothing, and may have one of its own. */
 static int child(IHostMemoryManager *m, struct listener *inherited) {
     uint32_t lows = heard(inherited, eMemoryAvailableLow);
     nap(4 * SPACING);
@@ -192,6 +192,42 @@ static int child(IHostMemoryManager *m, struct listener *inherited) {
     while (!heard(&own, eMemoryAvailableLow) && thread_seconds() < until) nap(2);
     if (!heard(&own, eMemoryAvailableLow) || own.thread == os_thread_id()) return 2;
     return m->lpVtbl->Release(m) == 0 && own.references == 1 && inherited->references == 1 ? 0 : 3;
+}
+
+/* One that charges is told of what it inherited, and so is its own child. */
+static int child_charges(IHostMemoryManager *m, struct listener *inherited, int depth) {
+    int status = -1;
+    uint32_t lows = heard(inherited, eMemoryAvailableLow);
+    if (depth > 0) {
+        pid_t pid = fork();
+        if (pid == 0) _exit(child_charges(m, inherited, depth - 1));
+        if (waitpid(pid, &status, 0) != pid || status != 0) return 1;
+    }
+    if (pressure_watched()) return 2;
+    void *start = take(m, MIB);
+    double until = thread_seconds() + 20;
+    while (heard(inherited, eMemoryAvailableLow) == lows && thread_seconds() < until) nap(2);
+    if (!start || !pressure_watched() || heard(inherited, eMemoryAvailableLow) == lows) return 3;
+    return inherited->thread == os_thread_id() ? 4 : 0;
+}
+
+static void test_fork_charges(void) {
+    struct listener l = LISTENER;
+    IHostMemoryManager *m = manager_make(&LIMITS(.cbSoftCommit = MIB));
+    listen_to(m, &l);
+    EVENTUALLY(heard(&l, eMemoryAvailableHigh) >= 1);
+    for (int depth = 0; depth < 3; depth++) {
+        int status = -1;
+        fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0) {
+            alarm(60);
+            _exit(child_charges(m, &l, depth));
+        }
+        CHECK(waitpid(pid, &status, 0) == pid);
+        CHECK_EQ(status, 0);
+    }
+    CHECK_EQ(m->lpVtbl->Release(m), 0);
 }
 
 static void test_fork(void) {
@@ -227,6 +263,7 @@ int main(void) {
 #endif
 #ifndef __SANITIZE_THREAD__ /* it ends a child of several threads that starts one */
     test_fork();
+    test_fork_charges();
 #endif
 #endif
     test_load(); /* keeps the thread reading for a while */

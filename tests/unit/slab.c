@@ -18,7 +18,7 @@
 #define OTHER 0x456u
 
 static struct slab *slab_make(size_t granules, uint64_t owner, size_t place, size_t count_objects, struct run *run) {
-    if (!CHECK(slab_acquire(granules * PAGES_PER_GRANULE, PG_READWRITE, run) == ST_OK)) return NULL;
+    if (!CHECK(slab_acquire(granules * PAGES_PER_GRANULE, GRANULE_BYTES, PG_READWRITE, run) == ST_OK)) return NULL;
     slab_open(run, SPAN_SLAB, PG_READWRITE, owner, place, count_objects, 0);
     return slab_at(run->first);
 }
@@ -195,7 +195,7 @@ static void refuse(bool sticky, long *failures) {
     for (long nth = 1; !done && nth < 50; nth++) {
         struct run run;
         os_fault_set(NULL, nth, sticky);
-        enum status status = slab_acquire(2 * PAGES_PER_GRANULE, PG_READWRITE, &run);
+        enum status status = slab_acquire(2 * PAGES_PER_GRANULE, GRANULE_BYTES, PG_READWRITE, &run);
         done = os_fault_calls() < nth;
         os_fault_set(NULL, 0, false);
         if (status == ST_OK) {
@@ -216,7 +216,7 @@ static void test_faults(void) {
     CHECK(failures > 0);
 
     struct run run;
-    if (!CHECK(slab_acquire(PAGES_PER_GRANULE, PG_EXECUTE_READWRITE, &run) == ST_OK)) return;
+    if (!CHECK(slab_acquire(PAGES_PER_GRANULE, GRANULE_BYTES, PG_EXECUTE_READWRITE, &run) == ST_OK)) return;
     slab_open(&run, SPAN_SLAB, PG_EXECUTE_READWRITE, OWNER, 0, 16, 0);
     struct slab *slab = slab_at(run.first);
     memset((void *)granule_address(run.first), 0x55, GRANULE_BYTES);

@@ -138,6 +138,28 @@ static void walking_region(void) {
     CHECK_EQ(space_next_start(first + 201, end), end);
 }
 
+/* Where the engine's begins and ends, for who looks at memory of others. */
+static void ours(void) {
+    uintptr_t base = NOWHERE + 6 * SLOT_BYTES, end = base + 3 * SLOT_BYTES;
+    CHECK(space_next_ours(base, end) == end && space_ours_end(base) == 0);
+    publish(base + 3 * GRANULE_BYTES, 5);
+    publish(base + SLOT_BYTES - GRANULE_BYTES, 2 * PAGES_PER_GRANULE);
+    CHECK_EQ(space_next_ours(base, end), base + 3 * GRANULE_BYTES);
+    CHECK_EQ(space_next_ours(base, base + 3 * GRANULE_BYTES), base + 3 * GRANULE_BYTES);
+    CHECK_EQ(space_next_ours(base, base + 3 * GRANULE_BYTES + PAGE_BYTES), base + 3 * GRANULE_BYTES);
+    CHECK_EQ(space_next_ours(base + 3 * GRANULE_BYTES + PAGE_BYTES, end), base + 3 * GRANULE_BYTES + PAGE_BYTES);
+    CHECK_EQ(space_ours_end(base + 3 * GRANULE_BYTES + PAGE_BYTES), base + 3 * GRANULE_BYTES + 5 * PAGE_BYTES);
+    CHECK_EQ(space_next_ours(base + 3 * GRANULE_BYTES + 5 * PAGE_BYTES, end), base + SLOT_BYTES - GRANULE_BYTES);
+    CHECK_EQ(space_next_ours(base + SLOT_BYTES, end), base + SLOT_BYTES);
+    CHECK_EQ(space_next_ours(base + SLOT_BYTES + GRANULE_BYTES, end), end);
+    CHECK(space_slot_make(base + 2 * SLOT_BYTES) != NULL);
+    space_slot(base + 2 * SLOT_BYTES)->region = REGION_PLAIN;
+    space_slot(base + 2 * SLOT_BYTES)->given = 2;
+    CHECK_EQ(space_next_ours(base + SLOT_BYTES + GRANULE_BYTES, end), base + 2 * SLOT_BYTES);
+    CHECK_EQ(space_ours_end(end - 3 * GRANULE_BYTES), end - 2 * GRANULE_BYTES);
+    CHECK_EQ(space_next_ours(end - 2 * GRANULE_BYTES, end), end);
+}
+
 /* ---- Tables of slots ---------------------------------------------------------------------------------------------- */
 
 enum { MAKERS = 3, SLOTS = 100 };
@@ -199,6 +221,7 @@ int main(void) {
     across_sheets();
     walking();
     walking_region();
+    ours();
     slots_made();
 #ifdef HM_FAULT
     slots_refused();

@@ -10,6 +10,7 @@
 #include "core/cache.h"
 #include "flat.h"
 #include "hostmem.h"
+#include "os/fault.h"
 #include "os/os.h"
 #include "thread.h"
 
@@ -144,6 +145,73 @@ static void swept_in_parts(void) {
     CHECK_EQ(granules_taken(), before);
 }
 
+/* ---- Wanted places ------------------------------------------------------------------------------------------------ */
+
+static uint64_t others_step;
+static char *others[4];
+
+static void *keeps_them(void *context) {
+    for (size_t i = 0; i < 4; i++) others[i] = take(GRANULE_BYTES << i);
+    for (size_t i = 0; i < 4; i++) CHECK(release(others[i]));
+    atom_store_rel_u64(&others_step, 1);
+    while (atom_load_acq_u64(&others_step) != 2) os_yield(100);
+    return context;
+}
+
+/* What a query calls free can be had, although another thread keeps it at hand. */
+static void wanted_places(void) {
+    struct threads threads = {0};
+    threads_start(&threads, keeps_them, NULL);
+    while (atom_load_acq_u64(&others_step) != 1) os_yield(100);
+    for (size_t i = 0; i < 4; i++) {
+        MEMORY_BASIC_INFORMATION info;
+        CHECK(HmVirtualQuery(others[i], &info, sizeof info) == sizeof info && info.State == MEM_FREE);
+        CHECK(HmVirtualAlloc(others[i], GRANULE_BYTES << i, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE) == others[i]);
+        CHECK(is_zero(others[i], GRANULE_BYTES << i));
+    }
+    for (size_t i = 0; i < 4; i++) CHECK(release(others[i]));
+    atom_store_rel_u64(&others_step, 2);
+    threads_join(&threads);
+}
+
+/* ---- Where the system does not take them back ------------------------------------------------------------------------ */
+
+#ifdef HM_FAULT
+static size_t charged(void) {
+    HM_STATS stats = {.cbSize = sizeof stats};
+    CHECK(HmGetStats(&stats));
+    return stats.cbCharged[0] + stats.cbCharged[1];
+}
+
+/* Out of mappings: their memory goes, and counts for nobody, and their granules go when they can. */
+static void refused(void) {
+    enum { COUNT = 40 };
+    HmTrim();
+    size_t before = granules_taken(), charged_before = charged();
+    for (int i = 0; i < COUNT; i++) burst[i] = used(GRANULE_BYTES);
+    for (int i = 0; i < COUNT; i++) CHECK(release(burst[i]));
+    os_fault_set("decommit", 1, true);
+    HmTrim();
+    CHECK_EQ(granules_taken(), before + COUNT);
+    CHECK_EQ(charged(), charged_before);
+    size_t behind = 0;
+    for (int i = 0; i < COUNT && os_commit_is_lazy(); i++) behind += os_touched((uintptr_t)burst[i], GRANULE_BYTES);
+    CHECK_EQ(behind, 0);
+    char *p = used(PAGE); /* the system still refuses, and then not any more */
+    CHECK(release(p));
+    HmTrim();
+    CHECK_EQ(granules_taken(), before + COUNT + 1);
+    os_fault_set(NULL, 0, false);
+    p = used(PAGE);
+    CHECK(release(p));
+    HmTrim();
+    CHECK_EQ(granules_taken(), before);
+    CHECK_EQ(charged(), charged_before);
+    for (int i = 0; i < COUNT; i++) CHECK(is_zero(burst[i] = take(GRANULE_BYTES), GRANULE_BYTES));
+    for (int i = 0; i < COUNT; i++) CHECK(release(burst[i]));
+}
+#endif
+
 int main(void) {
     keeper_forbid();
     a_few_at_once();
@@ -151,5 +219,9 @@ int main(void) {
     habits(MIB / 4);
     habits(MIB);
     any_use();
+    wanted_places();
+#ifdef HM_FAULT
+    refused();
+#endif
     return check_done();
 }

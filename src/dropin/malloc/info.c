@@ -13,18 +13,22 @@
 
 #include "dropin/malloc/dropin.h"
 #include "core/keeper.h"
+#include "heap/figures.h"
 #include "heap/heap.h"
 
 struct figures {
     size_t taken_bytes; /* from the system */
-    size_t used_bytes;  /* in live blocks */
+    size_t used_bytes;  /* in live blocks: what threads keep at hand is free */
 };
 
 static struct figures figures_now(void) {
     struct heap *heap = heap_default();
     if (heap == NULL)
         return (struct figures){0};
-    struct figures now = {.used_bytes = (size_t)heap_used(heap), .taken_bytes = (size_t)heap_taken(heap)};
+    struct heap_figures figures;
+    heap_figures(heap, &figures);
+    struct figures now = {.taken_bytes = (size_t)figures.taken_bytes};
+    now.used_bytes = (size_t)heap_figures_sum(&figures).live_bytes;
     if (now.used_bytes > now.taken_bytes)
         now.used_bytes = now.taken_bytes;
     return now;

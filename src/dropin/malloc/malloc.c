@@ -132,17 +132,16 @@ static bool fits_well(size_t size_bytes, size_t usable_bytes) {
 
 static void *block_resize(void *block, size_t size_bytes) {
     size_t usable = usable_size("realloc()", block);
-    if (fits_well(size_bytes, usable)) {
-        /* Pages that a large block no longer needs go back; whether that works makes no difference to the caller. */
-        if (usable - size_bytes >= PAGE_BYTES)
-            heap_resize(heap_default(), block, size_bytes);
-        return block;
-    }
-    if (!memory_promised(size_bytes)) {
+    if (size_bytes > usable && !memory_promised(size_bytes)) {
         errno = ENOMEM;
         return NULL;
     }
-    if (heap_resize(heap_default(), block, size_bytes) == ST_OK)
+    /* A large block gets more pages where it is, or gives some back, if that can be; others are as large as they are. */
+    if (size_bytes > usable || usable - size_bytes >= PAGE_BYTES) {
+        heap_resize(heap_default(), block, size_bytes);
+        usable = usable_size("realloc()", block);
+    }
+    if (fits_well(size_bytes, usable))
         return block;
     void *moved = dropin_alloc(size_bytes, BLOCK_ALIGN, false);
     if (moved == NULL) {

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EXPORTED __attribute__((visibility("default")))
@@ -112,6 +113,16 @@ __attribute__((destructor)) static void end(void) {
     pthread_mutex_lock(&lock);
     trace_close();
     pthread_mutex_unlock(&lock);
+}
+
+/* Nothing is called at the end of a program that ends by itself, as shells do. (A handler may be in the middle of a call.) */
+EXPORTED void _exit(int status) {
+    if (depth == 0 && is_recorded_process()) end();
+    for (;;) syscall(SYS_exit_group, status);
+}
+
+EXPORTED void _Exit(int status) {
+    _exit(status);
 }
 
 /* Whether this call is to be recorded; if so, leave must follow. */

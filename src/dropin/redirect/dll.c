@@ -40,6 +40,7 @@ BOOL WINAPI HmRedirectInstall(DWORD flags, HM_REDIRECT_SHARED *shared) {
     redirect_flags = flags | flags_of_environment();
     redirect_shared = flags & HM_REDIRECT_COUNT ? shared : NULL;
     counts_start();
+    process_start();
     watch_hooks_start();
     heap_hooks_start();
     if (patch_find() && patch_install()) return TRUE;

@@ -186,7 +186,7 @@ LPVOID WINAPI hook_HeapReAlloc(HANDLE handle, DWORD flags, LPVOID block, SIZE_T 
         result = block_resize(heap, flags, block, size, usable);
     } else if (!heap || (!engine_has((uintptr_t)block) && !heap_of_handle(handle))) {
         result = real.HeapReAlloc(handle, flags, block, size);
-    } else {
+    } else if (block) {
         SetLastError(ERROR_INVALID_PARAMETER);
     }
     heap_stop(watch, HM_CALL_HEAP_REALLOC, ours ? HM_BY_ENGINE : passed(), HM_OP_HR, block, size, flags, (uintptr_t)result);
@@ -235,6 +235,7 @@ BOOL WINAPI hook_HeapDestroy(HANDLE handle) {
     struct heap *heap = heap_of_handle(handle);
     BOOL done;
     if (heap) {
+        heap_lock_drop(heap);
         done = error_report(heap_destroy(heap));
     } else {
         done = real.HeapDestroy(handle);
@@ -249,9 +250,38 @@ BOOL WINAPI hook_HeapDestroy(HANDLE handle) {
     return done;
 }
 
-/* There is nothing to lock: no call waits for another. */
-BOOL WINAPI hook_HeapLock(HANDLE handle) { return heap_of_handle(handle) || real.HeapLock(handle); }
-BOOL WINAPI hook_HeapUnlock(HANDLE handle) { return heap_of_handle(handle) || real.HeapUnlock(handle); }
+BOOL WINAPI hook_HeapLock(HANDLE handle) {
+    if (!heap_of_handle(handle)) return real.HeapLock(handle);
+    heap_lock_take(handle);
+    return TRUE;
+}
+
+BOOL WINAPI hook_HeapUnlock(HANDLE handle) {
+    if (!heap_of_handle(handle)) return real.HeapUnlock(handle);
+    heap_lock_leave(handle);
+    return TRUE;
+}
+
+struct listing {
+    HANDLE *handle;
+    DWORD room, count;
+};
+
+/* A heap that was made by HeapCreate: its handle is a program's. */
+static void heap_list(struct heap *heap, void *context) {
+    struct listing *listing = context;
+    for (DWORD i = 0; i < aliases_count; i++) {
+        if (aliases[i].heap == heap) return;
+    }
+    if (listing->count < listing->room) listing->handle[listing->count] = heap;
+    listing->count++;
+}
+
+DWORD WINAPI hook_GetProcessHeaps(DWORD room, PHANDLE handle) {
+    struct listing listing = {handle, room, real.GetProcessHeaps(room, handle)};
+    if (aliases_count) heap_each(heap_list, &listing);
+    return listing.count;
+}
 
 SIZE_T WINAPI hook_HeapCompact(HANDLE handle, DWORD flags) {
     struct heap *heap = heap_of_handle(handle);
@@ -307,4 +337,31 @@ SIZE_T WINAPI hook_LocalSize(HLOCAL block) {
 SIZE_T WINAPI hook_GlobalSize(HGLOBAL block) {
     size_t usable;
     return is_ours(block, &usable) ? note_read(block, usable) : real.GlobalSize(block);
+}
+
+/* A fixed block moves where it is allowed to become movable, and stays fixed. */
+static HLOCAL fixed_resize(HLOCAL block, SIZE_T size, UINT flags, size_t usable) {
+    if (flags & LMEM_MODIFY) return block;
+    DWORD how = (flags & LMEM_ZEROINIT ? HEAP_ZERO_MEMORY : 0u) | (flags & LMEM_MOVEABLE ? 0u : HEAP_REALLOC_IN_PLACE_ONLY);
+    return block_resize(aliases[0].heap, how, block, size, usable);
+}
+
+HLOCAL WINAPI hook_LocalReAlloc(HLOCAL block, SIZE_T size, UINT flags) {
+    size_t usable;
+    return is_ours(block, &usable) ? fixed_resize(block, size, flags, usable) : real.LocalReAlloc(block, size, flags);
+}
+
+HGLOBAL WINAPI hook_GlobalReAlloc(HGLOBAL block, SIZE_T size, UINT flags) {
+    size_t usable;
+    return is_ours(block, &usable) ? fixed_resize(block, size, flags, usable) : real.GlobalReAlloc(block, size, flags);
+}
+
+HLOCAL WINAPI hook_LocalHandle(LPCVOID block) {
+    size_t usable;
+    return is_ours(block, &usable) ? (HLOCAL)(uintptr_t)block : real.LocalHandle(block);
+}
+
+HGLOBAL WINAPI hook_GlobalHandle(LPCVOID block) {
+    size_t usable;
+    return is_ours(block, &usable) ? (HGLOBAL)(uintptr_t)block : real.GlobalHandle(block);
 }

@@ -42,6 +42,7 @@ bool patch_find(void) {
 
 /* ---- A module's directories ---------------------------------------------------------------------------------------- */
 
+/* The loader does not look at its size, and some linkers write none. */
 static const IMAGE_DATA_DIRECTORY *directory(HMODULE module, int index) {
     const char *base = (const char *)module;
     const IMAGE_DOS_HEADER *dos = (const IMAGE_DOS_HEADER *)base;
@@ -50,7 +51,7 @@ static const IMAGE_DATA_DIRECTORY *directory(HMODULE module, int index) {
     if (nt->OptionalHeader.Magic != IMAGE_NT_OPTIONAL_HDR64_MAGIC) return NULL;
     if ((DWORD)index >= nt->OptionalHeader.NumberOfRvaAndSizes) return NULL;
     const IMAGE_DATA_DIRECTORY *found = &nt->OptionalHeader.DataDirectory[index];
-    return found->VirtualAddress && found->Size ? found : NULL;
+    return found->VirtualAddress ? found : NULL;
 }
 
 /* ---- Imports ------------------------------------------------------------------------------------------------------- */

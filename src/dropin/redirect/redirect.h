@@ -2,8 +2,9 @@
  * redirect.h - the parts of hostmem-redirect.dll and what they owe each other.
  *
  * dll.c starts the work; hooks.c is the table of the functions that are taken over, patch.c takes them over; vm_hooks.c,
- * place.c, watch_hooks.c, heap_hooks.c and view_hooks.c answer calls; counts.c counts and records them; prepare.c puts the DLL
- * in front of another process, child_hooks.c does so for the program's own children; imports.c keeps the DLL's own imports few.
+ * place.c, watch_hooks.c, heap_hooks.c, heap_lock.c and view_hooks.c answer calls; process.c judges the handles in them, and
+ * pointers.c the pointers; counts.c counts and records them; prepare.c puts the DLL in front of another process, child_hooks.c
+ * does so for the program's own children; imports.c keeps the DLL's own imports few.
  *
  * A hook runs on any thread, under any lock of the program's or the loader's, during process exit too. So no hook takes a lock,
  * waits for another thread, allocates from a heap or loads anything. The engine and the hooks call the system through this DLL's
@@ -81,10 +82,24 @@ struct real {
     HGLOBAL(WINAPI *GlobalFree)(HGLOBAL);
     SIZE_T(WINAPI *LocalSize)(HLOCAL);
     SIZE_T(WINAPI *GlobalSize)(HGLOBAL);
+    HLOCAL(WINAPI *LocalReAlloc)(HLOCAL, SIZE_T, UINT);
+    HGLOBAL(WINAPI *GlobalReAlloc)(HGLOBAL, SIZE_T, UINT);
+    HLOCAL(WINAPI *LocalHandle)(LPCVOID);
+    HGLOBAL(WINAPI *GlobalHandle)(LPCVOID);
+    DWORD(WINAPI *GetProcessHeaps)(DWORD, PHANDLE);
     BOOL(WINAPI *CreateProcessA)(LPCSTR, LPSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD, LPVOID, LPCSTR,
                                  LPSTARTUPINFOA, LPPROCESS_INFORMATION);
     BOOL(WINAPI *CreateProcessW)(LPCWSTR, LPWSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD, LPVOID, LPCWSTR,
                                  LPSTARTUPINFOW, LPPROCESS_INFORMATION);
+    BOOL(WINAPI *CreateProcessAsUserA)(HANDLE, LPCSTR, LPSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD,
+                                       LPVOID, LPCSTR, LPSTARTUPINFOA, LPPROCESS_INFORMATION);
+    BOOL(WINAPI *CreateProcessAsUserW)(HANDLE, LPCWSTR, LPWSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD,
+                                       LPVOID, LPCWSTR, LPSTARTUPINFOW, LPPROCESS_INFORMATION);
+    BOOL(WINAPI *CreateProcessInternalA)(HANDLE, LPCSTR, LPSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD,
+                                         LPVOID, LPCSTR, LPSTARTUPINFOA, LPPROCESS_INFORMATION, PHANDLE);
+    BOOL(WINAPI *CreateProcessInternalW)(HANDLE, LPCWSTR, LPWSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD,
+                                         LPVOID, LPCWSTR, LPSTARTUPINFOW, LPPROCESS_INFORMATION, PHANDLE);
+    UINT(WINAPI *WinExec)(LPCSTR, UINT);
 };
 extern struct real real;
 
@@ -134,9 +149,35 @@ static inline void watch_stop(struct watch watch, unsigned kind, unsigned reason
 void counts_start(void);  /* before the first call; begins the trace with the modules that are loaded */
 void counts_finish(void); /* the process ends in order */
 
-/* ---- vm_hooks.c, place.c ------------------------------------------------------------------------------------------- */
+/* ---- process.c ----------------------------------------------------------------------------------------------------- */
 
-bool process_is_own(HANDLE process);
+void process_start(void); /* before the patching */
+
+/* A handle of the own process that has these rights. Where it lacks one, the call is the system's to refuse. */
+bool process_is_own(HANDLE process, DWORD rights);
+
+/* ---- pointers.c ---------------------------------------------------------------------------------------------------- */
+
+bool pointer_writes_slow(const void *pointer, size_t size);
+bool pointer_reads_slow(const void *pointer, size_t size);
+void pointers_forget(void); /* the system may have changed a protection */
+
+/* Memory of the calling thread's stack that is in use. */
+static inline bool on_own_stack(const void *pointer, size_t size) {
+    uintptr_t at = (uintptr_t)pointer, base, limit; /* of NT_TIB, as gs leads to it */
+    __asm__ volatile("movq %%gs:8, %0\n\tmovq %%gs:16, %1" : "=&r"(base), "=r"(limit));
+    return at >= limit && at < base && size <= base - at;
+}
+
+/* What may be written, or NULL: which the engine answers with ST_NOT_WRITABLE where it would have written. */
+static inline void *if_writable(void *pointer, size_t size) {
+    return on_own_stack(pointer, size) || pointer_writes_slow(pointer, size) ? pointer : NULL;
+}
+static inline bool is_readable(const void *pointer, size_t size) {
+    return on_own_stack(pointer, size) || pointer_reads_slow(pointer, size);
+}
+
+/* ---- vm_hooks.c, place.c ------------------------------------------------------------------------------------------- */
 
 /* Does the engine know what lies at this address? */
 bool engine_has(uintptr_t address);
@@ -151,6 +192,11 @@ void watch_hooks_start(void);
 
 /* heap_hooks.c: finds the heaps that are there already; before the patching. */
 void heap_hooks_start(void);
+
+/* heap_lock.c: of the engine's heaps, by their handles. */
+void heap_lock_take(const void *heap);
+void heap_lock_leave(const void *heap); /* for a thread that has it; else nothing happens */
+void heap_lock_drop(const void *heap);  /* the heap ends */
 
 /* The hooks, by the names of what they take over. */
 LPVOID WINAPI hook_VirtualAlloc(LPVOID, SIZE_T, DWORD, DWORD);
@@ -191,10 +237,24 @@ HLOCAL WINAPI hook_LocalFree(HLOCAL);
 HGLOBAL WINAPI hook_GlobalFree(HGLOBAL);
 SIZE_T WINAPI hook_LocalSize(HLOCAL);
 SIZE_T WINAPI hook_GlobalSize(HGLOBAL);
+HLOCAL WINAPI hook_LocalReAlloc(HLOCAL, SIZE_T, UINT);
+HGLOBAL WINAPI hook_GlobalReAlloc(HGLOBAL, SIZE_T, UINT);
+HLOCAL WINAPI hook_LocalHandle(LPCVOID);
+HGLOBAL WINAPI hook_GlobalHandle(LPCVOID);
+DWORD WINAPI hook_GetProcessHeaps(DWORD, PHANDLE);
 BOOL WINAPI hook_CreateProcessA(LPCSTR, LPSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD, LPVOID, LPCSTR,
                                 LPSTARTUPINFOA, LPPROCESS_INFORMATION);
 BOOL WINAPI hook_CreateProcessW(LPCWSTR, LPWSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD, LPVOID, LPCWSTR,
                                 LPSTARTUPINFOW, LPPROCESS_INFORMATION);
+BOOL WINAPI hook_CreateProcessAsUserA(HANDLE, LPCSTR, LPSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD,
+                                      LPVOID, LPCSTR, LPSTARTUPINFOA, LPPROCESS_INFORMATION);
+BOOL WINAPI hook_CreateProcessAsUserW(HANDLE, LPCWSTR, LPWSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD,
+                                      LPVOID, LPCWSTR, LPSTARTUPINFOW, LPPROCESS_INFORMATION);
+BOOL WINAPI hook_CreateProcessInternalA(HANDLE, LPCSTR, LPSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD,
+                                        LPVOID, LPCSTR, LPSTARTUPINFOA, LPPROCESS_INFORMATION, PHANDLE);
+BOOL WINAPI hook_CreateProcessInternalW(HANDLE, LPCWSTR, LPWSTR, LPSECURITY_ATTRIBUTES, LPSECURITY_ATTRIBUTES, BOOL, DWORD,
+                                        LPVOID, LPCWSTR, LPSTARTUPINFOW, LPPROCESS_INFORMATION, PHANDLE);
+UINT WINAPI hook_WinExec(LPCSTR, UINT);
 
 /* ---- prepare.c ----------------------------------------------------------------------------------------------------- */
 

@@ -34,7 +34,7 @@ LPVOID WINAPI hook_MapViewOfFile3(HANDLE section, HANDLE process, LPVOID address
                                   ULONG protect, struct extended_parameter *parameters, ULONG count) {
     struct watch watch = watch_start();
     LPVOID result = real.MapViewOfFile3(section, process, address, offset, size, type, protect, parameters, count);
-    return map_stop(watch, process_is_own(process), address, size, protect, result);
+    return map_stop(watch, process_is_own(process, 0), address, size, protect, result);
 }
 
 BOOL WINAPI hook_UnmapViewOfFile(LPCVOID address) {
@@ -44,7 +44,7 @@ BOOL WINAPI hook_UnmapViewOfFile(LPCVOID address) {
 
 BOOL WINAPI hook_UnmapViewOfFile2(HANDLE process, LPVOID address, ULONG flags) {
     struct watch watch = watch_start();
-    return unmap_stop(watch, process_is_own(process), address, real.UnmapViewOfFile2(process, address, flags));
+    return unmap_stop(watch, process_is_own(process, 0), address, real.UnmapViewOfFile2(process, address, flags));
 }
 
 BOOL WINAPI hook_UnmapViewOfFileEx(LPVOID address, ULONG flags) {

@@ -21,10 +21,6 @@
 /* A reservation's tables take a 2,000th of it. */
 #define HUGE_BYTES ((size_t)512 << 30)
 
-bool process_is_own(HANDLE process) {
-    return process == GetCurrentProcess() || (process && GetProcessId(process) == GetCurrentProcessId());
-}
-
 bool engine_has(uintptr_t address) {
     struct found found;
     return space_in_region(address) || space_find(address, &found);
@@ -55,8 +51,14 @@ static LPVOID engine_alloc(LPVOID address, SIZE_T size, DWORD type, DWORD protec
         SetLastError(ERROR_INVALID_PARAMETER); /* as from a system that cannot watch */
         return NULL;
     }
+    /*
+     * A program that looks for a place, to map views there or to reserve it once more at a better address, asks for one without
+     * access, and releases it: then nothing of ours may be in the way.
+     */
+    bool place = !address && type == MEM_RESERVE && protect == PAGE_NOACCESS;
     uintptr_t result;
-    error_report(vm_alloc((uintptr_t)address, size, type, protect, &result));
+    error_report(place ? vm_reserve_apart(size, protect, &result)
+                       : vm_alloc((uintptr_t)address, size, type, protect, &result));
     return (LPVOID)result;
 }
 
@@ -97,7 +99,7 @@ LPVOID WINAPI hook_VirtualAllocFromApp(LPVOID address, SIZE_T size, ULONG type, 
 }
 
 LPVOID WINAPI hook_VirtualAllocEx(HANDLE process, LPVOID address, SIZE_T size, DWORD type, DWORD protect) {
-    if (process_is_own(process)) return hook_VirtualAlloc(address, size, type, protect);
+    if (process_is_own(process, PROCESS_VM_OPERATION)) return hook_VirtualAlloc(address, size, type, protect);
     struct watch watch = watch_start();
     LPVOID result = real.VirtualAllocEx(process, address, size, type, protect);
     alloc_stop(watch, HM_PASSED_PROCESS, HM_OP_VA, address, size, type, protect, result);
@@ -111,9 +113,9 @@ static bool node_exists(DWORD node) {
 
 LPVOID WINAPI hook_VirtualAllocExNuma(HANDLE process, LPVOID address, SIZE_T size, DWORD type, DWORD protect, DWORD node) {
     struct watch watch = watch_start();
-    unsigned reason = !process_is_own(process) ? (unsigned)HM_PASSED_PROCESS
-                      : !node_exists(node)     ? (unsigned)HM_PASSED_KIND
-                                               : alloc_reason((uintptr_t)address, size, type);
+    unsigned reason = !process_is_own(process, PROCESS_VM_OPERATION) ? (unsigned)HM_PASSED_PROCESS
+                      : !node_exists(node)                           ? (unsigned)HM_PASSED_KIND
+                                                                     : alloc_reason((uintptr_t)address, size, type);
     LPVOID result = engine_answers(reason) ? engine_alloc(address, size, type, protect)
                                            : real.VirtualAllocExNuma(process, address, size, type, protect, node);
     alloc_stop(watch, reason, HM_OP_VAN, address, size, type, protect, result);
@@ -138,15 +140,19 @@ struct address_requirements {
 
 /* Reads parameters that the engine can heed. False: others, or ones that make no sense; the system knows what to say. */
 static bool wish_read(uintptr_t address, const struct extended_parameter *parameters, ULONG count, struct wish *wish) {
+    unsigned seen = 0;
     *wish = (struct wish){.align = GRANULE_BYTES};
+    if (count && !is_readable(parameters, count * sizeof parameters[0])) return false;
     for (ULONG i = 0; i < count; i++) {
         unsigned type = (unsigned)(parameters[i].type & 0xff);
+        if (type > PARAMETER_NODE || seen & 1u << type) return false;
+        seen |= 1u << type;
         if (type == PARAMETER_NODE && node_exists((DWORD)parameters[i].u.number)) continue;
-        if (type != PARAMETER_ADDRESS || !parameters[i].u.pointer) return false;
         const struct address_requirements *asked = parameters[i].u.pointer;
+        if (type != PARAMETER_ADDRESS || !is_readable(asked, sizeof *asked)) return false;
         uintptr_t low = (uintptr_t)asked->lowest, high = (uintptr_t)asked->highest;
         size_t align = asked->alignment ? asked->alignment : GRANULE_BYTES;
-        if (align < GRANULE_BYTES || (align & (align - 1))) return false;
+        if (align < GRANULE_BYTES || (align & (align - 1)) || align >= ADDRESS_END) return false;
         if (low % GRANULE_BYTES || (high && ((high + 1) % GRANULE_BYTES || high <= low || high >= ADDRESS_END))) return false;
         if (address && (low || high || asked->alignment)) return false;
         *wish = (struct wish){low, high ? high + 1 : 0, align};
@@ -185,7 +191,7 @@ static bool alloc2_serve(LPVOID address, SIZE_T size, ULONG type, ULONG protect,
         *result = engine_alloc(address, size, type, protect);
         return true;
     }
-    if (type & ~(ULONG)(MEM_RESERVE | MEM_COMMIT)) {
+    if (!type || type & ~(ULONG)(MEM_RESERVE | MEM_COMMIT)) {
         *reason = HM_PASSED_KIND;
         return false;
     }
@@ -198,7 +204,7 @@ typedef LPVOID(WINAPI *alloc2_call)(HANDLE, LPVOID, SIZE_T, ULONG, ULONG, struct
 static LPVOID alloc2_any(alloc2_call pass_on, HANDLE process, LPVOID address, SIZE_T size, ULONG type, ULONG protect,
                          struct extended_parameter *parameters, ULONG count) {
     struct watch watch = watch_start();
-    bool own = process == NULL || process_is_own(process);
+    bool own = process == NULL || process_is_own(process, PROCESS_VM_OPERATION);
     unsigned reason = own ? alloc_reason((uintptr_t)address, size, type) : (unsigned)HM_PASSED_PROCESS;
     LPVOID result = NULL;
     if (!alloc2_serve(address, size, type, protect, parameters, count, &reason, &result)) {
@@ -240,7 +246,7 @@ BOOL WINAPI hook_VirtualFree(LPVOID address, SIZE_T size, DWORD type) {
 }
 
 BOOL WINAPI hook_VirtualFreeEx(HANDLE process, LPVOID address, SIZE_T size, DWORD type) {
-    if (process_is_own(process)) return hook_VirtualFree(address, size, type);
+    if (process_is_own(process, PROCESS_VM_OPERATION)) return hook_VirtualFree(address, size, type);
     struct watch watch = watch_start();
     BOOL result = real.VirtualFreeEx(process, address, size, type);
     free_stop(watch, HM_PASSED_PROCESS, address, size, type, result);
@@ -251,20 +257,33 @@ BOOL WINAPI hook_VirtualFreeEx(HANDLE process, LPVOID address, SIZE_T size, DWOR
 
 static void protect_stop(struct watch watch, unsigned reason, LPVOID address, SIZE_T size, DWORD protect, BOOL result) {
     struct seen seen = {HM_OP_VP, (uintptr_t)address, size, 0, protect, (uint64_t)result};
+    if (reason != HM_BY_ENGINE) pointers_forget();
     watch_stop(watch, HM_CALL_PROTECT, reason, &seen);
+}
+
+/* `old` may lie in the pages themselves, and be out of reach when they are protected. */
+static BOOL engine_protect(LPVOID address, SIZE_T size, DWORD protect, PDWORD old) {
+    DWORD before;
+    if (!if_writable(old, sizeof *old)) return error_report(vm_protect((uintptr_t)address, size, protect, NULL));
+    enum status status = vm_protect((uintptr_t)address, size, protect, &before);
+    uintptr_t first = align_down((uintptr_t)address, PAGE_BYTES), end = align_up((uintptr_t)address + size, PAGE_BYTES);
+    bool inside = status == ST_OK && (uintptr_t)(old + 1) > first && (uintptr_t)old < end;
+    if (inside && !if_writable(old, sizeof *old)) return error_report(ST_NOT_WRITABLE);
+    *old = before;
+    return error_report(status);
 }
 
 BOOL WINAPI hook_VirtualProtect(LPVOID address, SIZE_T size, DWORD protect, PDWORD old) {
     struct watch watch = watch_start();
     unsigned reason = there_reason(address);
-    BOOL result = reason == HM_BY_ENGINE ? error_report(vm_protect((uintptr_t)address, size, protect, old))
+    BOOL result = reason == HM_BY_ENGINE ? engine_protect(address, size, protect, old)
                                          : real.VirtualProtect(address, size, protect, old);
     protect_stop(watch, reason, address, size, protect, result);
     return result;
 }
 
 BOOL WINAPI hook_VirtualProtectEx(HANDLE process, LPVOID address, SIZE_T size, DWORD protect, PDWORD old) {
-    if (process_is_own(process)) return hook_VirtualProtect(address, size, protect, old);
+    if (process_is_own(process, PROCESS_VM_OPERATION)) return hook_VirtualProtect(address, size, protect, old);
     struct watch watch = watch_start();
     BOOL result = real.VirtualProtectEx(process, address, size, protect, old);
     protect_stop(watch, HM_PASSED_PROCESS, address, size, protect, result);
@@ -274,7 +293,7 @@ BOOL WINAPI hook_VirtualProtectEx(HANDLE process, LPVOID address, SIZE_T size, D
 BOOL WINAPI hook_VirtualProtectFromApp(LPVOID address, SIZE_T size, ULONG protect, PULONG old) {
     struct watch watch = watch_start();
     unsigned reason = there_reason(address);
-    BOOL result = reason == HM_BY_ENGINE ? error_report(vm_protect((uintptr_t)address, size, protect, old))
+    BOOL result = reason == HM_BY_ENGINE ? engine_protect(address, size, protect, old)
                                          : real.VirtualProtectFromApp(address, size, protect, old);
     protect_stop(watch, reason, address, size, protect, result);
     return result;
@@ -301,14 +320,14 @@ SIZE_T WINAPI hook_VirtualQuery(LPCVOID address, PMEMORY_BASIC_INFORMATION info,
     if (redirect_flags & HM_REDIRECT_OFF) {
         result = real.VirtualQuery(address, info, length);
     } else {
-        error_report(vm_query((uintptr_t)address, info, length, &result));
+        error_report(vm_query((uintptr_t)address, if_writable(info, sizeof *info), length, &result));
     }
     query_stop(watch, reason, address, info, result);
     return result;
 }
 
 SIZE_T WINAPI hook_VirtualQueryEx(HANDLE process, LPCVOID address, PMEMORY_BASIC_INFORMATION info, SIZE_T length) {
-    if (process_is_own(process)) return hook_VirtualQuery(address, info, length);
+    if (process_is_own(process, PROCESS_QUERY_INFORMATION)) return hook_VirtualQuery(address, info, length);
     struct watch watch = watch_start();
     SIZE_T result = real.VirtualQueryEx(process, address, info, length);
     query_stop(watch, HM_PASSED_PROCESS, address, info, result);

@@ -27,12 +27,22 @@ static UINT finish(struct watch watch, unsigned reason, LPVOID address, SIZE_T s
     return result;
 }
 
+/* All that it may write is looked at first: what it has told it forgets. */
+static UINT engine_get(DWORD flags, PVOID address, SIZE_T size, PVOID *pages, ULONG_PTR *count, LPDWORD granularity) {
+    count = if_writable(count, sizeof *count);
+    granularity = if_writable(granularity, sizeof *granularity);
+    if (count && pages) {
+        size_t room = size / PAGE_BYTES + 2;
+        pages = if_writable(pages, (*count < room ? *count : room) * sizeof *pages);
+    }
+    return error_report(written_get(flags, (uintptr_t)address, size, pages, count, granularity)) ? 0 : ~0u;
+}
+
 UINT WINAPI hook_GetWriteWatch(DWORD flags, PVOID address, SIZE_T size, PVOID *pages, ULONG_PTR *count, LPDWORD granularity) {
     struct watch watch = watch_start();
     unsigned reason = watch_reason(address);
     UINT result = reason != HM_BY_ENGINE ? real.GetWriteWatch(flags, address, size, pages, count, granularity)
-                  : error_report(written_get(flags, (uintptr_t)address, size, pages, count, granularity)) ? 0
-                                                                                                          : ~0u;
+                                         : engine_get(flags, address, size, pages, count, granularity);
     return finish(watch, reason, address, size, result);
 }
 

@@ -54,6 +54,7 @@ const char *counts_name(enum clr_kind kind);
 /* ---- record.c: the calls as a trace, where --record asks for one ------------------------------------------------ */
 
 void record_open(const char *path); /* ends the tool where it cannot be written */
+bool record_whole(void);            /* all calls so far were written, or are not to be */
 /* One call in the words of the trace format; nothing where none is asked for. Any thread, any time; errno stays. */
 void record_call(const char *op, const void *address, uint64_t size, uint32_t type, uint32_t prot, uint64_t result);
 void record_block(const void *block, uint64_t size); /* given out by the CLR's one heap */
@@ -191,19 +192,21 @@ struct clr_figures {
     uint64_t refused;        /* requests past a limit */
 };
 
+/* What is done with the figures of a run. False, with a message: they did not get where they should. */
+typedef bool clr_done(const struct clr_options *options, const struct clr_figures *figures);
+
 /*
  * run.c: one whole run in this process: memory, CLR, program (argv[0]) with its arguments; returns the program's exit status.
- * done is called at the end of the process, however the program ends it short of a crash. Once in a process.
+ * done is called at the end of the process, however the program ends it short of a crash; where it or the record fails, the
+ * process ends with TOOL_EXIT_UNWRITTEN instead of 0. Once in a process.
  */
-int run_program(const struct clr_options *options, int argc, char **argv,
-                void (*done)(const struct clr_options *options, const struct clr_figures *figures));
+int run_program(const struct clr_options *options, int argc, char **argv, clr_done *done);
 
 /* ---- report.c, compare.c -------------------------------------------------------------------------------------- */
 
-void report_write(const struct clr_options *options, const struct clr_figures *figures);
+bool report_write(const struct clr_options *options, const struct clr_figures *figures);
 void report_check(const struct clr_options *options); /* ends the tool if --report names no file that can be written */
 FILE *report_open(const struct clr_options *options, FILE *standard); /* --report's file, else standard; or NULL */
-void report_close(const struct clr_options *options, FILE *out);
 void report_json_figures(struct tool_json *json, const struct clr_figures *figures);
 void report_limits_rows(struct tool_table *table, const struct clr_figures *const *figures, size_t count); /* a column for each */
 

@@ -32,12 +32,14 @@ static int compare_pipe; /* in the child: where its figures go */
 
 /* ---- One run ---------------------------------------------------------------------------------------------------- */
 
-static void compare_send(const struct clr_options *options, const struct clr_figures *figures) {
+static bool compare_send(const struct clr_options *options, const struct clr_figures *figures) {
     (void)options;
     /* Less than PIPE_BUF, so it is written whole or not at all; a parent that is short of it says so. */
     if (write(compare_pipe, figures, sizeof *figures) != (ssize_t)sizeof *figures) {
         fprintf(stderr, "%s: the figures could not be passed on: %s\n", clr_command.name, strerror(errno));
+        return false;
     }
+    return true;
 }
 
 static void compare_child(const struct clr_options *options, int argc, char **argv, int output, int pipe_end) {
@@ -70,6 +72,9 @@ static bool compare_once(const struct clr_options *options, int argc, char **arg
     got = read(ends[0], figures, sizeof *figures);
     close(ends[0]);
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (tool_is_terminal(stderr)) {
+        fprintf(stderr, "\r%*s\r", 60, ""); /* which run it was */
     }
     if (WIFSIGNALED(status)) {
         fprintf(stderr, "%s: on %s memory the program was killed by signal %d%s\n", clr_command.name, name, WTERMSIG(status),
@@ -185,7 +190,7 @@ static void table_head(struct tool_table *table, uint64_t runs) {
     static const char *const heads[] = {"calls, raw", "engine", "failed, raw", "engine", "us, raw", "engine", "engine/raw"};
 
     tool_table_row(table);
-    tool_table_cell(table, "medians of %u runs", (unsigned)runs);
+    tool_table_cell(table, "medians of %u run%s", (unsigned)runs, runs == 1 ? "" : "s");
     for (size_t at = 0; at < sizeof heads / sizeof heads[0]; at++) {
         tool_table_cell(table, "%s", heads[at]);
     }
@@ -275,6 +280,10 @@ static bool compare_all(const struct clr_options *options, int argc, char **argv
         if (once.memory != CLR_LIMITED) {
             once.limit_mib = once.soft_mib = 0;
         }
+        if (tool_is_terminal(stderr)) { /* somebody waits */
+            fprintf(stderr, "run %zu of %zu: %s memory  ", run + 1, (size_t)options->compare * memories,
+                    clr_memory_names[once.memory]);
+        }
         if (!compare_once(&once, argc, argv, output, &compare_runs[once.memory][run / memories].figures)) {
             return false;
         }
@@ -291,14 +300,16 @@ static bool compare_all(const struct clr_options *options, int argc, char **argv
     return true;
 }
 
-static void compare_report(const struct clr_options *options, int first) {
+/* False, with a message: not all of it was written. */
+static bool compare_report(const struct clr_options *options, int first) {
     FILE *out = report_open(options, stdout);
     struct clr_figures medians[CLR_MEMORIES];
     size_t size;
     const char *text = output_text(first, &size);
+    bool written;
 
     if (out == NULL) {
-        tool_fail(&clr_command, TOOL_EXIT_USAGE, "--report: '%s': %s", options->report, strerror(errno));
+        tool_fail(&clr_command, TOOL_EXIT_UNWRITTEN, "--report: '%s': %s", options->report, strerror(errno));
     }
     for (int memory = 0; memory < compare_memories(options); memory++) {
         union compare_figures median;
@@ -318,21 +329,19 @@ static void compare_report(const struct clr_options *options, int first) {
             compare_limited_table(out, options, &medians[CLR_ENGINE], &medians[CLR_LIMITED]);
         }
     }
-    report_close(options, out);
+    written = tool_finish(&clr_command, stdout, NULL);
+    return (out == stdout || tool_finish(&clr_command, out, options->report)) && written;
 }
 
 int compare_run(const struct clr_options *options, int argc, char **argv) {
     static struct clr_runtime runtime;
     int first;
 
-    if (options->compare > COMPARE_RUNS) {
-        tool_fail(&clr_command, TOOL_EXIT_USAGE, "--compare: at most %d runs", COMPARE_RUNS);
-    }
+    tool_within(&clr_command, "compare", options->compare, 1, COMPARE_RUNS);
     runtime_find(&runtime, options->runtime, argv[0]); /* so that bad arguments are told once */
     first = output_make();
     if (!compare_all(options, argc, argv, first)) {
         return TOOL_EXIT_DIFFERENT;
     }
-    compare_report(options, first);
-    return TOOL_EXIT_OK;
+    return compare_report(options, first) ? TOOL_EXIT_OK : TOOL_EXIT_UNWRITTEN;
 }

@@ -22,6 +22,7 @@
 enum { RECORD_HEAP = 0x1000 };
 
 static int record_file = -1;
+static bool record_broken;
 static uint64_t record_start_ns;
 static uint32_t record_threads;
 static __thread uint32_t record_thread;
@@ -31,7 +32,12 @@ static void record_write(const char *line, int length) {
         return;
     }
     fprintf(stderr, "%s: --record: the trace ends here: %s\n", clr_command.name, strerror(errno));
+    record_broken = true;
     record_file = -1; /* another thread may complain once more; it then sees this */
+}
+
+bool record_whole(void) {
+    return !record_broken;
 }
 
 void record_open(const char *path) {

@@ -21,22 +21,15 @@ FILE *report_open(const struct clr_options *options, FILE *standard) {
     return options->report != NULL ? fopen(options->report, REPORT_MODE) : standard;
 }
 
-void report_close(const struct clr_options *options, FILE *out) {
-    if (fflush(out) != 0 || ferror(out)) {
-        fprintf(stderr, "%s: the report could not be written: %s\n", clr_command.name, strerror(errno));
-    }
-    if (options->report != NULL) {
-        fclose(out);
-    }
-}
-
 void report_check(const struct clr_options *options) {
     FILE *out = report_open(options, stderr);
 
     if (out == NULL) {
-        tool_fail(&clr_command, TOOL_EXIT_USAGE, "--report: '%s': %s", options->report, strerror(errno));
+        tool_fail(&clr_command, TOOL_EXIT_UNWRITTEN, "--report: '%s': %s", options->report, strerror(errno));
     }
-    report_close(options, out);
+    if (options->report != NULL) {
+        fclose(out);
+    }
 }
 
 static void report_json_count(struct tool_json *json, const char *name, const struct clr_count *count) {
@@ -145,12 +138,12 @@ static void report_table(FILE *out, const struct clr_options *options, const str
     tool_table_print(&table, out);
 }
 
-void report_write(const struct clr_options *options, const struct clr_figures *figures) {
+bool report_write(const struct clr_options *options, const struct clr_figures *figures) {
     FILE *out = report_open(options, stderr);
 
     if (out == NULL) {
         fprintf(stderr, "%s: --report: '%s': %s\n", clr_command.name, options->report, strerror(errno));
-        return;
+        return false;
     }
     if (options->json) {
         struct tool_json json;
@@ -164,5 +157,5 @@ void report_write(const struct clr_options *options, const struct clr_figures *f
     } else {
         report_table(out, options, figures);
     }
-    report_close(options, out);
+    return tool_finish(&clr_command, out, options->report);
 }

@@ -12,14 +12,16 @@ const char *const clr_memory_names[CLR_MEMORIES] = {[CLR_ENGINE] = "engine", [CL
 
 static struct {
     const struct clr_options *options;
-    void (*done)(const struct clr_options *options, const struct clr_figures *figures);
+    clr_done *done;
     uint64_t started_ns;
     IHostMemoryManager *manager; /* NULL on raw memory */
     bool running; /* the program was started: there is something to report */
-} run_state;
+    int status;   /* the program's; -1 while it is not known */
+} run_state = {.status = -1};
 
 static void run_finish(void) {
     struct clr_figures figures;
+    bool written;
     HM_USAGE usage = {.cbSize = sizeof usage};
 
     if (!run_state.running) {
@@ -35,8 +37,29 @@ static void run_finish(void) {
     figures.refused = usage.cRefused[0] + usage.cRefused[1] + usage.cRefused[2];
     counts_read(&figures.counts);
     tool_usage_read(&figures.usage);
-    run_state.done(run_state.options, &figures);
+    written = run_state.done(run_state.options, &figures);
+    if ((!written || !record_whole()) && run_state.status == 0) {
+        fflush(NULL);
+        _Exit(TOOL_EXIT_UNWRITTEN); /* of what is done at the end this is the last */
+    }
 }
+
+#ifdef _WIN32
+/* Nothing tells the status here of a program that ends the process itself: it keeps it. */
+static void run_at_exit(void) {
+    atexit(run_finish);
+}
+#else
+static void run_exit(int status, void *argument) {
+    (void)argument;
+    run_state.status = status & 0xFF;
+    run_finish();
+}
+
+static void run_at_exit(void) {
+    on_exit(run_exit, NULL);
+}
+#endif
 
 /* What one notification brings about takes effect soon: there is no CLR here that forgets one. */
 enum { RUN_LOW_SPACING_MS = 50 };
@@ -70,15 +93,14 @@ static DWORD run_engine_error(void) {
     return HmGetLastError();
 }
 
-int run_program(const struct clr_options *options, int argc, char **argv,
-                void (*done)(const struct clr_options *options, const struct clr_figures *figures)) {
+int run_program(const struct clr_options *options, int argc, char **argv, clr_done *done) {
     static struct clr_runtime runtime;
     bool engine = options->memory != CLR_RAW;
 
     run_state.options = options;
     run_state.done = done;
     run_state.started_ns = tool_clock_ns();
-    atexit(run_finish);
+    run_at_exit();
     runtime_find(&runtime, options->runtime, argv[0]);
     if (options->record != NULL) {
         record_open(options->record);
@@ -87,5 +109,6 @@ int run_program(const struct clr_options *options, int argc, char **argv,
     bodies_attach(engine ? run_engine_control(options) : raw_control(), engine ? run_engine_error : raw_last_error);
     runtime_hook(&runtime);
     run_state.running = true;
-    return runtime_run(&runtime, options, argc, argv);
+    run_state.status = runtime_run(&runtime, options, argc, argv);
+    return run_state.status;
 }

@@ -250,17 +250,12 @@ uint64_t look_age_ms(const struct published_half *copy) {
     return now > copy->written_ms ? now - copy->written_ms : 0;
 }
 
-void look_from_operands(const struct tool_command *command, int argc, char **argv, int at, struct look *look,
+void look_from_operands(const struct tool_command *command, int argc, char **argv, struct look *look,
                         struct published_half *copy) {
-    char *end;
-    if (at >= argc)
-        tool_fail(command, TOOL_EXIT_USAGE, "PID is missing; --help tells more");
-    int rest = at + tool_options_parse(command, argc - at, argv + at); /* options may follow it, too */
-    if (rest < argc)
-        tool_fail(command, TOOL_EXIT_USAGE, "one PID only; '%s' is too many", argv[rest]);
-    uint64_t process = strtoull(argv[at], &end, 10);
-    if (process == 0 || *end != 0 || argv[at][0] == '-')
-        tool_fail(command, TOOL_EXIT_USAGE, "'%s' is not a PID", argv[at]);
+    const char *text = argv[tool_one_operand(command, argc, argv)];
+    uint64_t process = strspn(text, "0123456789") == strlen(text) ? strtoull(text, NULL, 10) : 0;
+    if (process == 0 || process > UINT32_MAX)
+        tool_fail(command, TOOL_EXIT_USAGE, "'%s' is not a PID", text);
     const char *why = look_open(process, look);
     if (why != NULL)
         tool_fail(command, LOOK_EXIT_REFUSED, "%s", why);

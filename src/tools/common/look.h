@@ -40,8 +40,8 @@ void look_sleep_ms(uint64_t ms);
 /* The name of a thread of the process into text; empty where the system does not say. */
 void look_thread_name(const struct look *look, uint64_t thread, char *text, size_t room);
 
-/* Reads the one operand of a tool that looks at a process, opens its view and copies it, or ends the tool with a message. */
-void look_from_operands(const struct tool_command *command, int argc, char **argv, int at, struct look *look,
+/* Reads the command line of a tool that looks at a process, opens its view and copies it, or ends the tool with a message. */
+void look_from_operands(const struct tool_command *command, int argc, char **argv, struct look *look,
                         struct published_half *copy);
 
 /* "12.3 MiB"; bytes below 1 KiB as they are. */

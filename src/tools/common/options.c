@@ -7,9 +7,17 @@
 #include "tools/common/tool.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifndef _WIN32
+#include <fcntl.h>
+#include <unistd.h>
+#endif
+
+enum { OPTIONS_LEFT = 26 }; /* columns of the help's left side */
 
 void tool_fail(const struct tool_command *command, int status, const char *format, ...) {
     va_list arguments;
@@ -23,6 +31,15 @@ void tool_fail(const struct tool_command *command, int status, const char *forma
     exit(status);
 }
 
+/* A left side that is too wide has a line of its own. */
+static void options_help_row(const char *left, const char *help) {
+    if (strlen(left) > OPTIONS_LEFT) {
+        printf("  %s\n  %*s %s\n", left, OPTIONS_LEFT, "", help);
+    } else {
+        printf("  %-*s %s\n", OPTIONS_LEFT, left, help);
+    }
+}
+
 static void options_help(const struct tool_command *command) {
     printf("usage: %s [options] %s\n\n%s\n\noptions:\n", command->name, command->operands, command->summary);
     for (const struct tool_option *option = command->options; option->name != NULL; option++) {
@@ -30,9 +47,9 @@ static void options_help(const struct tool_command *command) {
 
         snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument != NULL ? " " : "",
                  option->argument != NULL ? option->argument : "");
-        printf("  %-26s %s\n", left, option->help);
+        options_help_row(left, option->help);
     }
-    printf("  %-26s %s\n", "--help", "print this and exit");
+    options_help_row("--help, -h", "print this and exit");
     if (command->notes != NULL) {
         printf("\n%s\n", command->notes);
     }
@@ -73,15 +90,31 @@ static void options_set(const struct tool_command *command, const struct tool_op
         errno = 0;
         number = strtoull(text, &end, strncmp(text, "0x", 2) == 0 ? 16 : 10);
         if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0) {
-            tool_fail(command, TOOL_EXIT_USAGE, "--%s: '%s' is not a number", option->name, text);
+            tool_fail(command, TOOL_EXIT_USAGE, errno == ERANGE ? "--%s: '%s' is too large" : "--%s: '%s' is not a number",
+                      option->name, text);
         }
         *(uint64_t *)option->value = number;
     }
 }
 
+/* On Linux a file would get the number of a closed stream, and what is meant for the stream; writing to this one fails. */
+static void options_streams(void) {
+#ifndef _WIN32
+    int file;
+
+    do {
+        file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    } while (file >= 0 && file <= STDERR_FILENO);
+    if (file >= 0) {
+        close(file);
+    }
+#endif
+}
+
 int tool_options_parse(const struct tool_command *command, int argc, char **argv) {
     int at = 1;
 
+    options_streams();
     for (; at < argc && argv[at][0] == '-' && argv[at][1] != '\0'; at++) {
         const char *name = argv[at] + (argv[at][1] == '-' ? 2 : 1);
         size_t length = strcspn(name, "=");
@@ -93,7 +126,7 @@ int tool_options_parse(const struct tool_command *command, int argc, char **argv
         }
         if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
             options_help(command);
-            exit(TOOL_EXIT_OK);
+            exit(tool_finish(command, stdout, NULL) ? TOOL_EXIT_OK : TOOL_EXIT_UNWRITTEN);
         }
         while (option->name != NULL && (strlen(option->name) != length || memcmp(option->name, name, length) != 0)) {
             option++;
@@ -117,4 +150,31 @@ int tool_options_parse(const struct tool_command *command, int argc, char **argv
         options_set(command, option, text);
     }
     return at;
+}
+
+int tool_operands(const struct tool_command *command, int argc, char **argv) {
+    int first = tool_options_parse(command, argc, argv);
+
+    if (first >= argc) {
+        tool_fail(command, TOOL_EXIT_USAGE, "%.*s is missing; --help says more", (int)strcspn(command->operands, " "),
+                  command->operands);
+    }
+    return first;
+}
+
+int tool_one_operand(const struct tool_command *command, int argc, char **argv) {
+    int first = tool_operands(command, argc, argv);
+    int rest = first + tool_options_parse(command, argc - first, argv + first);
+
+    if (rest < argc) {
+        tool_fail(command, TOOL_EXIT_USAGE, "one %s only; '%s' is too many", command->operands, argv[rest]);
+    }
+    return first;
+}
+
+void tool_within(const struct tool_command *command, const char *option, uint64_t value, uint64_t least, uint64_t most) {
+    if (value < least || value > most) {
+        tool_fail(command, TOOL_EXIT_USAGE, "--%s: %" PRIu64 " is out of bounds (%" PRIu64 " to %" PRIu64 ")", option, value,
+                  least, most);
+    }
 }

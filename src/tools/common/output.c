@@ -1,15 +1,36 @@
 /*
- * output.c - a tool's report: a table for people, a JSON object for programs.
+ * output.c - a tool's report: a table for people, a JSON object for programs; and whether it got where it should.
  *
  * The table is kept until it is printed because a column's width is known only then. JSON is written as it comes: the
  * writer remembers no more than which brackets are open and whether a comma is due.
  */
 #include "tools/common/tool.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
+
+bool tool_finish(const struct tool_command *command, FILE *out, const char *path) {
+    bool standard = out == stdout || out == stderr;
+    bool good;
+    int error;
+
+    errno = 0;
+    good = fflush(out) == 0 && !ferror(out); /* under Wine fclose tells nothing */
+    error = errno;
+    if (!standard && fclose(out) != 0 && good) {
+        good = false;
+        error = errno;
+    }
+    if (!good) {
+        fprintf(stderr, "%s: %s%s%s cannot be written: %s\n", command->name, standard ? "standard " : "'",
+                out == stdout ? "output" : out == stderr ? "error" : path, standard ? "" : "'",
+                error != 0 ? strerror(error) : "not all of it was taken");
+    }
+    return good;
+}
 
 /* ---- Table ---------------------------------------------------------------------------------------------------- */
 
@@ -88,17 +109,44 @@ void tool_table_print(const struct tool_table *table, FILE *out) {
 
 /* ---- JSON ----------------------------------------------------------------------------------------------------- */
 
+size_t tool_utf8_length(const char *text) {
+    /* By how many bytes follow: the lowest and the highest first byte, and the lowest character that needs so many. */
+    static const struct {
+        unsigned char low, high;
+        uint32_t least;
+    } lead[] = {{0x00, 0x7f, 0}, {0xc2, 0xdf, 0x80}, {0xe0, 0xef, 0x800}, {0xf0, 0xf4, 0x10000}};
+    unsigned char first = (unsigned char)text[0];
+    size_t follow = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0x80 ? 1 : 0;
+    uint32_t character = first & (0x3fu >> follow);
+
+    if (first < lead[follow].low || first > lead[follow].high) {
+        return 0;
+    }
+    for (size_t at = 1; at <= follow; at++) {
+        if ((text[at] & 0xc0) != 0x80) {
+            return 0;
+        }
+        character = character << 6 | (text[at] & 0x3fu);
+    }
+    return character < lead[follow].least || character > 0x10ffff || (character >= 0xd800 && character < 0xe000) ? 0 : follow + 1;
+}
+
 static void json_string(FILE *out, const char *text) {
+    size_t length;
+
     fputc('"', out);
-    for (; *text != '\0'; text++) {
+    for (; *text != '\0'; text += length != 0 ? length : 1) {
         unsigned char byte = (unsigned char)*text;
 
-        if (byte == '"' || byte == '\\') {
+        length = tool_utf8_length(text);
+        if (length == 0) {
+            fputs("\\ufffd", out);
+        } else if (byte == '"' || byte == '\\') {
             fprintf(out, "\\%c", byte);
         } else if (byte < 0x20) {
             fprintf(out, "\\u%04x", byte);
         } else {
-            fputc(byte, out);
+            fwrite(text, 1, length, out);
         }
     }
     fputc('"', out);
@@ -178,5 +226,4 @@ void tool_json_end(struct tool_json *json) {
         tool_json_close(json);
     }
     fputc('\n', json->out);
-    fflush(json->out);
 }

@@ -1,6 +1,6 @@
 /*
- * tool.h - what the command-line tools share: options, a table for people, JSON for programs, and the figures that the
- * system keeps about the process. Portable to Linux and Windows; not part of the library.
+ * tool.h - what the command-line tools share: options, a table for people, JSON for programs, the terminal, and the figures
+ * that the system keeps about the process. Portable to Linux and Windows; not part of the library.
  *
  * Nothing here is thread-safe except tool_clock_ns and tool_usage_read.
  */
@@ -18,8 +18,8 @@
 #define TOOL_PRINTF(format_at, arguments_at) __attribute__((format(printf, format_at, arguments_at)))
 #endif
 
-/* Exit statuses that mean the same in every tool. */
-enum { TOOL_EXIT_OK = 0, TOOL_EXIT_DIFFERENT = 1, TOOL_EXIT_USAGE = 2 };
+/* Exit statuses that mean the same in every tool: output that did not get where it should is trouble as bad arguments are. */
+enum { TOOL_EXIT_OK = 0, TOOL_EXIT_DIFFERENT = 1, TOOL_EXIT_USAGE = 2, TOOL_EXIT_UNWRITTEN = 2 };
 
 /* ---- Options -------------------------------------------------------------------------------------------------- */
 
@@ -51,12 +51,29 @@ struct tool_command {
  * Reads the options at the front of the command line and returns the index of the first operand; `--` ends the options.
  * --help prints the help to stdout and exits with 0. An unknown option or a bad value gives a message that names it on
  * stderr and exits with TOOL_EXIT_USAGE.
+ *
+ * Standard streams that are closed are closed to the tool from here on as well, and their numbers are no other file's.
  */
 int tool_options_parse(const struct tool_command *command, int argc, char **argv);
+
+/* The same where an operand must follow, which a message calls by the first word of command->operands. */
+int tool_operands(const struct tool_command *command, int argc, char **argv);
+/* The same where it is the only one; options may stand behind it as well. */
+int tool_one_operand(const struct tool_command *command, int argc, char **argv);
+
+/* Ends the tool with a message if a TOOL_COUNT is out of bounds. */
+void tool_within(const struct tool_command *command, const char *option, uint64_t value, uint64_t least, uint64_t most);
 
 /* Prints "name: message" to stderr and exits with status. */
 void tool_fail(const struct tool_command *command, int status, const char *format, ...) __attribute__((noreturn))
 TOOL_PRINTF(3, 4);
+
+/*
+ * Ends an output: writes what is still held back, and closes a file, which path names; standard streams stay open. If not all
+ * of it was written, false and a message. A tool calls it last for each of its outputs, and then exits with
+ * TOOL_EXIT_UNWRITTEN.
+ */
+bool tool_finish(const struct tool_command *command, FILE *out, const char *path);
 
 /* ---- Table ---------------------------------------------------------------------------------------------------- */
 
@@ -79,7 +96,7 @@ void tool_table_print(const struct tool_table *table, FILE *out);
 
 /* ---- JSON ----------------------------------------------------------------------------------------------------- */
 
-/* One JSON object on one line. key is NULL inside an array. Text is escaped; its bytes above 0x7F are passed on as UTF-8. */
+/* One JSON object on one line. key is NULL inside an array. Text is UTF-8; a byte that is not stands as U+FFFD. */
 struct tool_json {
     FILE *out;
     unsigned depth;
@@ -96,6 +113,18 @@ void tool_json_count(struct tool_json *json, const char *key, uint64_t value);
 void tool_json_number(struct tool_json *json, const char *key, double value); /* three decimals; null unless finite */
 void tool_json_bool(struct tool_json *json, const char *key, bool value);
 void tool_json_end(struct tool_json *json); /* closes all that is open and ends the line */
+
+/* The bytes of the character at which text points, as UTF-8 has it: 1 to 4, or 0 if it is none. */
+size_t tool_utf8_length(const char *text);
+
+/* ---- Terminal ------------------------------------------------------------------------------------------------- */
+
+bool tool_is_terminal(FILE *stream);
+void tool_terminal_begin(void); /* stdout takes UTF-8 and colours; to be called before it gets either */
+/* NO_COLOR and CLICOLOR_FORCE decide, else whether stdout is a terminal. */
+bool tool_coloured(void);
+/* COLUMNS and LINES, else those of the terminal that stdout is, else 0. */
+void tool_terminal_size(int *columns, int *rows);
 
 /* ---- Figures of the process ----------------------------------------------------------------------------------- */
 

@@ -2,46 +2,16 @@
  * main.c - hostmem-map: a picture of the address space of a process that runs on hostmem.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tools/map/map.h"
 
-#ifdef _WIN32
-#include <io.h>
-#include <windows.h>
-#define isatty _isatty
-#define STDOUT_FILENO 1
-#else
-#include <sys/ioctl.h>
-#include <unistd.h>
-#endif
+enum { WIDTH_UNKNOWN = 100, WIDTH_MOST = 300 };
 
-static bool colours_wanted(void) {
-    const char *no_colour = getenv("NO_COLOR");
-    if (getenv("CLICOLOR_FORCE") != NULL)
-        return true;
-    return isatty(STDOUT_FILENO) && (no_colour == NULL || *no_colour == 0);
-}
-
-static uint32_t terminal_width(void) {
-    const char *columns = getenv("COLUMNS");
-    int width = columns != NULL ? atoi(columns) : 0;
-#ifdef _WIN32
-    CONSOLE_SCREEN_BUFFER_INFO info;
-    HANDLE out = GetStdHandle(STD_OUTPUT_HANDLE);
-    DWORD mode;
-    SetConsoleOutputCP(CP_UTF8);
-    if (GetConsoleMode(out, &mode))
-        SetConsoleMode(out, mode | 4 /* ENABLE_VIRTUAL_TERMINAL_PROCESSING */);
-    if (width == 0 && GetConsoleScreenBufferInfo(out, &info))
-        width = info.srWindow.Right - info.srWindow.Left + 1;
-#else
-    struct winsize size;
-    if (width == 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
-        width = size.ws_col;
-#endif
-    return width < 60 ? 100 : width > 300 ? 300 : (uint32_t)width;
+static uint32_t width(void) {
+    int columns, rows;
+    tool_terminal_size(&columns, &rows);
+    return columns == 0 ? WIDTH_UNKNOWN : columns < WIDTH_MOST ? (uint32_t)columns : WIDTH_MOST;
 }
 
 int main(int argc, char **argv) {
@@ -64,18 +34,30 @@ int main(int argc, char **argv) {
             "committed, how full its slabs are, and how what is free is scattered. The process must have been started\n"
             "with HOSTMEM_PUBLISH=1 in its environment (or made a manager with HM_PUBLISH), and is not stopped.",
         .options = options,
-        .notes = "Exit status: 0 done; 1 FILE cannot be written; 2 usage; 3 no such process, another user's, or it publishes\n"
-                 "nothing. NO_COLOR in the environment switches colours off.",
+        .notes = "environment: COLUMNS is the width of the map, else the terminal's; NO_COLOR=1 switches colours off,\n"
+                 "CLICOLOR_FORCE=1 switches them on where there is no terminal.\n"
+                 "\n"
+                 "exit status: 0 done; 2 bad arguments, or the output cannot be written; 3 no such process, another user's,\n"
+                 "or it publishes nothing.",
     };
-    look_from_operands(&command, argc, argv, tool_options_parse(&command, argc, argv), &look, &half);
-    if (rows == 0 || rows > 10000)
-        tool_fail(&command, TOOL_EXIT_USAGE, "--rows: 1 to 10000");
-    if (svg != NULL && !svg_draw(&look, &half, svg)) {
-        tool_fail(&command, TOOL_EXIT_DIFFERENT, "cannot write '%s': %s", svg, strerror(errno));
+    look_from_operands(&command, argc, argv, &look, &half);
+    tool_within(&command, "rows", rows, 1, 10000);
+    bool standard = svg != NULL && strcmp(svg, "-") == 0, written = true;
+    if (standard && json)
+        tool_fail(&command, TOOL_EXIT_USAGE, "--svg - and --json both go to standard output");
+    if (svg != NULL) {
+        FILE *out = standard ? stdout : fopen(svg, "w");
+        if (out == NULL)
+            tool_fail(&command, TOOL_EXIT_UNWRITTEN, "--svg: '%s': %s", svg, strerror(errno));
+        if (!svg_draw(&look, &half, out))
+            tool_fail(&command, TOOL_EXIT_UNWRITTEN, "no temporary file for the picture: %s", strerror(errno));
+        written = standard || tool_finish(&command, out, svg);
     }
+    tool_terminal_begin();
     if (json)
         json_draw(&look, &half);
     else if (svg == NULL)
-        terminal_draw(&look, &half, colours_wanted(), terminal_width(), (uint32_t)rows);
-    return TOOL_EXIT_OK;
+        terminal_draw(&look, &half, tool_coloured(), width(), (uint32_t)rows);
+    written &= tool_finish(&command, stdout, NULL);
+    return written ? TOOL_EXIT_OK : TOOL_EXIT_UNWRITTEN;
 }

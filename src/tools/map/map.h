@@ -60,7 +60,7 @@ static inline bool map_free(const struct published_granule *granule) {
 }
 
 void terminal_draw(const struct look *look, const struct published_half *half, bool coloured, uint32_t width, uint32_t rows);
-bool svg_draw(const struct look *look, const struct published_half *half, const char *path);
+bool svg_draw(const struct look *look, const struct published_half *half, FILE *out); /* false: no room for it */
 void json_draw(const struct look *look, const struct published_half *half);
 
 #endif

@@ -30,15 +30,18 @@ static double share(uint64_t part, uint64_t whole) {
     return whole ? (double)part / (double)whole : 0;
 }
 
-/* The program's name is the process's own choice: what means something to XML is written as XML wants it. */
+/* The program's name is the process's own choice: what means something to XML, or nothing, is written as XML wants it. */
 static void put_text(FILE *out, const char *text) {
-    for (; *text; text++) {
-        if (*text == '<')
+    for (size_t length; *text; text += length != 0 ? length : 1) {
+        length = tool_utf8_length(text);
+        if (length == 0)
+            fputs("\uFFFD", out);
+        else if (*text == '<')
             fputs("&lt;", out);
         else if (*text == '&')
             fputs("&amp;", out);
-        else if ((unsigned char)*text >= 0x20 || *text < 0)
-            fputc(*text, out);
+        else if ((unsigned char)*text >= 0x20)
+            fwrite(text, 1, length, out);
     }
 }
 
@@ -208,31 +211,24 @@ static bool copy_file(FILE *from, FILE *to) {
     char piece[4096];
     size_t length;
     rewind(from);
-    while ((length = fread(piece, 1, sizeof piece, from)) > 0) {
-        if (fwrite(piece, 1, length, to) != length)
-            return false;
-    }
+    while ((length = fread(piece, 1, sizeof piece, from)) > 0)
+        fwrite(piece, 1, length, to);
     return !ferror(from);
 }
 
-bool svg_draw(const struct look *look, const struct published_half *half, const char *path) {
+bool svg_draw(const struct look *look, const struct published_half *half, FILE *out) {
     FILE *body = tmpfile();
     if (body == NULL)
         return false;
     double height = draw_body(body, look, half);
-    bool standard = strcmp(path, "-") == 0;
-    FILE *out = standard ? stdout : fopen(path, "w");
-    bool done = out != NULL;
-    if (done) {
-        fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %.0f\" width=\"%d\" height=\"%.0f\">\n<title>",
-                SVG_WIDTH, height, SVG_WIDTH, height);
-        put_text(out, look->program);
-        fprintf(out, ", mapped by hostmem-map</title>\n<style>%s</style>\n<rect class=\"p\" width=\"100%%\" height=\"100%%\"/>\n",
-                style);
-        done = copy_file(body, out) && fputs("</svg>\n", out) >= 0 && fflush(out) == 0;
-    }
-    if (out != NULL && !standard && fclose(out) != 0)
-        done = false;
+    bool whole = fflush(body) == 0 && !ferror(body);
+    fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %.0f\" width=\"%d\" height=\"%.0f\">\n<title>",
+            SVG_WIDTH, height, SVG_WIDTH, height);
+    put_text(out, look->program);
+    fprintf(out, ", mapped by hostmem-map</title>\n<style>%s</style>\n<rect class=\"p\" width=\"100%%\" height=\"100%%\"/>\n",
+            style);
+    whole = whole && copy_file(body, out);
+    fputs("</svg>\n", out);
     fclose(body);
-    return done;
+    return whole;
 }

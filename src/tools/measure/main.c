@@ -36,9 +36,11 @@ struct figures {
 
 static const char *measure_name;
 static const char *measure_out;
+static bool measure_json;
 
 static const struct tool_option measure_table[] = {
     {"name", TOOL_TEXT, &measure_name, "NAME", "the processes to measure, by name; else all"},
+    {"json", TOOL_FLAG, &measure_json, NULL, "print one JSON object instead of the table"},
     {"out", TOOL_TEXT, &measure_out, "FILE", "the figures go to FILE; else to stderr"},
     {NULL, TOOL_FLAG, NULL, NULL, NULL},
 };
@@ -46,10 +48,13 @@ static const struct tool_option measure_table[] = {
 static const struct tool_command measure_command = {
     .name = "hostmem-measure",
     .operands = "COMMAND [ARGUMENTS]",
-    .summary = "Runs a command and prints, as one line of JSON, what the processes of one name that it started have used.",
+    .summary = "Runs a command and prints what the processes of one name that it started have used: time, page faults (pages\n"
+               "that came, and how often a process was interrupted for one), the largest memory of any.",
     .options = measure_table,
-    .notes = "exit status: the command's own, 128 + the signal that ended it; 2 for bad arguments, 127 for a command that does\n"
-             "not start.",
+    .notes = "What a process has waited for counts with it, and not by its own name.\n"
+             "\n"
+             "exit status: the command's own, 128 + the signal that ended it; 2 for bad arguments, or if the command's own is 0\n"
+             "and the figures cannot be written; 127 for a command that does not start.",
 };
 
 static uint64_t time_us(const struct timeval *time) {
@@ -162,44 +167,80 @@ static pid_t start(char **command) {
     return process;
 }
 
-int main(int argc, char **argv) {
-    int first = tool_options_parse(&measure_command, argc, argv);
-    struct figures figures = {0};
-    struct counter counter = counter_open();
-    int status = 0, ignored;
-    uint64_t started = tool_clock_ns(), wall_ns, taken;
-    pid_t process, ended;
-    struct tool_json json;
-    FILE *out;
+/* Runs the command until it ends and the one that is wanted has. Returns how long the command took. */
+static uint64_t run(char **command, struct figures *figures, int *status) {
+    uint64_t started = tool_clock_ns(), wall_ns;
+    pid_t process = start(command), ended;
+    int ignored;
 
-    if (first >= argc) {
-        tool_fail(&measure_command, TOOL_EXIT_USAGE, "COMMAND is missing; --help says more");
-    }
-    out = measure_out != NULL ? fopen(measure_out, "we") : stderr;
-    if (out == NULL) {
-        tool_fail(&measure_command, TOOL_EXIT_USAGE, "--out: '%s': %s", measure_out, strerror(errno));
-    }
-    process = start(argv + first);
     do {
-        ended = bury(&figures, false, &status);
+        ended = bury(figures, false, status);
     } while (ended > 0 && ended != process);
     wall_ns = tool_clock_ns() - started;
     /* The one that is wanted may be a grandchild, which is ours a moment after the command has seen its end. */
-    for (int waited = 0; figures.processes == 0 && waited < PATIENCE_MS; waited++) {
-        while (bury(&figures, true, &ignored) > 0) {
+    for (int waited = 0; figures->processes == 0 && waited < PATIENCE_MS; waited++) {
+        while (bury(figures, true, &ignored) > 0) {
         }
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
-    tool_json_begin(&json, out);
-    tool_json_count(&json, "processes", figures.processes);
-    tool_json_count(&json, "wall_us", wall_ns / 1000);
-    tool_json_count(&json, "user_us", figures.user_us);
-    tool_json_count(&json, "system_us", figures.system_us);
-    tool_json_count(&json, "faults", figures.faults);
-    if (counter_read(&counter, &figures, &taken)) {
-        tool_json_count(&json, "faults_taken", taken);
+    return wall_ns;
+}
+
+/* taken: NULL where it is not known. */
+static void print(FILE *out, const struct figures *figures, uint64_t wall_ns, const uint64_t *taken) {
+    static struct tool_table table;
+    struct tool_json json;
+    const struct {
+        const char *key, *name;
+        const uint64_t *value;
+    } rows[] = {
+        {"processes", "processes", &figures->processes},
+        {"wall_us", "wall time, us", &(uint64_t){wall_ns / 1000}},
+        {"user_us", "CPU time, user, us", &figures->user_us},
+        {"system_us", "CPU time, system, us", &figures->system_us},
+        {"faults", "page faults", &figures->faults},
+        {"faults_taken", "page faults taken", taken},
+        {"peak_rss_kib", "peak RSS, KiB", &figures->peak_rss_kib},
+    };
+
+    if (measure_json) {
+        tool_json_begin(&json, out);
     }
-    tool_json_count(&json, "peak_rss_kib", figures.peak_rss_kib);
-    tool_json_end(&json);
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        if (rows[row].value == NULL) {
+            continue;
+        }
+        if (measure_json) {
+            tool_json_count(&json, rows[row].key, *rows[row].value);
+        } else {
+            tool_table_row(&table);
+            tool_table_cell(&table, "%s", rows[row].name);
+            tool_table_count(&table, *rows[row].value);
+        }
+    }
+    if (measure_json) {
+        tool_json_end(&json);
+    } else {
+        tool_table_print(&table, out);
+    }
+}
+
+int main(int argc, char **argv) {
+    int first = tool_operands(&measure_command, argc, argv);
+    struct figures figures = {0};
+    struct counter counter = counter_open();
+    int status = 0;
+    uint64_t wall_ns, taken;
+    FILE *out = measure_out != NULL ? fopen(measure_out, "we") : stderr;
+
+    if (out == NULL) {
+        tool_fail(&measure_command, TOOL_EXIT_UNWRITTEN, "--out: '%s': %s", measure_out, strerror(errno));
+    }
+    wall_ns = run(argv + first, &figures, &status);
+    print(out, &figures, wall_ns, counter_read(&counter, &figures, &taken) ? &taken : NULL);
+    status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    if (!tool_finish(&measure_command, out, measure_out) && status == 0) {
+        status = TOOL_EXIT_UNWRITTEN;
+    }
+    return status;
 }

@@ -24,15 +24,14 @@ int main(int argc, char **argv) {
         .summary = "Replays the memory calls that FILE recorded of a real program, thread for thread and in their order, and\n"
                    "compares every answer with the recorded one.",
         .options = options,
-        .notes = "Exit status: 0 all answers agree, 1 one differs, 2 usage, or FILE cannot be read or is damaged.",
+        .notes = "exit status: 0 all answers agree; 1 one differs; 2 bad arguments, FILE cannot be read or is damaged, or the\n"
+                 "report or the picture cannot be written.",
     };
-    int operand = tool_options_parse(&command, argc, argv);
-    if (operand >= argc) tool_fail(&command, TOOL_EXIT_USAGE, "FILE is missing; --help tells more");
-    if (operand + 1 < argc) tool_fail(&command, TOOL_EXIT_USAGE, "one FILE only; '%s' is too many", argv[operand + 1]);
+    const char *path = argv[tool_one_operand(&command, argc, argv)];
 
     struct trace trace;
     char error[TRACE_ERROR];
-    if (!trace_read(argv[operand], &trace, error)) tool_fail(&command, TOOL_EXIT_USAGE, "%s", error);
+    if (!trace_read(path, &trace, error)) tool_fail(&command, TOOL_EXIT_USAGE, "%s", error);
     struct replay *replay = calloc(1, sizeof *replay);
     if (replay == NULL) tool_fail(&command, TOOL_EXIT_USAGE, "no memory");
     replay->trace = &trace;
@@ -41,8 +40,10 @@ int main(int argc, char **argv) {
     else memory_engine(&replay->memory);
     if (picture != NULL && (replay->picture = picture_begin(&trace)) == NULL) tool_fail(&command, TOOL_EXIT_USAGE, "no memory");
     if (!replay_run(replay)) return TOOL_EXIT_USAGE;
-    if (picture != NULL && !picture_end(replay->picture, &trace, argv[operand], picture)) return TOOL_EXIT_USAGE;
-    if (json) report_json(replay, argv[operand]);
-    else report_table(replay, argv[operand]);
+    if (json) report_json(replay, path);
+    else report_table(replay, path);
+    bool written = tool_finish(&command, stdout, NULL);
+    if (picture != NULL) written &= picture_end(&command, replay->picture, &trace, path, picture);
+    if (!written) return TOOL_EXIT_UNWRITTEN;
     return replay->count_differences == 0 ? TOOL_EXIT_OK : TOOL_EXIT_DIFFERENT;
 }

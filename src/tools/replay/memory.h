@@ -61,7 +61,4 @@ void system_gate_wait(struct system_gate *gate);
 /* Calls report(address) for an access to memory that cannot be accessed; report does not return. */
 void system_on_fault(void (*report)(const void *address));
 
-/* A person is looking at stderr. */
-bool system_stderr_is_terminal(void);
-
 #endif

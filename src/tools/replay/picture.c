@@ -93,7 +93,8 @@ static unsigned picture_places(const struct picture *picture, uint32_t slot, uin
 }
 
 /* How much of each cell is reserved and committed, from the notes of one slot. */
-static void picture_print(const struct picture *picture, uint32_t slot, const uint16_t *place, unsigned count, FILE *out) {
+static void picture_print(const struct picture *picture, uint32_t slot, const uint16_t *place, unsigned count,
+                          struct tool_json *json) {
     static uint32_t reserved[COLUMNS][ROWS], committed[COLUMNS][ROWS];
     unsigned each = (count + ROWS - 1) / ROWS, rows = (count + each - 1) / each;
     for (size_t i = 0; i < picture->count; i++) {
@@ -108,26 +109,32 @@ static void picture_print(const struct picture *picture, uint32_t slot, const ui
             uint32_t share = (committed[column][row] * 9 + each * PAGES_OF_GRANULE - 1) / (each * PAGES_OF_GRANULE);
             text[row] = reserved[column][row] == 0 ? '.' : (char)('0' + (share < 9 ? share : 9));
         }
-        fprintf(out, "%s\"%s\"", column > 0 ? ", " : "", text);
+        tool_json_text(json, NULL, text);
     }
 }
 
-bool picture_end(struct picture *picture, const struct trace *trace, const char *name, const char *path) {
+bool picture_end(const struct tool_command *command, struct picture *picture, const struct trace *trace, const char *name,
+                 const char *path) {
     static uint16_t place[UINT16_MAX + 1];
-    FILE *out = fopen(path, "w");
     uint32_t slot = picture_slot(picture);
     unsigned granules = picture_places(picture, slot, place);
-    bool good = out != NULL && !picture->failed && granules != 0;
-    if (good) {
-        fprintf(out, "{\"trace\": \"%s\", \"calls\": %zu, \"granules\": %u, \"columns\": [", name, trace->count, granules);
-        picture_print(picture, slot, place, granules, out);
-        fprintf(out, "]}\n");
-        good = fflush(out) == 0 && !ferror(out);
+    FILE *out = fopen(path, "w");
+    const char *wrong = out == NULL       ? strerror(errno)
+                        : picture->failed ? "no memory"
+                        : granules == 0   ? "nothing was committed"
+                                          : NULL;
+    if (wrong != NULL) {
+        fprintf(stderr, "%s: --picture: '%s': %s\n", command->name, path, wrong);
+        if (out != NULL) fclose(out);
+        return false;
     }
-    if (!good) {
-        fprintf(stderr, "hostmem-replay: --picture: '%s': %s\n", path,
-                granules == 0 && out != NULL ? "nothing was committed" : strerror(errno));
-    }
-    if (out != NULL) good &= fclose(out) == 0;
-    return good;
+    struct tool_json json;
+    tool_json_begin(&json, out);
+    tool_json_text(&json, "trace", name);
+    tool_json_count(&json, "calls", trace->count);
+    tool_json_count(&json, "granules", granules);
+    tool_json_array(&json, "columns");
+    picture_print(picture, slot, place, granules, &json);
+    tool_json_end(&json);
+    return tool_finish(command, out, path);
 }

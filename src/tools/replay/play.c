@@ -152,7 +152,7 @@ static bool turns_prepare(struct replay *replay, struct turns *turns) {
     const struct trace *trace = replay->trace;
     turns->player = calloc(trace->count_threads, sizeof *turns->player);
     turns->done = system_gate_make();
-    turns->terminal = system_stderr_is_terminal();
+    turns->terminal = tool_is_terminal(stderr);
     if (turns->player == NULL || turns->done == NULL) return false;
     for (unsigned i = 0; i < trace->count_threads; i++) {
         turns->player[i].replay = replay;

@@ -119,7 +119,8 @@ struct picture *picture_begin(const struct trace *trace); /* NULL for no memory 
 /* After a call: may note what is allocated now. picture may be NULL. */
 void picture_note(struct picture *picture, const struct shadow *shadow, size_t call);
 /* Writes the picture as JSON; name goes into it. False, with a message on stderr, where it cannot. */
-bool picture_end(struct picture *picture, const struct trace *trace, const char *name, const char *path);
+bool picture_end(const struct tool_command *command, struct picture *picture, const struct trace *trace, const char *name,
+                 const char *path);
 
 /* ---- report.c */
 

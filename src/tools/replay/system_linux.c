@@ -11,7 +11,6 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -104,9 +103,5 @@ void system_on_fault(void (*report)(const void *address)) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);
-}
-
-bool system_stderr_is_terminal(void) {
-    return isatty(fileno(stderr)) != 0;
 }
 #endif

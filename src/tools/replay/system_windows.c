@@ -7,8 +7,6 @@
 #ifdef _WIN32
 #include "tools/replay/memory.h"
 
-#include <io.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 void *system_map(size_t size) {
@@ -88,9 +86,5 @@ static LONG WINAPI fault_filter(EXCEPTION_POINTERS *pointers) {
 void system_on_fault(void (*report)(const void *address)) {
     fault_report = report;
     SetUnhandledExceptionFilter(fault_filter);
-}
-
-bool system_stderr_is_terminal(void) {
-    return _isatty(_fileno(stderr)) != 0;
 }
 #endif

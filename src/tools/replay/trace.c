@@ -46,7 +46,7 @@ struct reader {
 static bool reader_fail(struct reader *reader, const char *format, ...) TOOL_PRINTF(2, 3);
 
 static bool reader_fail(struct reader *reader, const char *format, ...) {
-    int used = snprintf(reader->error, TRACE_ERROR, "%.120s: line %u: ", reader->path, (unsigned)reader->line);
+    int used = snprintf(reader->error, TRACE_ERROR, "'%.120s': line %u: ", reader->path, (unsigned)reader->line);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(reader->error + used, TRACE_ERROR - (size_t)used, format, arguments);
@@ -157,8 +157,9 @@ static bool lines_read(struct reader *reader, const uint8_t *text, size_t size, 
         if (!line_read(reader, line, trace, &capacity)) return false;
         at += length + 1;
     }
-    if (trace->count == 0) return reader_fail(reader, "the file ends without a single call");
-    return true;
+    if (trace->count != 0) return true;
+    snprintf(reader->error, TRACE_ERROR, "'%.150s' holds no calls", reader->path);
+    return false;
 }
 
 /* The whole file. NULL with errno for one that cannot be read. */
@@ -194,7 +195,7 @@ static uint8_t *file_read(const char *path, size_t *size) {
 static uint8_t *text_read(const char *path, size_t *size, char error[TRACE_ERROR]) {
     uint8_t *bytes = file_read(path, size);
     if (bytes == NULL) {
-        snprintf(error, TRACE_ERROR, "%.150s: %s", path, strerror(errno));
+        snprintf(error, TRACE_ERROR, "'%.150s': %s", path, strerror(errno));
         return NULL;
     }
     if (!gunzip_is(bytes, *size)) return bytes;
@@ -202,7 +203,7 @@ static uint8_t *text_read(const char *path, size_t *size, char error[TRACE_ERROR
     const char *wrong = gunzip(bytes, *size, TEXT_MAX_BYTES, &text, size);
     free(bytes);
     if (wrong == NULL) return text;
-    snprintf(error, TRACE_ERROR, "%.150s: %s", path, wrong);
+    snprintf(error, TRACE_ERROR, "'%.150s': %s", path, wrong);
     return NULL;
 }
 
@@ -214,7 +215,7 @@ bool trace_read(const char *path, struct trace *trace, char error[TRACE_ERROR]) 
     struct reader *reader = calloc(1, sizeof *reader);
     bool good = false;
     if (reader == NULL) {
-        snprintf(error, TRACE_ERROR, "%.150s: no memory to read it", path);
+        snprintf(error, TRACE_ERROR, "'%.150s': no memory to read it", path);
     } else {
         reader->path = path;
         reader->error = error;

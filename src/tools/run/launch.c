@@ -2,8 +2,8 @@
  * launch.c - starts the program with the DLL in front of it, and waits for its end.
  *
  * The program gets this process's own start-up information, handles, folder, environment and console. It is started suspended,
- * prepared by the DLL, and then runs. Ctrl-C reaches it directly, since it shares the console: this process only stays out of the
- * way. If this process is killed, the program goes with it (a job says so), but not what the program has started.
+ * prepared by the DLL, and then runs. Ctrl-C and the like reach it directly, since it shares the console: this process only stays
+ * out of the way. If this process is killed, the program goes with it (a job says so), but not what the program has started.
  *
  * While the program runs, its use of memory is read now and then: a program that crashes leaves only that.
  */
@@ -83,8 +83,15 @@ static void prepare(PROCESS_INFORMATION *child, DWORD flags, HANDLE section) {
               "the program cannot be served: %s (error %lu)", problem < sizeof why / sizeof why[0] ? why[problem] : "?", error);
 }
 
+static HANDLE running; /* the program, for the thread of a control event */
+
+/* Ctrl-C is the program's own. When the console goes, or the session, it ends as it likes, and this process after it. */
 static BOOL WINAPI ignore_control(DWORD event) {
-    return event == CTRL_C_EVENT || event == CTRL_BREAK_EVENT;
+    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) {
+        WaitForSingleObject(running, INFINITE);
+        Sleep(INFINITE); /* main ends the process, with the program's status */
+    }
+    return TRUE;
 }
 
 /* The program ends with this process; what it starts is on its own. */
@@ -99,6 +106,16 @@ static void job_join(HANDLE process) {
     }
 }
 
+/* A title that is only this program's path: the system makes it the other's. */
+static void title_clear(STARTUPINFOW *startup) {
+    static wchar_t own[RUN_PATH];
+    DWORD length = GetModuleFileNameW(NULL, own, RUN_PATH);
+
+    if (length != 0 && length < RUN_PATH && startup->lpTitle != NULL && _wcsicmp(startup->lpTitle, own) == 0) {
+        startup->lpTitle = NULL;
+    }
+}
+
 static void start(const wchar_t *path, wchar_t *command, PROCESS_INFORMATION *child) {
     STARTUPINFOW startup;
 
@@ -108,12 +125,14 @@ static void start(const wchar_t *path, wchar_t *command, PROCESS_INFORMATION *ch
     startup.hStdOutput = GetStdHandle(STD_OUTPUT_HANDLE);
     startup.hStdError = GetStdHandle(STD_ERROR_HANDLE);
     startup.lpReserved = NULL;
+    title_clear(&startup);
     if (!CreateProcessW(path, command, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &startup, child)) {
         DWORD error = GetLastError();
 
         tool_fail(&run_command, RUN_EXIT_PROGRAM, "the program does not start (error %lu)", error);
     }
     job_join(child->hProcess);
+    running = child->hProcess;
     SetConsoleCtrlHandler(ignore_control, TRUE);
 }
 

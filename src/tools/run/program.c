@@ -41,26 +41,52 @@ static void headers_check(const unsigned char *head, DWORD length, const char *s
                   nt->FileHeader.Machine == IMAGE_FILE_MACHINE_I386 ? "a 32-bit program" : "for another processor");
     }
     imports = &nt->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_IMPORT];
-    if (imports->VirtualAddress == 0 || imports->Size < 2 * sizeof(IMAGE_IMPORT_DESCRIPTOR)) {
+    if (imports->VirtualAddress == 0) { /* the loader does not look at the size */
         tool_fail(&run_command, RUN_EXIT_IMPORTS, "'%s' imports nothing: there is nothing to put hostmem in front of", shown);
     }
+}
+
+static bool is_file(const wchar_t *path) {
+    DWORD attributes = GetFileAttributesW(path);
+
+    return attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) == 0;
+}
+
+/* A name with a place: what has no dot is a program's name without .exe first, whatever else may be called so. */
+static bool placed_find(const wchar_t *name, wchar_t path[RUN_PATH]) {
+    wchar_t *file = NULL;
+    DWORD length = GetFullPathNameW(name, RUN_PATH, path, &file);
+    bool brief, suffixed;
+
+    if (length == 0 || length + 5 >= RUN_PATH || file == NULL) {
+        return false;
+    }
+    brief = wcschr(file, L'.') == NULL;
+    if (!brief && is_file(path)) {
+        return true;
+    }
+    wcscat(path, L".exe");
+    suffixed = is_file(path);
+    if (!suffixed) {
+        path[length] = L'\0';
+    }
+    return suffixed || (brief && is_file(path));
+}
+
+static bool searched_find(const wchar_t *name, wchar_t path[RUN_PATH]) {
+    wchar_t *file;
+    DWORD length = SearchPathW(NULL, name, L".exe", RUN_PATH, path, &file);
+
+    return length != 0 && length < RUN_PATH && is_file(path);
 }
 
 void program_find(const wchar_t *name, wchar_t path[RUN_PATH]) {
     static unsigned char head[HEADER_BYTES];
     static char shown[RUN_PATH * 3];
     bool placed = wcspbrk(name, L"\\/:") != NULL;
-    wchar_t *file;
-    DWORD length, attributes;
 
     WideCharToMultiByte(CP_UTF8, 0, name, -1, shown, sizeof shown, NULL, NULL);
-    length = placed ? GetFullPathNameW(name, RUN_PATH, path, &file) : SearchPathW(NULL, name, L".exe", RUN_PATH, path, &file);
-    attributes = length != 0 && length < RUN_PATH ? GetFileAttributesW(path) : INVALID_FILE_ATTRIBUTES;
-    if (attributes == INVALID_FILE_ATTRIBUTES && placed && length != 0 && length + 5 < RUN_PATH) {
-        wcscat(path, L".exe");
-        attributes = GetFileAttributesW(path);
-    }
-    if (attributes == INVALID_FILE_ATTRIBUTES || (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0) {
+    if (!(placed ? placed_find(name, path) : searched_find(name, path))) {
         tool_fail(&run_command, RUN_EXIT_PROGRAM, "there is no program '%s'", shown);
     }
     headers_check(head, headers_read(path, shown, head), shown);

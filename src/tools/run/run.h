@@ -1,8 +1,8 @@
 /*
  * run.h - the parts of hostmem-run.
  *
- * main.c reads the command line, program.c finds the program and looks whether it can be served, launch.c starts it and waits,
- * report.c and trace.c write what the shared section holds afterwards.
+ * main.c reads the command line, whose words words.c gets; program.c finds the program and looks whether it can be served,
+ * launch.c starts it and waits, report.c and trace.c write what the shared section holds afterwards.
  */
 #ifndef HOSTMEM_RUN_H
 #define HOSTMEM_RUN_H
@@ -37,6 +37,10 @@ struct run_options {
 };
 
 enum { RUN_PATH = 32768 };
+
+/* words.c: the command line's words, in UTF-8; and a file to write whose name is such a word, which no child inherits. */
+char **words_read(int *count);
+FILE *words_file(const char *path);
 
 /* program.c: the program's full path, as CreateProcess would find it. Ends the tool if it cannot be served. */
 void program_find(const wchar_t *name, wchar_t path[RUN_PATH]);

@@ -91,7 +91,7 @@ once() {
     off) front=("$build/hostmem-run.exe" --off --json "$work/$name.$3.calls") ;;
     served) front=("$build/hostmem-run.exe" "${options[@]}" --json "$work/$name.$3.calls") ;;
     esac
-    (cd "$work" && rm -f "$2"/* && timeout -k 5 300 "$measure" --name "${command[0]##*/}" --out "$work/$name.$3.cost" \
+    (cd "$work" && rm -f "$2"/* && timeout -k 5 300 "$measure" --json --name "${command[0]##*/}" --out "$work/$name.$3.cost" \
         bash "$here/../../setup/wine.sh" "${front[@]}" "${command[@]}" >"$2/stdout" 2>"$2/stderr" </dev/null) || status=$?
     if [ $status != 0 ]; then
         complain "$1, $2, run $3: exit status $status"
@@ -197,7 +197,7 @@ for ((round = 1; round <= runs; round++)); do
         same "$program" "$round"
     done
 done
-printf '%-34s %12s %12s %8s\n' "medians of $runs runs under Wine" 'raw' 'engine' 'ratio'
+printf '%-34s %12s %12s %8s\n' "medians of $runs run$([ "$runs" = 1 ] || echo s) under Wine" 'raw' 'engine' 'ratio'
 echo '---------------------------------------------------------------------'
 for program in $programs; do
     print_program "$program"

@@ -48,17 +48,19 @@ static void show(const struct top *top, bool full) {
     screen_show(&lines, full);
 }
 
-static int watch(struct top *top, uint64_t interval_ms, bool json) {
+static void watch(const struct tool_command *command, struct top *top, uint64_t interval_ms, bool json) {
     signal(SIGINT, end);
     signal(SIGTERM, end);
     if (!json)
-        screen_begin(true, true), keys_begin();
+        screen_begin(true), keys_begin();
     bool alive = true;
     while (!over && alive) {
         if (json)
             json_print(top);
         else
             show(top, true);
+        if (fflush(stdout) != 0)
+            break;
         if (json)
             look_sleep_ms(interval_ms);
         else if (keys_wait(interval_ms) == 'q')
@@ -68,8 +70,7 @@ static int watch(struct top *top, uint64_t interval_ms, bool json) {
     if (!json)
         keys_end(), screen_end();
     if (!alive)
-        printf("process %llu has ended\n", (unsigned long long)top->look.process);
-    return TOOL_EXIT_OK;
+        fprintf(stderr, "%s: process %llu has ended\n", command->name, (unsigned long long)top->look.process);
 }
 
 int main(int argc, char **argv) {
@@ -79,7 +80,7 @@ int main(int argc, char **argv) {
     const struct tool_option options[] = {
         {"once", TOOL_FLAG, &once, NULL, "print one look and end"},
         {"json", TOOL_FLAG, &json, NULL, "print one JSON object a look instead of the screen"},
-        {"interval", TOOL_COUNT, &interval_ms, "MS", "milliseconds between two looks; 1000 unless told"},
+        {"interval", TOOL_COUNT, &interval_ms, "MS", "milliseconds between two looks, 50 to 3600000; 1000 unless told"},
         {0},
     };
     const struct tool_command command = {
@@ -90,17 +91,19 @@ int main(int argc, char **argv) {
                    "environment (or made a manager with HM_PUBLISH), and is not stopped or slowed by being looked at. q ends.",
         .options = options,
         .notes =
-            "Exit status: 0 done, or the process ended; 2 usage; 3 no such process, another user's, or it publishes nothing.\n"
-            "NO_COLOR in the environment switches colours off.",
+            "environment: COLUMNS and LINES are the size of the screen, else the terminal's; NO_COLOR=1 switches colours off,\n"
+            "CLICOLOR_FORCE=1 switches them on where there is no terminal.\n"
+            "\n"
+            "exit status: 0 done, or the process ended; 2 bad arguments, or the output cannot be written; 3 no such process,\n"
+            "another user's, or it publishes nothing.",
     };
-    look_from_operands(&command, argc, argv, tool_options_parse(&command, argc, argv), &top.look, &top.now);
-    if (interval_ms < 50 || interval_ms > 3600000)
-        tool_fail(&command, TOOL_EXIT_USAGE, "--interval: 50 to 3600000");
+    look_from_operands(&command, argc, argv, &top.look, &top.now);
+    tool_within(&command, "interval", interval_ms, 50, 3600000);
     if (!once)
-        return watch(&top, interval_ms, json);
-    if (json)
+        watch(&command, &top, interval_ms, json);
+    else if (json)
         json_print(&top);
     else
-        screen_begin(false, true), show(&top, false);
-    return TOOL_EXIT_OK;
+        screen_begin(false), show(&top, false);
+    return tool_finish(&command, stdout, NULL) ? TOOL_EXIT_OK : TOOL_EXIT_UNWRITTEN;
 }

@@ -5,20 +5,9 @@
  * screen is the terminal's second one, redrawn in place line by line, so that nothing flickers and nothing is left behind.
  */
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tools/top/top.h"
-
-#ifdef _WIN32
-#include <io.h>
-#include <windows.h>
-#define isatty _isatty
-#define STDOUT_FILENO 1
-#else
-#include <sys/ioctl.h>
-#include <unistd.h>
-#endif
 
 static bool coloured, full_screen;
 static int widest = 1 << 20; /* a line that is longer loses its end, lest the terminal breaks it */
@@ -28,10 +17,6 @@ static const char *const codes[COLOUR_COUNT] = {
     [PLAIN] = "0",       [DIM] = "38;5;244",    [BOLD] = "1",          [TITLE] = "1;38;5;39", [BLUE] = "38;5;39",
     [GREEN] = "38;5;71", [ORANGE] = "38;5;208", [VIOLET] = "38;5;140", [RED] = "38;5;203",  [FAINT] = "38;5;238",
 };
-
-bool screen_coloured(void) {
-    return coloured;
-}
 
 /* ---- Lines -------------------------------------------------------------------------------------------------------- */
 
@@ -146,19 +131,10 @@ void line_spark(struct line *line, enum colour colour, int width, const double *
 
 /* ---- Terminal ----------------------------------------------------------------------------------------------------- */
 
-void screen_begin(bool full, bool colours) {
-    const char *no_colour = getenv("NO_COLOR");
-    coloured = colours && isatty(STDOUT_FILENO) && (no_colour == NULL || *no_colour == 0);
-    if (getenv("CLICOLOR_FORCE") != NULL)
-        coloured = true;
-    full_screen = full && isatty(STDOUT_FILENO);
-#ifdef _WIN32
-    DWORD mode;
-    HANDLE out = GetStdHandle(STD_OUTPUT_HANDLE);
-    SetConsoleOutputCP(CP_UTF8);
-    if (GetConsoleMode(out, &mode))
-        SetConsoleMode(out, mode | 4 /* ENABLE_VIRTUAL_TERMINAL_PROCESSING */);
-#endif
+void screen_begin(bool full) {
+    coloured = tool_coloured();
+    full_screen = full && tool_is_terminal(stdout);
+    tool_terminal_begin();
     if (full_screen)
         fputs("\033[?1049h\033[?25l", stdout);
     fflush(stdout);
@@ -170,30 +146,14 @@ void screen_end(void) {
     fflush(stdout);
 }
 
-/* COLUMNS and LINES where there is no terminal to ask, or to overrule it. */
 void screen_size(int *width, int *height) {
-    const char *columns = getenv("COLUMNS"), *rows = getenv("LINES");
-    *width = 100;
-    *height = 40;
-#ifdef _WIN32
-    CONSOLE_SCREEN_BUFFER_INFO info;
-    if (GetConsoleScreenBufferInfo(GetStdHandle(STD_OUTPUT_HANDLE), &info)) {
-        *width = info.srWindow.Right - info.srWindow.Left + 1;
-        *height = info.srWindow.Bottom - info.srWindow.Top + 1;
-    }
-#else
-    struct winsize size;
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        *width = size.ws_col, *height = size.ws_row;
-#endif
-    if (columns != NULL && atoi(columns) > 0)
-        *width = atoi(columns);
-    if (rows != NULL && atoi(rows) > 0)
-        *height = atoi(rows);
-    if (full_screen || isatty(STDOUT_FILENO))
-        widest = *width < 60 ? 60 : *width;
+    tool_terminal_size(width, height);
+    *width = *width == 0 ? 100 : *width;
+    *height = *height == 0 ? 40 : *height;
+    if (tool_is_terminal(stdout))
+        widest = *width;
     if (*width < 60)
-        *width = 60;
+        *width = 60; /* lines lose their ends */
     if (*width > 200)
         *width = 200;
 }
@@ -208,5 +168,4 @@ void screen_show(const struct lines *lines, bool full) {
     }
     if (in_place)
         fputs("\033[J", stdout);
-    fflush(stdout);
 }

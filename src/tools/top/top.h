@@ -55,11 +55,10 @@ void line_spark(struct line *line, enum colour colour, int width, const double *
 
 /* ---- Terminal ----------------------------------------------------------------------------------------------------- */
 
-void screen_begin(bool full, bool coloured); /* full: an own screen, until screen_end */
+void screen_begin(bool full); /* full: an own screen, until screen_end */
 void screen_end(void);
 void screen_size(int *width, int *height);
 void screen_show(const struct lines *lines, bool full);
-bool screen_coloured(void);
 
 /* A key that was pressed within so many milliseconds, 0 for none. */
 int keys_wait(uint64_t ms);

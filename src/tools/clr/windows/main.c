@@ -10,7 +10,7 @@ static struct clr_options main_options = {.memory = CLR_ENGINE, .write_watch = C
 static const struct tool_option main_table[] = {
     {"memory", TOOL_CHOICE, &main_options.memory, "engine|raw", "hostmem (default), or plain system calls"},
     {"write-watch", TOOL_CHOICE, &main_options.write_watch, "refuse|forward",
-     "MEM_WRITE_WATCH: refused (default), so that all the collector's memory is the host's, or passed to the host"},
+     "MEM_WRITE_WATCH: refused (default), so that the collector's memory is the host's, or passed on"},
     {"json", TOOL_FLAG, &main_options.json, NULL, "the report as one JSON object"},
     {"report", TOOL_TEXT, &main_options.report, "FILE", "the report goes to FILE; else to stderr"},
     {"record", TOOL_TEXT, &main_options.record, "FILE", "the calls go to FILE as a trace, for hostmem-replay"},
@@ -30,8 +30,9 @@ const struct tool_command clr_command = {
     .notes = "The runtime's folder is that of --runtime, else of HOSTMEM_CLR_RUNTIME, else the one that `make run` fetched.\n"
              "The times hold two clock readings a call.\n"
              "\n"
-             "exit status: the program's own; 2 for bad arguments, 3 for a runtime that cannot be used, 4 for a program that\n"
-             "the runtime does not start, 5 for a memory manager that cannot be made.",
+             "exit status: the program's own; 2 for bad arguments, or if the program's own is 0 and the report or the trace\n"
+             "cannot be written (not if the program ends its process itself), 3 for a runtime that cannot be used, 4 for a\n"
+             "program that the runtime does not start, 5 for a memory manager that cannot be made.",
 };
 
 enum clr_watch clr_write_watch(void) {
@@ -39,11 +40,8 @@ enum clr_watch clr_write_watch(void) {
 }
 
 int main(int argc, char **argv) {
-    int first = tool_options_parse(&clr_command, argc, argv);
+    int first = tool_operands(&clr_command, argc, argv);
 
-    if (first >= argc) {
-        tool_fail(&clr_command, TOOL_EXIT_USAGE, "PROGRAM.dll is missing; --help says more");
-    }
     report_check(&main_options);
     return run_program(&main_options, argc - first, argv + first, report_write);
 }

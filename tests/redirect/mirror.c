@@ -1,0 +1,48 @@
+/*
+ * mirror.c - a ring buffer that is mapped twice in a row: a place is reserved and released, and two views are mapped there.
+ */
+#include <windows.h>
+
+#include "check.h"
+
+static void mirrored(SIZE_T size) {
+    HANDLE section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, (DWORD)size, NULL);
+    char *place = VirtualAlloc(NULL, 2 * size, MEM_RESERVE, PAGE_NOACCESS);
+    MEMORY_BASIC_INFORMATION info;
+    if (!CHECK(section != NULL && place != NULL)) return;
+    CHECK(VirtualQuery(place, &info, sizeof info) == sizeof info && info.State == MEM_RESERVE);
+    CHECK(info.AllocationBase == place && info.RegionSize == 2 * size && info.AllocationProtect == PAGE_NOACCESS);
+    CHECK(VirtualFree(place, 0, MEM_RELEASE));
+    CHECK(VirtualQuery(place, &info, sizeof info) == sizeof info && info.State == MEM_FREE && info.RegionSize >= 2 * size);
+    char *first = MapViewOfFileEx(section, FILE_MAP_ALL_ACCESS, 0, 0, size, place);
+    char *second = MapViewOfFileEx(section, FILE_MAP_ALL_ACCESS, 0, 0, size, place + size);
+    if (CHECK(first == place && second == place + size)) {
+        first[5] = 'a';
+        second[size - 1] = 'b';
+        CHECK(second[5] == 'a' && first[size - 1] == 'b');
+    }
+    if (first) UnmapViewOfFile(first);
+    if (second) UnmapViewOfFile(second);
+    CloseHandle(section);
+}
+
+/* What is reserved so can be used as any other memory, too. */
+static void used(SIZE_T size) {
+    char *place = VirtualAlloc(NULL, size, MEM_RESERVE, PAGE_NOACCESS);
+    char *part = place + size / 2;
+    DWORD old = 0;
+    CHECK(VirtualAlloc(part, 4096, MEM_COMMIT, PAGE_READWRITE) == part && part[17] == 0);
+    part[17] = 1;
+    CHECK(VirtualProtect(part, 4096, PAGE_READONLY, &old) && old == PAGE_READWRITE);
+    CHECK(VirtualFree(part, 4096, MEM_DECOMMIT));
+    CHECK(VirtualAlloc(part, 4096, MEM_COMMIT, PAGE_READWRITE) == part && part[17] == 0);
+    CHECK(VirtualFree(place, 0, MEM_RELEASE));
+}
+
+int main(void) {
+    for (SIZE_T size = 1 << 16; size <= (SIZE_T)64 << 20; size <<= 2) {
+        for (int turn = 0; turn < 3; turn++) mirrored(size);
+        used(size);
+    }
+    return check_done();
+}

@@ -1,0 +1,100 @@
+/*
+ * Pages that a thread was changing when it went: in the child of a fork, and (Windows) in a process that is ending, whose other
+ * threads have been ended wherever they were. Whoever is left can use the memory as any other.
+ */
+#ifndef _WIN32
+#define _GNU_SOURCE
+#endif
+#include "check.h"
+#include "hostmem.h"
+#include "thread.h"
+
+#define BYTES ((SIZE_T)1 << 20)
+enum { TURNS = 20 };
+
+/* Changes the pages of *context for ever. */
+static void *change(void *context) {
+    DWORD old;
+    char *bytes = context;
+    while (bytes != NULL) {
+        HmVirtualProtect(bytes, BYTES, PAGE_READONLY, &old);
+        HmVirtualProtect(bytes, BYTES, PAGE_READWRITE, &old);
+    }
+    return NULL;
+}
+
+static char *changed(void) {
+    char *bytes = HmVirtualAlloc(NULL, BYTES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    for (SIZE_T at = 0; bytes && at < BYTES; at += 4096) bytes[at] = 1;
+    return bytes;
+}
+
+/* Is all of it there to be used? */
+static bool usable(char *bytes) {
+    DWORD old;
+    return HmVirtualProtect(bytes, BYTES, PAGE_READWRITE, &old) && HmVirtualFree(bytes, BYTES / 2, MEM_DECOMMIT) &&
+           HmVirtualAlloc(bytes, BYTES / 2, MEM_COMMIT, PAGE_READWRITE) && HmVirtualFree(bytes, 0, MEM_RELEASE);
+}
+
+#ifdef _WIN32
+#include <stdio.h>
+
+/* Called when the other threads have been ended, as DLLs are. */
+static void WINAPI told(void *bytes) { TerminateProcess(GetCurrentProcess(), usable(bytes) ? 7 : 8); }
+
+static DWORD WINAPI change_for_ever(void *context) {
+    change(context);
+    return 0;
+}
+
+static void end(unsigned rest_ms) {
+    char *bytes = changed();
+    FlsSetValue(FlsAlloc(told), bytes);
+    CreateThread(NULL, 0, change_for_ever, bytes, 0, NULL);
+    Sleep(rest_ms);
+    ExitProcess(9);
+}
+
+static void endings(const char *program) {
+    for (int i = 0; i < TURNS; i++) {
+        char command[MAX_PATH + 40];
+        STARTUPINFOA start = {.cb = sizeof start};
+        PROCESS_INFORMATION child;
+        DWORD code = 0;
+        snprintf(command, sizeof command, "\"%s\" %d", program, 5 + i);
+        if (!CHECK(CreateProcessA(NULL, command, NULL, NULL, FALSE, 0, NULL, NULL, &start, &child))) return;
+        if (!CHECK_EQ(WaitForSingleObject(child.hProcess, 20000), WAIT_OBJECT_0)) TerminateProcess(child.hProcess, 1);
+        GetExitCodeProcess(child.hProcess, &code);
+        CHECK_EQ(code, 7);
+        CloseHandle(child.hProcess);
+        CloseHandle(child.hThread);
+    }
+}
+
+int main(int count, char **arguments) {
+    if (count > 1) end((unsigned)atoi(arguments[1]));
+    endings(arguments[0]);
+    return check_done();
+}
+#else
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(void) {
+    char *bytes = changed();
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, change, bytes), 0);
+    for (int i = 0; i < TURNS; i++) {
+        usleep(1000);
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            _exit(usable(bytes) ? 7 : 8);
+        }
+        int status = 0;
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    }
+    return check_done();
+}
+#endif
