@@ -233,7 +233,8 @@ let_go
 wine='bash src/setup/wine.sh'
 if [ -e "$windows/hostmem-top.exe" ] && [ -e "$windows/tests/view/hold.exe" ]; then
     : >"$work/own"
-    HOSTMEM_PUBLISH=50 HOSTMEM_NO_KEEPER=1 timeout 60 $wine "$windows/tests/view/hold.exe" 12 >"$work/own" 2>"$work/held-errors" </dev/null &
+    HOSTMEM_PUBLISH=50 HOSTMEM_NO_KEEPER=1 \
+        timeout 60 $wine "$windows/tests/view/hold.exe" 12 >"$work/own" 2>"$work/held-errors" </dev/null &
     for _ in $(seq 400); do
         [ -s "$work/own" ] && break
         sleep 0.05
