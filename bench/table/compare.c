@@ -163,24 +163,24 @@ static double median_change(bool ours, size_t *count) {
 }
 
 static void print_json(size_t count_changed) {
-    struct tool_json json;
+    struct json json;
     tool_json_begin(&json, stdout);
-    tool_json_count(&json, "compared", count_changes);
-    tool_json_count(&json, "changed", count_changed);
-    tool_json_array(&json, "changes");
+    json_count(&json, "compared", count_changes);
+    json_count(&json, "changed", count_changed);
+    json_array(&json, "changes");
     for (size_t i = 0; i < count_changes; i++) {
         if (!is_changed(&changes[i])) continue;
-        tool_json_object(&json, NULL);
-        tool_json_text(&json, "system", changes[i].before->system);
-        tool_json_text(&json, "peer", changes[i].before->peer);
-        tool_json_text(&json, "benchmark", changes[i].before->benchmark);
-        tool_json_text(&json, "figure", changes[i].before->name);
+        json_object(&json, NULL);
+        json_text(&json, "system", changes[i].before->system);
+        json_text(&json, "peer", changes[i].before->peer);
+        json_text(&json, "benchmark", changes[i].before->benchmark);
+        json_text(&json, "figure", changes[i].before->name);
         tool_json_number(&json, "percent", percent(changes[i].mean));
         tool_json_number(&json, "percent_low", percent(changes[i].low));
         tool_json_number(&json, "percent_high", percent(changes[i].high));
-        tool_json_close(&json);
+        json_close(&json);
     }
-    tool_json_end(&json);
+    json_end(&json);
 }
 
 int compare_records(const char *before, const char *after, bool as_json) {

@@ -82,28 +82,28 @@ static void print_sections(const struct row *rows, size_t count) {
 }
 
 static void print_json(const struct row *rows, size_t count, double busy) {
-    struct tool_json json;
+    struct json json;
     tool_json_begin(&json, stdout);
     tool_json_number(&json, "wall_over_processor_time", busy);
-    tool_json_array(&json, "rows");
+    json_array(&json, "rows");
     for (size_t i = 0; i < count; i++) {
         const struct row *row = &rows[i];
-        tool_json_object(&json, NULL);
-        tool_json_text(&json, "section", row->section);
-        tool_json_text(&json, "work", row->work);
-        tool_json_text(&json, "against", row->against);
-        tool_json_text(&json, "ours_text", row->ours);
-        tool_json_text(&json, "theirs_text", row->theirs);
+        json_object(&json, NULL);
+        json_text(&json, "section", row->section);
+        json_text(&json, "work", row->work);
+        json_text(&json, "against", row->against);
+        json_text(&json, "ours_text", row->ours);
+        json_text(&json, "theirs_text", row->theirs);
         tool_json_number(&json, "ours", row->ours_value);
         tool_json_number(&json, "theirs", row->theirs_value);
         tool_json_number(&json, "ratio", row->ratio);
         tool_json_number(&json, "spread", row->spread);
-        tool_json_text(&json, "wanted", row->wanted);
-        tool_json_text(&json, "verdict", verdict_name(row));
-        tool_json_text(&json, "why", row->why);
-        tool_json_close(&json);
+        json_text(&json, "wanted", row->wanted);
+        json_text(&json, "verdict", verdict_name(row));
+        json_text(&json, "why", row->why);
+        json_close(&json);
     }
-    tool_json_end(&json);
+    json_end(&json);
 }
 
 static void print_sums(const struct row *rows, size_t count, double busy) {

@@ -16,11 +16,11 @@
 #include <string.h>
 
 #include "base/cold.h"
+#include "base/json.h"
 #include "core/table.h"
 #include "heap/figures.h"
 #include "os/os.h"
 #include "os/os_look.h"
-#include "policy/json.h"
 #include "policy/sites.h"
 
 uint64_t leaks_slot[SLOT_COUNT];
@@ -158,8 +158,8 @@ static void WINAPI write_leak(void *context, const HM_LEAK *leak) {
         os_describe_code(leak->ppFrames[i], text, sizeof text);
         json_text(json, NULL, text);
     }
-    json_array_end(json);
-    json_object_end(json);
+    json_close(json);
+    json_close(json);
     writing->blocks += leak->cBlocks * leak->cEvery;
     writing->bytes += leak->cbBlocks * leak->cEvery;
 }
@@ -170,7 +170,7 @@ enum status leaks_write(const struct heap *heap, HM_WRITE write, void *context, 
     json_array(&writing.json, "leaks");
     enum status status = leaks_report(heap, write_leak, &writing);
     if (status != ST_OK) return status; /* nothing has been handed over yet */
-    json_array_end(&writing.json);
+    json_close(&writing.json);
     json_count(&writing.json, "blocks", writing.blocks);
     json_count(&writing.json, "bytes", writing.bytes);
     json_end(&writing.json);

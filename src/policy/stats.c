@@ -6,11 +6,11 @@
  */
 #include "policy/stats.h"
 
+#include "base/json.h"
 #include "core/census.h"
 #include "os/os_look.h"
 #include "policy/calls.h"
 #include "policy/clerks.h"
-#include "policy/json.h"
 #include "vm/error.h"
 
 /* ---- The structs -------------------------------------------------------------------------------------------------- */
@@ -86,7 +86,7 @@ static void write_class(struct json *json, unsigned n, const struct class_figure
     json_count(json, "live", row->live);
     json_count(json, "live_bytes", row->live_bytes);
     json_count(json, "cached", row->cached);
-    json_object_end(json);
+    json_close(json);
 }
 
 static void write_budget(struct json *json, const char *key, const struct published_budget *budget) {
@@ -94,7 +94,7 @@ static void write_budget(struct json *json, const char *key, const struct publis
 #define WRITE_FIGURE(name) json_count(json, #name, budget->name);
     PUBLISHED_BUDGET(WRITE_FIGURE)
 #undef WRITE_FIGURE
-    json_object_end(json);
+    json_close(json);
 }
 
 static void write_manager(const struct published_manager *manager, void *context) {
@@ -103,7 +103,7 @@ static void write_manager(const struct published_manager *manager, void *context
     json_count(json, "manager", manager->number);
     json_text(json, "name", manager->name);
     write_budget(json, "budget", &manager->budget);
-    json_object_end(json);
+    json_close(json);
 }
 
 static void write_heap(struct heap *heap, void *context) {
@@ -125,8 +125,8 @@ static void write_heap(struct heap *heap, void *context) {
     json_count(json, "cached_blocks", sum.cached);
     json_array(json, "classes");
     for (unsigned n = 0; n < FIGURES_ROWS; n++) write_class(json, n, &figures.row[n]);
-    json_array_end(json);
-    json_object_end(json);
+    json_close(json);
+    json_close(json);
 }
 
 static void write_thread(const struct census *held, void *context) {
@@ -137,7 +137,7 @@ static void write_thread(const struct census *held, void *context) {
     json_count(json, "block_bytes", held->block_bytes);
     json_count(json, "spans", held->spans);
     json_count(json, "span_bytes", held->span_bytes);
-    json_object_end(json);
+    json_close(json);
 }
 
 static void write_calls(const struct call_record *record, void *context) {
@@ -153,15 +153,15 @@ static void write_calls(const struct call_record *record, void *context) {
             json_count(json, calls_level_name(level), calls_sum(record, call, level));
         }
         json_count(json, "failed", calls_failed(record, call));
-        json_object_end(json);
+        json_close(json);
     }
     json_object(json, "failed");
     for (unsigned n = ST_OK + 1; n < ST_COUNT; n++) {
         uint64_t count = atom_load_rlx_u64(&record->reason[n]); /* rlx: a figure */
         if (count != 0) json_count(json, error_name((enum status)n), count);
     }
-    json_object_end(json);
-    json_object_end(json);
+    json_close(json);
+    json_close(json);
 }
 
 void stats_write(HM_WRITE write, void *context) {
@@ -180,22 +180,22 @@ void stats_write(HM_WRITE write, void *context) {
 #define WRITE_TOTAL(name) json_count(&json, #name, totals.name);
     PUBLISHED_TOTALS(WRITE_TOTAL)
 #undef WRITE_TOTAL
-    json_object_end(&json);
+    json_close(&json);
     json_object(&json, "failed");
     for (unsigned n = ST_OK + 1; n < ST_COUNT; n++) json_count(&json, error_name((enum status)n), error_count((enum status)n));
-    json_object_end(&json);
+    json_close(&json);
     write_budget(&json, "budget", &process);
     json_array(&json, "managers");
     clerks_each_manager(write_manager, &json);
-    json_array_end(&json);
+    json_close(&json);
     json_array(&json, "heaps");
     heap_each(write_heap, &json);
-    json_array_end(&json);
+    json_close(&json);
     json_array(&json, "threads");
     census_each(write_thread, &json);
-    json_array_end(&json);
+    json_close(&json);
     json_array(&json, "calls");
     calls_each(write_calls, &json);
-    json_array_end(&json);
+    json_close(&json);
     json_end(&json);
 }

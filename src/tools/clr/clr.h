@@ -207,7 +207,7 @@ int run_program(const struct clr_options *options, int argc, char **argv, clr_do
 bool report_write(const struct clr_options *options, const struct clr_figures *figures);
 void report_check(const struct clr_options *options); /* ends the tool if --report names no file that can be written */
 FILE *report_open(const struct clr_options *options, FILE *standard); /* --report's file, else standard; or NULL */
-void report_json_figures(struct tool_json *json, const struct clr_figures *figures);
+void report_json_figures(struct json *json, const struct clr_figures *figures);
 void report_limits_rows(struct tool_table *table, const struct clr_figures *const *figures, size_t count); /* a column for each */
 
 /* Runs the program options->compare times on each memory, in turn, and prints the medians side by side. */

@@ -247,19 +247,19 @@ static int compare_memories(const struct clr_options *options) {
 }
 
 static void compare_json(FILE *out, const struct clr_options *options, const struct clr_figures *medians) {
-    struct tool_json json;
+    struct json json;
 
     tool_json_begin(&json, out);
-    tool_json_count(&json, "runs", options->compare);
-    tool_json_bool(&json, "server_gc", options->server_gc);
-    tool_json_bool(&json, "concurrent_gc", options->concurrent_gc);
-    tool_json_bool(&json, "same_output", true);
+    json_count(&json, "runs", options->compare);
+    json_bool(&json, "server_gc", options->server_gc);
+    json_bool(&json, "concurrent_gc", options->concurrent_gc);
+    json_bool(&json, "same_output", true);
     for (int memory = 0; memory < compare_memories(options); memory++) {
-        tool_json_object(&json, clr_memory_names[memory]);
+        json_object(&json, clr_memory_names[memory]);
         report_json_figures(&json, &medians[memory]);
-        tool_json_close(&json);
+        json_close(&json);
     }
-    tool_json_end(&json);
+    json_end(&json);
 }
 
 /* ---- The comparison --------------------------------------------------------------------------------------------- */

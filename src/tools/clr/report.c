@@ -32,37 +32,37 @@ void report_check(const struct clr_options *options) {
     }
 }
 
-static void report_json_count(struct tool_json *json, const char *name, const struct clr_count *count) {
-    tool_json_object(json, name);
-    tool_json_count(json, "calls", count->calls);
-    tool_json_count(json, "failures", count->failures);
-    tool_json_count(json, "bytes", count->bytes);
-    tool_json_count(json, "ns", count->ns);
-    tool_json_close(json);
+static void report_json_count(struct json *json, const char *name, const struct clr_count *count) {
+    json_object(json, name);
+    json_count(json, "calls", count->calls);
+    json_count(json, "failures", count->failures);
+    json_count(json, "bytes", count->bytes);
+    json_count(json, "ns", count->ns);
+    json_close(json);
 }
 
-void report_json_figures(struct tool_json *json, const struct clr_figures *figures) {
+void report_json_figures(struct json *json, const struct clr_figures *figures) {
     struct clr_count total;
 
     counts_total(&figures->counts, &total);
-    tool_json_object(json, "calls");
+    json_object(json, "calls");
     for (int kind = 0; kind < CLR_KINDS; kind++) {
         report_json_count(json, counts_name((enum clr_kind)kind), &figures->counts.kind[kind]);
     }
     report_json_count(json, "all", &total);
-    tool_json_close(json);
+    json_close(json);
     tool_json_number(json, "wall_ms", (double)figures->wall_ns / 1e6);
     tool_json_number(json, "cpu_user_ms", (double)figures->usage.user_ns / 1e6);
     tool_json_number(json, "cpu_system_ms", (double)figures->usage.system_ns / 1e6);
-    tool_json_count(json, "page_faults", figures->usage.faults);
+    json_count(json, "page_faults", figures->usage.faults);
     if (figures->usage.faults_major >= 0) {
-        tool_json_count(json, "page_faults_major", (uint64_t)figures->usage.faults_major);
+        json_count(json, "page_faults_major", (uint64_t)figures->usage.faults_major);
     }
-    tool_json_count(json, "peak_rss_bytes", figures->usage.peak_rss_bytes);
-    tool_json_count(json, "peak_committed_bytes", figures->committed_peak);
-    tool_json_count(json, "notifications", figures->notifications);
-    tool_json_count(json, "collections_for_them", figures->collections);
-    tool_json_count(json, "refused_by_limits", figures->refused);
+    json_count(json, "peak_rss_bytes", figures->usage.peak_rss_bytes);
+    json_count(json, "peak_committed_bytes", figures->committed_peak);
+    json_count(json, "notifications", figures->notifications);
+    json_count(json, "collections_for_them", figures->collections);
+    json_count(json, "refused_by_limits", figures->refused);
 }
 
 static void table_call_row(struct tool_table *table, const char *name, const struct clr_count *count) {
@@ -146,14 +146,14 @@ bool report_write(const struct clr_options *options, const struct clr_figures *f
         return false;
     }
     if (options->json) {
-        struct tool_json json;
+        struct json json;
 
         tool_json_begin(&json, out);
-        tool_json_text(&json, "memory", clr_memory_names[options->memory]);
-        tool_json_bool(&json, "server_gc", options->server_gc);
-        tool_json_bool(&json, "concurrent_gc", options->concurrent_gc);
+        json_text(&json, "memory", clr_memory_names[options->memory]);
+        json_bool(&json, "server_gc", options->server_gc);
+        json_bool(&json, "concurrent_gc", options->concurrent_gc);
         report_json_figures(&json, figures);
-        tool_json_end(&json);
+        json_end(&json);
     } else {
         report_table(out, options, figures);
     }

@@ -1,8 +1,7 @@
 /*
  * output.c - a tool's report: a table for people, a JSON object for programs; and whether it got where it should.
  *
- * The table is kept until it is printed because a column's width is known only then. JSON is written as it comes: the
- * writer remembers no more than which brackets are open and whether a comma is due.
+ * The table is kept until it is printed because a column's width is known only then.
  */
 #include "tools/common/tool.h"
 
@@ -109,121 +108,13 @@ void tool_table_print(const struct tool_table *table, FILE *out) {
 
 /* ---- JSON ----------------------------------------------------------------------------------------------------- */
 
-size_t tool_utf8_length(const char *text) {
-    /* By how many bytes follow: the lowest and the highest first byte, and the lowest character that needs so many. */
-    static const struct {
-        unsigned char low, high;
-        uint32_t least;
-    } lead[] = {{0x00, 0x7f, 0}, {0xc2, 0xdf, 0x80}, {0xe0, 0xef, 0x800}, {0xf0, 0xf4, 0x10000}};
-    unsigned char first = (unsigned char)text[0];
-    size_t follow = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0x80 ? 1 : 0;
-    uint32_t character = first & (0x3fu >> follow);
+static void WINAPI json_write(LPVOID out, LPCSTR text, SIZE_T length) { fwrite(text, 1, length, out); }
 
-    if (first < lead[follow].low || first > lead[follow].high) {
-        return 0;
-    }
-    for (size_t at = 1; at <= follow; at++) {
-        if ((text[at] & 0xc0) != 0x80) {
-            return 0;
-        }
-        character = character << 6 | (text[at] & 0x3fu);
-    }
-    return character < lead[follow].least || character > 0x10ffff || (character >= 0xd800 && character < 0xe000) ? 0 : follow + 1;
-}
+void tool_json_begin(struct json *json, FILE *out) { json_begin(json, json_write, out); }
 
-static void json_string(FILE *out, const char *text) {
-    size_t length;
+void tool_json_number(struct json *json, const char *key, double value) {
+    char text[512];
 
-    fputc('"', out);
-    for (; *text != '\0'; text += length != 0 ? length : 1) {
-        unsigned char byte = (unsigned char)*text;
-
-        length = tool_utf8_length(text);
-        if (length == 0) {
-            fputs("\\ufffd", out);
-        } else if (byte == '"' || byte == '\\') {
-            fprintf(out, "\\%c", byte);
-        } else if (byte < 0x20) {
-            fprintf(out, "\\u%04x", byte);
-        } else {
-            fwrite(text, 1, length, out);
-        }
-    }
-    fputc('"', out);
-}
-
-/* What stands before every value: the comma that is due, and the key. */
-static void json_key(struct tool_json *json, const char *key) {
-    if (json->comma) {
-        fputs(", ", json->out);
-    }
-    json->comma = true;
-    if (key != NULL) {
-        json_string(json->out, key);
-        fputs(": ", json->out);
-    }
-}
-
-static void json_open(struct tool_json *json, char opener, char closer) {
-    fputc(opener, json->out);
-    json->comma = false;
-    json->closer[json->depth++] = closer;
-}
-
-void tool_json_begin(struct tool_json *json, FILE *out) {
-    memset(json, 0, sizeof *json);
-    json->out = out;
-    json_open(json, '{', '}');
-}
-
-void tool_json_object(struct tool_json *json, const char *key) {
-    if (json->depth < sizeof json->closer) {
-        json_key(json, key);
-        json_open(json, '{', '}');
-    }
-}
-
-void tool_json_array(struct tool_json *json, const char *key) {
-    if (json->depth < sizeof json->closer) {
-        json_key(json, key);
-        json_open(json, '[', ']');
-    }
-}
-
-void tool_json_close(struct tool_json *json) {
-    if (json->depth != 0) {
-        fputc(json->closer[--json->depth], json->out);
-        json->comma = true;
-    }
-}
-
-void tool_json_text(struct tool_json *json, const char *key, const char *value) {
-    json_key(json, key);
-    json_string(json->out, value);
-}
-
-void tool_json_count(struct tool_json *json, const char *key, uint64_t value) {
-    json_key(json, key);
-    fprintf(json->out, "%" PRIu64, value);
-}
-
-void tool_json_number(struct tool_json *json, const char *key, double value) {
-    json_key(json, key);
-    if (isfinite(value)) {
-        fprintf(json->out, "%.3f", value);
-    } else {
-        fputs("null", json->out);
-    }
-}
-
-void tool_json_bool(struct tool_json *json, const char *key, bool value) {
-    json_key(json, key);
-    fputs(value ? "true" : "false", json->out);
-}
-
-void tool_json_end(struct tool_json *json) {
-    while (json->depth != 0) {
-        tool_json_close(json);
-    }
-    fputc('\n', json->out);
+    snprintf(text, sizeof text, "%.3f", value);
+    json_plain(json, key, isfinite(value) ? text : "null");
 }

@@ -7,6 +7,8 @@
 #ifndef HOSTMEM_TOOL_H
 #define HOSTMEM_TOOL_H
 
+#include "base/json.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -96,26 +98,9 @@ void tool_table_print(const struct tool_table *table, FILE *out);
 
 /* ---- JSON ----------------------------------------------------------------------------------------------------- */
 
-/* One JSON object on one line. key is NULL inside an array. Text is UTF-8; a byte that is not stands as U+FFFD. */
-struct tool_json {
-    FILE *out;
-    unsigned depth;
-    bool comma;
-    char closer[16];
-};
-
-void tool_json_begin(struct tool_json *json, FILE *out);
-void tool_json_object(struct tool_json *json, const char *key);
-void tool_json_array(struct tool_json *json, const char *key);
-void tool_json_close(struct tool_json *json); /* the innermost object or array */
-void tool_json_text(struct tool_json *json, const char *key, const char *value);
-void tool_json_count(struct tool_json *json, const char *key, uint64_t value);
-void tool_json_number(struct tool_json *json, const char *key, double value); /* three decimals; null unless finite */
-void tool_json_bool(struct tool_json *json, const char *key, bool value);
-void tool_json_end(struct tool_json *json); /* closes all that is open and ends the line */
-
-/* The bytes of the character at which text points, as UTF-8 has it: 1 to 4, or 0 if it is none. */
-size_t tool_utf8_length(const char *text);
+/* base/json.h's writer, writing to a stream. */
+void tool_json_begin(struct json *json, FILE *out);
+void tool_json_number(struct json *json, const char *key, double value); /* three decimals; null unless finite */
 
 /* ---- Terminal ------------------------------------------------------------------------------------------------- */
 

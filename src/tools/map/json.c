@@ -5,72 +5,72 @@
 
 #include "tools/map/map.h"
 
-static void print_address(struct tool_json *json, const char *key, uint64_t address) {
+static void print_address(struct json *json, const char *key, uint64_t address) {
     char text[24];
     snprintf(text, sizeof text, "0x%" PRIx64, address);
-    tool_json_text(json, key, text);
+    json_text(json, key, text);
 }
 
 static bool alike(const struct published_granule *a, const struct published_granule *b) {
     return a->use == b->use && a->fill == b->fill && a->committed == b->committed && !b->first;
 }
 
-static void print_runs(struct tool_json *json, const struct published_region *region) {
-    tool_json_array(json, "runs");
+static void print_runs(struct json *json, const struct published_region *region) {
+    json_array(json, "runs");
     for (size_t i = 0, end; i < GRANULES_PER_SLOT; i = end) {
         const struct published_granule *granule = &region->granule[i];
         for (end = i + 1; end < GRANULES_PER_SLOT && alike(granule, &region->granule[end]);)
             end++;
         if (granule->use == USE_FREE || granule->use >= USE_COUNT)
             continue;
-        tool_json_object(json, NULL);
-        tool_json_count(json, "granule", i);
-        tool_json_count(json, "count", end - i);
-        tool_json_text(json, "use", use_name[granule->use]);
-        tool_json_count(json, "committed_pages", granule->committed * (end - i));
+        json_object(json, NULL);
+        json_count(json, "granule", i);
+        json_count(json, "count", end - i);
+        json_text(json, "use", use_name[granule->use]);
+        json_count(json, "committed_pages", granule->committed * (end - i));
         if (granule->use == USE_SLAB)
             tool_json_number(json, "full", granule->fill / 255.0);
-        tool_json_close(json);
+        json_close(json);
     }
-    tool_json_close(json);
+    json_close(json);
 }
 
-static void print_region(struct tool_json *json, const struct published_region *region) {
+static void print_region(struct json *json, const struct published_region *region) {
     struct region_figures figures;
     figures_of_region(region, &figures);
-    tool_json_object(json, NULL);
+    json_object(json, NULL);
     print_address(json, "start", region->start);
-    tool_json_count(json, "size_bytes", SLOT_BYTES);
-    tool_json_count(json, "granules_taken", region->granules_taken);
-    tool_json_count(json, "committed_bytes", figures.committed_bytes);
-    tool_json_count(json, "free_runs", figures.free_runs);
-    tool_json_count(json, "longest_free_bytes", figures.longest_free * GRANULE_BYTES);
-    tool_json_object(json, "free_bytes_in_runs_of");
+    json_count(json, "size_bytes", SLOT_BYTES);
+    json_count(json, "granules_taken", region->granules_taken);
+    json_count(json, "committed_bytes", figures.committed_bytes);
+    json_count(json, "free_runs", figures.free_runs);
+    json_count(json, "longest_free_bytes", figures.longest_free * GRANULE_BYTES);
+    json_object(json, "free_bytes_in_runs_of");
     for (unsigned kind = 0; kind < RUN_KINDS; kind++) {
-        tool_json_count(json, figures_run_name(kind), figures.in_runs[kind] * GRANULE_BYTES);
+        json_count(json, figures_run_name(kind), figures.in_runs[kind] * GRANULE_BYTES);
     }
-    tool_json_close(json);
+    json_close(json);
     print_runs(json, region);
-    tool_json_close(json);
+    json_close(json);
 }
 
 void json_draw(const struct look *look, const struct published_half *half) {
-    struct tool_json json;
+    struct json json;
     tool_json_begin(&json, stdout);
-    tool_json_count(&json, "process", look->process);
-    tool_json_text(&json, "program", look->program);
-    tool_json_count(&json, "age_ms", look_age_ms(half));
-    tool_json_array(&json, "regions");
+    json_count(&json, "process", look->process);
+    json_text(&json, "program", look->program);
+    json_count(&json, "age_ms", look_age_ms(half));
+    json_array(&json, "regions");
     for (uint64_t i = 0; i < half->count_regions && i < PUBLISHED_REGIONS; i++)
         print_region(&json, &half->region[i]);
-    tool_json_close(&json);
-    tool_json_array(&json, "system_allocations");
+    json_close(&json);
+    json_array(&json, "system_allocations");
     for (uint64_t i = 0; i < half->count_spans && i < PUBLISHED_SPANS; i++) {
-        tool_json_object(&json, NULL);
+        json_object(&json, NULL);
         print_address(&json, "start", half->span[i].start);
-        tool_json_count(&json, "size_bytes", half->span[i].size_bytes);
-        tool_json_count(&json, "committed_bytes", half->span[i].committed_bytes);
-        tool_json_close(&json);
+        json_count(&json, "size_bytes", half->span[i].size_bytes);
+        json_count(&json, "committed_bytes", half->span[i].committed_bytes);
+        json_close(&json);
     }
-    tool_json_end(&json);
+    json_end(&json);
 }

@@ -33,7 +33,7 @@ static double share(uint64_t part, uint64_t whole) {
 /* The program's name is the process's own choice: what means something to XML, or nothing, is written as XML wants it. */
 static void put_text(FILE *out, const char *text) {
     for (size_t length; *text; text += length != 0 ? length : 1) {
-        length = tool_utf8_length(text);
+        length = utf8_length(text);
         if (length == 0)
             fputs("\uFFFD", out);
         else if (*text == '<')

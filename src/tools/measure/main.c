@@ -189,7 +189,7 @@ static uint64_t run(char **command, struct figures *figures, int *status) {
 /* taken: NULL where it is not known. */
 static void print(FILE *out, const struct figures *figures, uint64_t wall_ns, const uint64_t *taken) {
     static struct tool_table table;
-    struct tool_json json;
+    struct json json;
     const struct {
         const char *key, *name;
         const uint64_t *value;
@@ -211,7 +211,7 @@ static void print(FILE *out, const struct figures *figures, uint64_t wall_ns, co
             continue;
         }
         if (measure_json) {
-            tool_json_count(&json, rows[row].key, *rows[row].value);
+            json_count(&json, rows[row].key, *rows[row].value);
         } else {
             tool_table_row(&table);
             tool_table_cell(&table, "%s", rows[row].name);
@@ -219,7 +219,7 @@ static void print(FILE *out, const struct figures *figures, uint64_t wall_ns, co
         }
     }
     if (measure_json) {
-        tool_json_end(&json);
+        json_end(&json);
     } else {
         tool_table_print(&table, out);
     }

@@ -94,7 +94,7 @@ static unsigned picture_places(const struct picture *picture, uint32_t slot, uin
 
 /* How much of each cell is reserved and committed, from the notes of one slot. */
 static void picture_print(const struct picture *picture, uint32_t slot, const uint16_t *place, unsigned count,
-                          struct tool_json *json) {
+                          struct json *json) {
     static uint32_t reserved[COLUMNS][ROWS], committed[COLUMNS][ROWS];
     unsigned each = (count + ROWS - 1) / ROWS, rows = (count + each - 1) / each;
     for (size_t i = 0; i < picture->count; i++) {
@@ -109,7 +109,7 @@ static void picture_print(const struct picture *picture, uint32_t slot, const ui
             uint32_t share = (committed[column][row] * 9 + each * PAGES_OF_GRANULE - 1) / (each * PAGES_OF_GRANULE);
             text[row] = reserved[column][row] == 0 ? '.' : (char)('0' + (share < 9 ? share : 9));
         }
-        tool_json_text(json, NULL, text);
+        json_text(json, NULL, text);
     }
 }
 
@@ -128,13 +128,13 @@ bool picture_end(const struct tool_command *command, struct picture *picture, co
         if (out != NULL) fclose(out);
         return false;
     }
-    struct tool_json json;
+    struct json json;
     tool_json_begin(&json, out);
-    tool_json_text(&json, "trace", name);
-    tool_json_count(&json, "calls", trace->count);
-    tool_json_count(&json, "granules", granules);
-    tool_json_array(&json, "columns");
+    json_text(&json, "trace", name);
+    json_count(&json, "calls", trace->count);
+    json_count(&json, "granules", granules);
+    json_array(&json, "columns");
     picture_print(picture, slot, place, granules, &json);
-    tool_json_end(&json);
+    json_end(&json);
     return tool_finish(command, out, path);
 }

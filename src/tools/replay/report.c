@@ -97,44 +97,44 @@ void report_table(const struct replay *replay, const char *path) {
 }
 
 void report_json(const struct replay *replay, const char *path) {
-    struct tool_json json;
+    struct json json;
     struct tool_usage usage;
     tool_usage_read(&usage);
     tool_json_begin(&json, stdout);
-    tool_json_text(&json, "trace", path);
-    tool_json_text(&json, "memory", replay->memory.name);
-    tool_json_count(&json, "threads", replay->trace->count_threads);
-    tool_json_count(&json, "calls", calls_replayed(replay));
-    tool_json_bool(&json, "checked", replay->check);
-    tool_json_count(&json, "pages_checked", replay->count_pages_checked);
-    tool_json_object(&json, "kinds");
+    json_text(&json, "trace", path);
+    json_text(&json, "memory", replay->memory.name);
+    json_count(&json, "threads", replay->trace->count_threads);
+    json_count(&json, "calls", calls_replayed(replay));
+    json_bool(&json, "checked", replay->check);
+    json_count(&json, "pages_checked", replay->count_pages_checked);
+    json_object(&json, "kinds");
     for (int kind = 0; kind < KIND_COUNT; kind++) {
         if (replay->kind[kind].count == 0) continue;
         struct figures figures = kind_figures(replay, (enum kind)kind);
-        tool_json_object(&json, kind_name[kind]);
-        tool_json_count(&json, "calls", replay->kind[kind].count);
-        tool_json_count(&json, "refused", replay->kind[kind].count_refused);
+        json_object(&json, kind_name[kind]);
+        json_count(&json, "calls", replay->kind[kind].count);
+        json_count(&json, "refused", replay->kind[kind].count_refused);
         tool_json_number(&json, "mean_ns", figures.mean);
         tool_json_number(&json, "median_ns", figures.median);
         tool_json_number(&json, "longest_ns", figures.highest);
-        tool_json_close(&json);
+        json_close(&json);
     }
-    tool_json_close(&json);
-    tool_json_object(&json, "notes");
-    for (int note = 0; note < NOTE_COUNT; note++) tool_json_count(&json, notes[note].key, replay->count_note[note]);
-    tool_json_close(&json);
-    tool_json_count(&json, "faults", usage.faults);
-    if (usage.faults_major >= 0) tool_json_count(&json, "faults_major", (uint64_t)usage.faults_major);
-    tool_json_count(&json, "peak_rss_bytes", usage.peak_rss_bytes);
-    tool_json_count(&json, "wall_ns", replay->wall_ns);
-    tool_json_count(&json, "differences", replay->count_differences);
-    tool_json_array(&json, "first_differences");
+    json_close(&json);
+    json_object(&json, "notes");
+    for (int note = 0; note < NOTE_COUNT; note++) json_count(&json, notes[note].key, replay->count_note[note]);
+    json_close(&json);
+    json_count(&json, "faults", usage.faults);
+    if (usage.faults_major >= 0) json_count(&json, "faults_major", (uint64_t)usage.faults_major);
+    json_count(&json, "peak_rss_bytes", usage.peak_rss_bytes);
+    json_count(&json, "wall_ns", replay->wall_ns);
+    json_count(&json, "differences", replay->count_differences);
+    json_array(&json, "first_differences");
     for (uint64_t i = 0; i < replay->count_differences && i < DIFFERENCES_KEPT; i++) {
-        tool_json_object(&json, NULL);
-        tool_json_count(&json, "line", replay->difference[i].line);
-        tool_json_text(&json, "what", replay->difference[i].text);
-        tool_json_close(&json);
+        json_object(&json, NULL);
+        json_count(&json, "line", replay->difference[i].line);
+        json_text(&json, "what", replay->difference[i].text);
+        json_close(&json);
     }
-    tool_json_close(&json);
-    tool_json_end(&json);
+    json_close(&json);
+    json_end(&json);
 }

@@ -130,8 +130,8 @@ void report_print(FILE *out, const struct run_options *options, const HM_REDIREC
     }
 }
 
-static void json_calls(struct tool_json *json, const HM_REDIRECT_COUNTS *sum, const struct run_usage *usage) {
-    tool_json_array(json, "calls");
+static void json_calls(struct json *json, const HM_REDIRECT_COUNTS *sum, const struct run_usage *usage) {
+    json_array(json, "calls");
     for (int kind = 0; kind < HM_CALL_KINDS; kind++) {
         for (int reason = 0; reason < HM_REDIRECT_REASONS; reason++) {
             const HM_REDIRECT_CELL *cell = &sum->cell[kind][reason];
@@ -139,36 +139,36 @@ static void json_calls(struct tool_json *json, const HM_REDIRECT_COUNTS *sum, co
             if (cell->calls == 0) {
                 continue;
             }
-            tool_json_object(json, NULL);
-            tool_json_text(json, "kind", kind_names[kind]);
-            tool_json_text(json, "by", reason == HM_BY_ENGINE ? "engine" : "system");
-            tool_json_text(json, "reason", reason == HM_BY_ENGINE ? "" : reason_names[reason]);
-            tool_json_count(json, "calls", cell->calls);
-            tool_json_count(json, "failures", cell->failures);
-            tool_json_count(json, "bytes", cell->bytes);
-            tool_json_count(json, "us", microseconds(cell->ticks, usage));
-            tool_json_close(json);
+            json_object(json, NULL);
+            json_text(json, "kind", kind_names[kind]);
+            json_text(json, "by", reason == HM_BY_ENGINE ? "engine" : "system");
+            json_text(json, "reason", reason == HM_BY_ENGINE ? "" : reason_names[reason]);
+            json_count(json, "calls", cell->calls);
+            json_count(json, "failures", cell->failures);
+            json_count(json, "bytes", cell->bytes);
+            json_count(json, "us", microseconds(cell->ticks, usage));
+            json_close(json);
         }
     }
-    tool_json_close(json);
+    json_close(json);
 }
 
 void report_json(FILE *out, const struct run_options *options, const HM_REDIRECT_SHARED *shared, const struct run_usage *usage,
                  const char *program, DWORD status) {
     static HM_REDIRECT_COUNTS sum;
-    struct tool_json json;
+    struct json json;
 
     counts_sum(shared, &sum);
     tool_json_begin(&json, out);
-    tool_json_text(&json, "program", program);
-    tool_json_count(&json, "status", status);
-    tool_json_bool(&json, "off", options->off);
-    tool_json_count(&json, "processes", shared->cProcesses);
+    json_text(&json, "program", program);
+    json_count(&json, "status", status);
+    json_bool(&json, "off", options->off);
+    json_count(&json, "processes", shared->cProcesses);
     json_calls(&json, &sum, usage);
-    tool_json_count(&json, "wall_us", usage->wall_ns / 1000);
-    tool_json_count(&json, "user_us", usage->user_ns / 1000);
-    tool_json_count(&json, "system_us", usage->system_ns / 1000);
-    tool_json_count(&json, "peak_rss_bytes", usage->peak_rss_bytes);
-    tool_json_count(&json, "page_faults", usage->faults);
-    tool_json_end(&json);
+    json_count(&json, "wall_us", usage->wall_ns / 1000);
+    json_count(&json, "user_us", usage->user_ns / 1000);
+    json_count(&json, "system_us", usage->system_ns / 1000);
+    json_count(&json, "peak_rss_bytes", usage->peak_rss_bytes);
+    json_count(&json, "page_faults", usage->faults);
+    json_end(&json);
 }
