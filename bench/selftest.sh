@@ -126,10 +126,10 @@ planted_round() {
 for round in {1..198}; do
     planted_round "$round"
     [ $((round % 33)) = 0 ] || continue
-    check_record=$($table --record "$work/record.json" "$work"/linux.planted-*.json 2>&1 && echo good)
+    record_said=$($table --record "$work/record.json" "$work"/linux.planted-*.json 2>&1 && echo good)
     bash perf/compare.sh "$work/record.json@planted-base" "$work/record.json@planted-tenth" >/dev/null || break
 done
-check "runs make a record" [ "$check_record" = good ]
+check "runs make a record: $record_said" [ "$record_said" = good ]
 check "... which reads back as the runs do" exits 0 cmp <($table --json "$work/record.json" 2>&1) \
     <($table --json "$work"/linux.planted-*.json 2>&1)
 check "the same library against itself did not change" exits 0 \
