@@ -87,7 +87,7 @@ void *front_fetch(struct heap *heap, unsigned class_index) {
     if (!block) {
         /* No memory: what this thread keeps at hand may be what is missing. Or nothing is ever kept. */
         for (unsigned set = 0; want && set < CACHE_SETS; set++) cache_flush_set(cache, set);
-        heap_alloc_some(heap, class_index, (struct heap_asker){cache->home, &no_hint}, 1, &block);
+        heap_alloc_some(heap, class_index, asker, 1, &block);
     }
     cache_leave(cache);
     return block;

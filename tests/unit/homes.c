@@ -9,6 +9,7 @@
 #include "core/cache.h"
 #include "heap/front.h"
 #include "hostmem.h"
+#include "many.h"
 #include "thread.h"
 
 enum { THREADS = 4, HELD = 40, ROUNDS = 300, SIZES = 7 };
@@ -244,34 +245,6 @@ static void homes(void) {
     atom_store_rel_u64(&other.go, 1);
     threads_join(&threads);
     CHECK_EQ(front_free(heap_default(), other.part), ST_OK);
-}
-
-/* ---- Many -------------------------------------------------------------------------------------------------------- */
-
-enum { MANY = 4 * THREADS_AT_MOST, EACH = 200 };
-static uint64_t go;
-
-static void *one_of_many(void *context) {
-    void *block[EACH];
-    for (int i = 0; i < EACH; i++) CHECK_EQ(front_alloc(heap, 64, false, &block[i]), ST_OK);
-    atom_add_acqrel_u64(&arrived, 1);
-    while (!atom_load_acq_u64(&go)) thread_rest(0.001);
-    for (int i = 0; i < EACH; i++) CHECK_EQ(front_free(heap, block[i]), ST_OK);
-    return context;
-}
-
-/* A thread finds its slab again behind all the others', and needs no second one before the first is full. */
-static void many_homes(void) {
-    struct threads threads[4] = {0};
-    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
-    atom_store_rel_u64(&arrived, 0);
-    for (int i = 0; i < MANY; i++) threads_start(&threads[i % 4], one_of_many, NULL);
-    while (atom_load_acq_u64(&arrived) < MANY) thread_rest(0.001);
-    CHECK(heap_taken(heap) <= MANY * class_slab_pages(class_of(64)) * PAGE_BYTES);
-    atom_store_rel_u64(&go, 1);
-    for (int i = 0; i < 4; i++) threads_join(&threads[i]);
-    atom_store_rel_u64(&arrived, 0);
-    CHECK_EQ(heap_destroy(heap), ST_OK);
 }
 
 int main(void) {

@@ -1,6 +1,7 @@
 /*
  * Without a cache (HM_OPTIONS.cbThreadCache 1) a release of any size is ordered against what other threads do with the same
- * allocation, one after the other, and is refused if the system refuses it.
+ * allocation, one after the other, and is refused if the system refuses it. And threads, which fetch each block by itself, do not
+ * take a slab for each.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "check.h"
 #include "core/cache.h"
 #include "flat.h"
+#include "many.h"
 #include "os/fault.h"
 #include "thread.h"
 
@@ -72,6 +74,7 @@ static void refused(void) {
 
 int main(void) {
     cache_bound_set(1, 0);
+    many_homes();
     refused();
     for (uintptr_t kind = 0; kind < 3; kind++) ordered(kind);
     CHECK_EQ(taken(), 0);
