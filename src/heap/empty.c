@@ -13,7 +13,8 @@
  *
  * Blocks of their own are not counted, since a length may change while others look. Where there is a keeper those that are not
  * too long stay, too, as long as all that do make no more than LARGE_SUM; which is added up from the few places in their set
- * that have room. The others go at once.
+ * that have room. The others go at once. And of more than LARGE_LEAST so much goes as the heap takes anew: it must not come to
+ * need more memory than it would if none stayed, since somebody may have given the process just that.
  */
 #include "base/prot.h"
 #include "core/keeper.h"
@@ -25,6 +26,7 @@
 #endif
 #define EMPTY_SHARE 16u /* of what it has taken, beyond that */
 #define LARGE_LONGEST ((uint64_t)(32 << 20) / PAGE_BYTES)
+#define LARGE_LEAST ((uint64_t)(8 << 20) / PAGE_BYTES)
 #define LARGE_SUM ((uint64_t)(64 << 20) / PAGE_BYTES)
 
 /* Counts a slab of the class, or takes it off the count. Returns the sum after. */
@@ -67,20 +69,34 @@ static void retire_beyond(struct heap *heap, uint64_t most) {
     }
 }
 
-/* Does a block of its own that has come to be empty stay? The run is out of date if another thread has taken it by now. */
-static bool large_stays(const struct heap *heap, const struct run *run) {
+/* How many pages the blocks of their own have that stay, about. */
+static uint64_t large_pages(const struct heap *heap) {
     const struct set *set = &heap->set[CLASS_LARGE];
     uint64_t pages = 0;
-    if (heap->state != PG_READWRITE || (run->flags & SPAN_SYSTEM) || run->count_pages > LARGE_LONGEST) return false;
-    if (!keeper_runs()) {
-        keeper_missed();
-        return false;
-    }
-    for (size_t place = set_next(set, 0); place != SET_NONE && pages <= LARGE_SUM; place = set_next(set, place + 1)) {
+    for (size_t place = set_next(set, 0); place != SET_NONE; place = set_next(set, place + 1)) {
         struct granule head = set_slab(set, place);
         if (head.n != 0) pages += slab_run(slab_at(head), head).count_pages;
     }
-    return pages <= LARGE_SUM;
+    return pages;
+}
+
+void empty_make_way(struct heap *heap, uint64_t count_pages) {
+    const struct set *set = &heap->set[CLASS_LARGE];
+    uint64_t stay = large_pages(heap), most = stay > count_pages ? stay - count_pages : 0;
+    if (most < LARGE_LEAST) most = LARGE_LEAST;
+    for (size_t place = set_next(set, 0); place != SET_NONE && stay > most; place = set_next(set, place + 1)) {
+        struct granule head = set_slab(set, place);
+        size_t gone = head.n != 0 ? empty_retire(heap, CLASS_LARGE, head) / PAGE_BYTES : 0;
+        stay -= gone < stay ? gone : stay;
+    }
+}
+
+/* Does a block of its own that has come to be empty stay? The run is out of date if another thread has taken it by now. */
+static bool large_stays(const struct heap *heap, const struct run *run) {
+    if (heap->state != PG_READWRITE || (run->flags & SPAN_SYSTEM) || run->count_pages > LARGE_LONGEST) return false;
+    if (keeper_runs()) return large_pages(heap) <= LARGE_SUM;
+    keeper_missed();
+    return false;
 }
 
 static void large_came(struct heap *heap, struct granule head) {
