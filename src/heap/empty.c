@@ -26,7 +26,9 @@
 #endif
 #define EMPTY_SHARE 16u /* of what it has taken, beyond that */
 #define LARGE_LONGEST ((uint64_t)(32 << 20) / PAGE_BYTES)
+#ifndef LARGE_LEAST
 #define LARGE_LEAST ((uint64_t)(8 << 20) / PAGE_BYTES)
+#endif
 #define LARGE_SUM ((uint64_t)(64 << 20) / PAGE_BYTES)
 
 /* Counts a slab of the class, or takes it off the count. Returns the sum after. */

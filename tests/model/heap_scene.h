@@ -22,6 +22,7 @@
 #undef SET_SEGMENTS
 #define SET_SEGMENTS 1u
 #define EMPTY_LEAST GRANULE_BYTES /* one slab */
+#define LARGE_LEAST 1u
 /* What is counted for people would only be steps more. */
 #define HM_TALLY_H
 enum tallied { TALLY_REFILL, TALLY_REFILL_BLOCKS, TALLY_FLUSH, TALLY_FLUSH_BLOCKS };
