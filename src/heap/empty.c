@@ -10,8 +10,13 @@
  * closes it. Each of these is one operation on the slab's life, so each change is counted once; the two counts may come
  * in the wrong order, so the sum may be too small for a moment, and a slab that comes in that moment is kept although it should
  * not be. The count that comes late then takes the sum past the bound, with a slab that is in use again: others go instead.
- * Blocks of their own go at once, and are not counted.
+ *
+ * Blocks of their own are not counted, since a length may change while others look. Where there is a keeper those that are not
+ * too long stay, too, as long as all that do make no more than LARGE_SUM; which is added up from the few places in their set
+ * that have room. The others go at once. And of more than LARGE_LEAST so much goes as the heap takes anew: it must not come to
+ * need more memory than it would if none stayed, since somebody may have given the process just that.
  */
+#include "base/prot.h"
 #include "core/keeper.h"
 #include "heap/depot.h"
 #include "heap/heap_inside.h"
@@ -20,6 +25,11 @@
 #define EMPTY_LEAST ((uint64_t)1 << 20) /* what a heap may always keep */
 #endif
 #define EMPTY_SHARE 16u /* of what it has taken, beyond that */
+#define LARGE_LONGEST ((uint64_t)(32 << 20) / PAGE_BYTES)
+#ifndef LARGE_LEAST
+#define LARGE_LEAST ((uint64_t)(8 << 20) / PAGE_BYTES)
+#endif
+#define LARGE_SUM ((uint64_t)(64 << 20) / PAGE_BYTES)
 
 /* Counts a slab of the class, or takes it off the count. Returns the sum after. */
 int64_t empty_count(struct heap *heap, unsigned class_index, bool came) {
@@ -61,9 +71,47 @@ static void retire_beyond(struct heap *heap, uint64_t most) {
     }
 }
 
+/* How many pages the blocks of their own have that stay, about. */
+static uint64_t large_pages(const struct heap *heap) {
+    const struct set *set = &heap->set[CLASS_LARGE];
+    uint64_t pages = 0;
+    for (size_t place = set_next(set, 0); place != SET_NONE; place = set_next(set, place + 1)) {
+        struct granule head = set_slab(set, place);
+        if (head.n != 0) pages += slab_run(slab_at(head), head).count_pages;
+    }
+    return pages;
+}
+
+void empty_make_way(struct heap *heap, uint64_t count_pages) {
+    const struct set *set = &heap->set[CLASS_LARGE];
+    uint64_t stay = large_pages(heap), most = stay > count_pages ? stay - count_pages : 0;
+    if (most < LARGE_LEAST) most = LARGE_LEAST;
+    for (size_t place = set_next(set, 0); place != SET_NONE && stay > most; place = set_next(set, place + 1)) {
+        struct granule head = set_slab(set, place);
+        size_t gone = head.n != 0 ? empty_retire(heap, CLASS_LARGE, head) / PAGE_BYTES : 0;
+        stay -= gone < stay ? gone : stay;
+    }
+}
+
+/* Does a block of its own that has come to be empty stay? The run is out of date if another thread has taken it by now. */
+static bool large_stays(const struct heap *heap, const struct run *run) {
+    if (heap->state != PG_READWRITE || (run->flags & SPAN_SYSTEM) || run->count_pages > LARGE_LONGEST) return false;
+    if (keeper_runs()) return large_pages(heap) <= LARGE_SUM;
+    keeper_missed();
+    return false;
+}
+
+static void large_came(struct heap *heap, struct granule head) {
+    struct slab *slab = slab_at(head);
+    struct run run = slab_run(slab, head);
+    atom_store_rlx_u64(&slab->looked, 0); /* rlx: as in empty_came */
+    if (large_stays(heap, &run)) heap_untidy(heap);
+    else empty_retire(heap, CLASS_LARGE, head);
+}
+
 void empty_came(struct heap *heap, unsigned class_index, struct granule head) {
     if (class_index == CLASS_LARGE) {
-        empty_retire(heap, class_index, head);
+        large_came(heap, head);
         return;
     }
     uint64_t most = heap_taken(heap) / EMPTY_SHARE;
@@ -77,8 +125,8 @@ void empty_came(struct heap *heap, unsigned class_index, struct granule head) {
     }
 }
 
-/* Gives back the slabs that are empty: those that were so at the last look too, or all. */
-static size_t retire_idle(struct heap *heap, bool all) {
+/* Gives back the slabs that are empty: those that were so at the last look too, or all. Returns the bytes; *left: some stay. */
+static size_t retire_idle(struct heap *heap, bool all, bool *left) {
     size_t bytes = 0;
     for (struct slab_walk walk = {0}; slab_walk_next(heap, &walk);) {
         if (life_count(walk.life) != 0) continue; /* empty_retire looks again; this only spares slabs in use a failing CAS */
@@ -86,14 +134,16 @@ static size_t retire_idle(struct heap *heap, bool all) {
             bytes += empty_retire(heap, walk.class_index, walk.head);
         } else {
             atom_store_rlx_u64(&walk.slab->looked, 1); /* rlx: the same */
+            *left = true;
         }
     }
     return bytes;
 }
 
 size_t heap_trim_one(struct heap *heap) {
+    bool left;
     depot_empty(heap);
-    return retire_idle(heap, true);
+    return retire_idle(heap, true, &left);
 }
 
 bool heap_tidy_one(struct heap *heap) {
@@ -101,8 +151,7 @@ bool heap_tidy_one(struct heap *heap) {
     /* acqrel: before the look, so that what comes after it finds 0 and says so again. */
     if (seen == 0 || !atom_cas_acqrel_u64(&heap->untidy, &seen, 0)) return false;
     bool more = depot_empty(heap);
-    retire_idle(heap, false);
-    more |= (int64_t)atom_load_rlx_u64(&heap->empty_bytes) > 0; /* rlx: what comes now says so itself */
+    retire_idle(heap, false, &more); /* what comes meanwhile says so itself */
     if (more) atom_store_rlx_u64(&heap->untidy, 1);
     return more;
 }

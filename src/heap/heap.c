@@ -193,6 +193,7 @@ static enum status slab_add(struct heap *heap, unsigned class_index, struct heap
 
 static enum status slab_add_or_trim(struct heap *heap, unsigned class_index, struct heap_asker asker, uint64_t count_pages,
                                     size_t align, void **block) {
+    empty_make_way(heap, count_pages);
     void *before = budget_ask_again();
     enum status status = slab_add(heap, class_index, asker, count_pages, align, block);
     budget_ask_end(before);
@@ -207,7 +208,39 @@ static enum status slab_add_of_class(struct heap *heap, unsigned class_index, st
     return slab_add_or_trim(heap, class_index, asker, class_slab_pages(class_index), class_slab_align(class_index), block);
 }
 
-static enum status large_add(struct heap *heap, uint64_t count_pages, size_t align, void **block) {
+static bool length_suits(const struct run *run, uint64_t count_pages) {
+    return run->count_pages - count_pages <= count_pages / 8; /* wraps for what is too short */
+}
+
+/* Takes the slab that starts there if it is empty, and no longer than it has to be or hardly. */
+static bool large_take(struct heap *heap, struct granule head, uint64_t count_pages, size_t align, bool zero) {
+    if (head.n == 0 || granule_address(head) % align != 0) return false;
+    struct slab *slab = slab_at(head);
+    struct run run = slab_run(slab, head);
+    uint64_t owner = owner_of(heap, CLASS_LARGE), mask;
+    uint64_t life = atom_load_rlx_u64(&slab->life); /* rlx: spares others a pin; what that finds decides */
+    if (life_owner(life) != owner || life_count(life) != 0 || !length_suits(&run, count_pages)) return false;
+    life = pins_take(slab, 1);
+    if (life_owner(life) == owner && life_count(life) == 0) { /* so it is this thread's alone, and its length stays */
+        run = slab_run(slab, head);
+        if (length_suits(&run, count_pages) && slab_renew(&run, zero) && slab_claim(slab, 1, 0, 1, 1, &mask) != SIZE_MAX) {
+            set_mark_full(&heap->set[CLASS_LARGE], (size_t)atom_load_rlx_u64(&slab->place)); /* rlx: stays as the length does */
+            return true;
+        }
+    }
+    pins_return(heap, slab, head, 1);
+    return false;
+}
+
+/* A block of its own: one that was freed a moment ago, or a new one. */
+static enum status large_add(struct heap *heap, uint64_t count_pages, size_t align, bool zero, void **block) {
+    struct set *set = &heap->set[CLASS_LARGE];
+    for (size_t place = set_next(set, 0); place != SET_NONE; place = set_next(set, place + 1)) {
+        struct granule head = set_slab(set, place);
+        if (!large_take(heap, head, count_pages, align, zero)) continue;
+        *block = (void *)granule_address(head);
+        return ST_OK;
+    }
     uint32_t hint = 0;
     return slab_add_or_trim(heap, CLASS_LARGE, (struct heap_asker){0, &hint}, count_pages, align, block);
 }
@@ -217,7 +250,7 @@ enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **b
     if (size_bytes > BLOCK_LARGEST) return ST_NO_MEMORY;
     if (size_bytes > CLASS_LARGEST) {
         uint64_t count_pages = (size_bytes + PAGE_BYTES - 1) / PAGE_BYTES;
-        return large_add(heap, count_pages, GRANULE_BYTES, block);
+        return large_add(heap, count_pages, GRANULE_BYTES, zero, block);
     }
     unsigned class_index = class_of(size_bytes);
     uint32_t hint = 0;
@@ -263,7 +296,7 @@ enum status heap_alloc_aligned(struct heap *heap, size_t size_bytes, size_t alig
     size_t in_class = class_aligned(size_bytes, align);
     if (in_class) return heap_alloc(heap, in_class, zero, block);
     uint64_t count_pages = ((size_bytes == 0 ? 1 : size_bytes) + PAGE_BYTES - 1) / PAGE_BYTES;
-    return large_add(heap, count_pages, align < GRANULE_BYTES ? GRANULE_BYTES : align, block);
+    return large_add(heap, count_pages, align < GRANULE_BYTES ? GRANULE_BYTES : align, zero, block);
 }
 
 /* ---- Blocks --------------------------------------------------------------------------------------------------- */

@@ -30,6 +30,9 @@ struct heap {
 /* The slab's count of holders has come to 0, by the caller: it stays for a while, or goes back. */
 void empty_came(struct heap *heap, unsigned class_index, struct granule head);
 
+/* The heap takes that many pages from the system: of the blocks that stay about as many may have to go. */
+void empty_make_way(struct heap *heap, uint64_t count_pages);
+
 /* The caller has taken a slab's count of holders to 0 (came) or from 0, and that is all. Returns the heap's bytes after. */
 int64_t empty_count(struct heap *heap, unsigned class_index, bool came);
 

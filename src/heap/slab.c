@@ -18,6 +18,8 @@
  */
 #include "heap/slab.h"
 
+#include <string.h>
+
 #include "core/bitmap.h"
 #include "core/pages.h"
 #include "core/table.h"
@@ -108,6 +110,18 @@ static bool bytes_drop(const struct run *run, uintptr_t start, size_t size) {
     if (!run_is_open(run)) return os_decommit(start, size) == ST_OK;
     if (!pages_as_given(start, size) && os_protect(start, size, PG_READWRITE) != ST_OK) return false;
     os_discard(start, size);
+    return true;
+}
+
+bool slab_renew(const struct run *run, bool zero) {
+    uintptr_t start = granule_address(run->first);
+    size_t size = (size_t)run->count_pages * PAGE_BYTES;
+    if (!pages_as_given(start, size)) {
+        if (os_protect(start, size, PG_READWRITE) != ST_OK) return false;
+        pages_fill(granule_page(run->first), run->count_pages, PG_READWRITE);
+    }
+    if (zero && run_is_open(run)) os_discard(start, size); /* what is not written again is no memory, then */
+    else if (zero) memset((void *)start, 0, size);
     return true;
 }
 

@@ -70,6 +70,12 @@ bool slab_resize(struct slab *slab, struct granule head, uint64_t count_pages);
 bool slab_discard(const struct run *run);
 
 /*
+ * Makes the memory of a slab of one object, of which the caller is sure, as ordinary heaps give it out: with the access, and if
+ * asked for zero. False: the system refused the access.
+ */
+bool slab_renew(const struct run *run, bool zero);
+
+/*
  * Gives the slab its owner and shows it to slab_find. The first of its objects is taken, on behalf of the caller. whose: what
  * the tags of the owner's heap begin with, and the home.
  */

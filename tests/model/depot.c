@@ -84,6 +84,7 @@ void heap_tell_double_free(void *block) { MODEL_HOLDS(block == NULL); }
 uint64_t heap_taken(const struct heap *heap) { return heap == NULL; }
 size_t set_places(const struct set *set) { return set == NULL; }
 struct granule set_slab(const struct set *set, size_t place) { return (struct granule){set == NULL ? (uint32_t)place : 0}; }
+size_t set_next(const struct set *set, size_t from) { return set == NULL ? from : SET_NONE; }
 void set_remove(struct set *set, size_t place) { (void)set, (void)place; }
 struct slab *slab_at(struct granule head) {
     (void)head;

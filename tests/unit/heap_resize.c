@@ -79,6 +79,7 @@ static void test_steps(void) {
     CHECK_EQ(granules_taken(), before + granules_for_pages(40));
     CHECK(heap_free(heap, block) == ST_OK);
     CHECK(heap_resize(heap, block, PAGES(3)) == ST_NOT_OURS);
+    heap_trim_one(heap); /* by now there may be a keeper, for which it stays */
     CHECK_EQ(heap_taken(heap), 0);
     CHECK_EQ(granules_taken(), before);
     CHECK(heap_destroy(heap) == ST_OK);

@@ -1,0 +1,179 @@
+/*
+ * heap_large.c - blocks of their own that were freed and stay for a while: whom they serve again and how, how much of them stays,
+ * and that it goes back. There is a keeper throughout.
+ */
+#include "heap/heap.h"
+
+#include <string.h>
+
+#include "base/prot.h"
+#include "core/keeper.h"
+#include "core/pages.h"
+#include "heaptest.h"
+#include "os/os.h"
+#include "thread.h"
+#ifdef HM_FAULT
+#include "os/fault.h"
+#endif
+
+#define MIB ((size_t)1 << 20)
+
+static void give(struct heap *heap, void *block) { CHECK(heap_free(heap, block) == ST_OK); }
+
+static void *zeroed(struct heap *heap, size_t size) {
+    void *block;
+    return CHECK(heap_alloc(heap, size, true, &block) == ST_OK) ? block : NULL;
+}
+
+static size_t count_other(const unsigned char *bytes, size_t size, unsigned char than) {
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++) count += bytes[i] != than;
+    return count;
+}
+
+/* Requests of about its length have it again. Returns whether they did: on a slow machine the keeper may come in between. */
+static bool serves(void) {
+    struct heap *heap = heap_make(0);
+    unsigned char *block = heap != NULL ? take(heap, 3 * MIB) : NULL;
+    if (block == NULL) return true;
+    memset(block, 7, 3 * MIB);
+    give(heap, block);
+    CHECK_EQ(heap_used(heap), 0);
+    CHECK(heap_free(heap, block) == ST_NOT_OURS);
+    CHECK(heap_resize(heap, block, 2 * MIB) == ST_NOT_OURS);
+    unsigned char *shorter = take(heap, 2 * MIB), *longer = take(heap, 3 * MIB + 1);
+    bool did = shorter != block && longer != block;
+    give(heap, shorter);
+    give(heap, longer);
+    did = did && take(heap, 3 * MIB - 300000) == block && size_of(heap, block) == 3 * MIB;
+    did = did && count_other(block, 3 * MIB, 7) == 0 && take(heap, 3 * MIB) == longer && take(heap, 3 * MIB) != block;
+    if (did) {
+        give(heap, block);
+        did = zeroed(heap, 3 * MIB) == block;
+        CHECK_EQ(count_other(block, 3 * MIB, 0), 0);
+    }
+    CHECK(heap_destroy(heap) == ST_OK);
+    return did;
+}
+
+/* What the program did to its pages is undone. */
+static bool access_returns(void) {
+    struct heap *heap = heap_make(0);
+    char *block = heap != NULL ? take(heap, 2 * MIB) : NULL;
+    if (block == NULL) return true;
+    CHECK(os_protect((uintptr_t)block + MIB, PAGE_BYTES, PG_NOACCESS) == ST_OK);
+    pages_fill(page_of((uintptr_t)block + MIB), 1, PG_NOACCESS);
+    give(heap, block);
+    bool did = true;
+#ifdef HM_FAULT
+    os_fault_set("protect", 1, false);
+    did = take(heap, 2 * MIB) != block && os_fault_calls() >= 1;
+    os_fault_set(NULL, 0, false);
+#endif
+    char *again = take(heap, 2 * MIB);
+    memset(again, 1, 2 * MIB);
+    CHECK_EQ(pages_count_committed(page_of((uintptr_t)again), 2 * MIB / PAGE_BYTES), 2 * MIB / PAGE_BYTES);
+    CHECK(heap_destroy(heap) == ST_OK);
+    return did && again == block;
+}
+
+static void in_some_round(bool (*test)(void)) {
+    int round = 0;
+    while (round < 20 && !test()) round++;
+    CHECK(round < 20);
+}
+
+/* Of many only some stay, of very long ones none; and nobody is refused for what stays. */
+static void test_bounds(void) {
+    enum { COUNT = 60 };
+    struct heap *heap = heap_make(100 * MIB);
+    void *block[COUNT];
+    if (heap == NULL) return;
+    for (size_t i = 0; i < COUNT; i++) block[i] = take(heap, 3 * MIB / 2);
+    for (size_t i = 0; i < COUNT; i++) give(heap, block[i]);
+    CHECK(heap_taken(heap) <= 64 * MIB);
+    void *most = take(heap, 99 * MIB);
+    CHECK_EQ(heap_taken(heap), 99 * MIB);
+    give(heap, most);
+    CHECK_EQ(heap_taken(heap), 0);
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
+/* A heap whose blocks get longer and longer, and then short, needs hardly more than what is live. */
+static void test_peak(void) {
+    struct heap *heap = heap_make(0);
+    if (heap == NULL) return;
+    for (size_t size = 2 * MIB; size < 20 * MIB; size += MIB) {
+        void *one = take(heap, size), *two = take(heap, size);
+        CHECK(heap_taken(heap) <= 2 * size + 9 * MIB + size / 4);
+        give(heap, one);
+        give(heap, two);
+    }
+    void *small[200];
+    for (size_t i = 0; i < 200; i++) small[i] = take(heap, 200000);
+    CHECK(heap_taken(heap) <= (200 * 4 / 3) * 200000 + 9 * MIB);
+    for (size_t i = 0; i < 200; i++) give(heap, small[i]);
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
+/* It goes back soon, by itself. */
+static void test_goes(void) {
+    struct heap *heap = heap_make(0);
+    if (heap == NULL) return;
+    size_t before = granules_taken();
+    give(heap, take(heap, 5 * MIB));
+    for (uint64_t end = os_clock_ms() + 10000; heap_taken(heap) != 0 && os_clock_ms() < end;) os_yield(100);
+    CHECK_EQ(heap_taken(heap), 0);
+    CHECK_EQ(granules_taken(), before);
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
+/* Threads that take blocks of like lengths from each other, while the heap is trimmed now and then. */
+static void *churn(void *context) {
+    struct heap *heap = context;
+    unsigned char *block[4] = {0};
+    size_t size[4] = {0}, wrong = 0;
+    uint64_t random = (uintptr_t)&random;
+    unsigned char own = (unsigned char)(os_thread_id() % 255 + 1);
+    for (int turn = 0; turn < 600; turn++) {
+        size_t i = thread_random(&random) % 4;
+        for (size_t at = 0; block[i] && at < size[i]; at += PAGE_BYTES) wrong += block[i][at] != own;
+        if (block[i]) give(heap, block[i]);
+        bool zero = turn % 5 == 0;
+        size[i] = MIB + 1 + thread_random(&random) % (MIB / 2);
+        block[i] = zero ? zeroed(heap, size[i]) : take(heap, size[i]);
+        if (block[i] == NULL) break;
+        for (size_t at = 0; at < size[i]; at += PAGE_BYTES) {
+            wrong += zero && block[i][at] != 0;
+            block[i][at] = own;
+        }
+        if (turn % 50 == 0) heap_trim_one(heap);
+    }
+    CHECK_EQ(wrong, 0);
+    for (size_t i = 0; i < 4; i++)
+        if (block[i]) give(heap, block[i]);
+    return NULL;
+}
+
+static void test_threads(void) {
+    struct heap *heap = heap_make(0);
+    struct threads threads = {0};
+    if (heap == NULL) return;
+    for (int i = 0; i < 4; i++) threads_start(&threads, churn, heap);
+    threads_join(&threads);
+    CHECK_EQ(heap_used(heap), 0);
+    heap_trim_one(heap);
+    CHECK_EQ(heap_taken(heap), 0);
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
+int main(void) {
+    keeper_wanted();
+    in_some_round(serves);
+    in_some_round(access_returns);
+    test_bounds();
+    test_peak();
+    test_goes();
+    test_threads();
+    return check_done();
+}
