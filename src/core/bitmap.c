@@ -148,7 +148,7 @@ static size_t last_other(const uint64_t *words, size_t from, size_t end, uint64_
 
 /* The bits of `free` at which a run of at least `count` ones starts. */
 static inline uint64_t run_starts(uint64_t free, unsigned count) {
-    for (unsigned known = 1; known < count;) {
+    for (unsigned known = 1; known < count && free != 0;) {
         unsigned step = count - known < known ? count - known : known;
         free &= free >> step;
         known += step;
