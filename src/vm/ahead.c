@@ -8,6 +8,9 @@
  * a reservation has ahead of it is less than one block. Where the system has no block for us, which is cheap to be told, a commit
  * of a row that is a block long already has its own memory brought, as long as no other waits for that.
  *
+ * In each stretch of sixteen blocks one page is left to come by a fault. If it has not come when a row gets to the next such
+ * page, the program does not use what it commits, and the row is brought nothing until it does.
+ *
  * Commit-ahead goes further, and against Win32's rule, so it is an option: one system call gives access to what is committed and
  * to pages after it, and the commits of those find that done. To every call they are reserved pages, held ones (held.h) with one
  * mark more. What a stray write leaves in a page that was open before it was committed is there afterwards.
@@ -24,30 +27,43 @@
 #define LEAST_PAGES (2 * BLOCK_PAGES) /* of an allocation that is worth it */
 #define PROOF_PAGES (2 * STEP_PAGES)
 #define OTHERS_FOR 64u
+#define STRETCH_PAGES (16 * BLOCK_PAGES)
+#define TELLING_BEFORE (BLOCK_PAGES / 2 - 7) /* pages before a stretch's end */
 
 /*
- * By the page where a next commit would continue a row: that page:35, how many pages the row has. In one of two places, so that
- * rows that grow at the same time seldom lose each other.
+ * By the page where a next commit would continue a row: that page:35, how many pages the row has:28, whether it is unused:1. In
+ * one of two places, so that rows that grow at the same time seldom lose each other.
  */
 static uint64_t growth[GROWTHS][2];
 #define GROWTH_PAGE(word) ((word) & (((uint64_t)1 << 35) - 1))
+#define GROWTH_LENGTH(word) ((word) >> 35 & 0xfffffff)
+#define GROWTH_UNUSED ((uint64_t)1 << 63)
+
+/* From a page on the next that tells of use: none that programs use alone, as they do the first ones of what they commit. */
+static uint64_t telling(uint64_t page) { return align_up(page + TELLING_BEFORE, STRETCH_PAGES) - TELLING_BEFORE; }
 
 /* Commits of rows that are at work. In a child of fork those of other threads stay in it: then it has faults. */
 static uint32_t growing;
 
 static uint64_t *growth_at(uint64_t page) { return growth[(page * 0x9e3779b97f4a7c15u >> 40) % GROWTHS]; }
 
-/* How many pages, up to a block's, the row has that this commit continues. rlx in all: hints. */
-static uint64_t grown(const struct range *r) {
-    uint64_t next = r->first.n + r->count, row = 0, *here = growth_at(r->first.n), *there = growth_at(next);
+/* How many pages, up to a stretch's, the row has that this commit continues; *used: the program uses them. rlx in all: hints. */
+static uint64_t grown(const struct range *r, bool *used) {
+    uint64_t next = r->first.n + r->count, row = 0, unused = 0, *here = growth_at(r->first.n), *there = growth_at(next);
     for (unsigned i = 0; i < 2; i++) {
         uint64_t seen = atom_load_rlx_u64(&here[i]);
         if (GROWTH_PAGE(seen) != r->first.n) continue;
-        row = seen >> 35;
+        row = GROWTH_LENGTH(seen);
+        unused = seen & GROWTH_UNUSED;
         atom_store_rlx_u64(&here[i], 0);
     }
-    uint64_t more = row + r->count < BLOCK_PAGES ? row + r->count : BLOCK_PAGES, first = atom_load_rlx_u64(&there[0]);
-    atom_store_rlx_u64(&there[first != 0 && GROWTH_PAGE(first) != next], next | more << 35);
+    struct page told = {telling(r->first.n) - STRETCH_PAGES};
+    if (row == STRETCH_PAGES && told.n + STRETCH_PAGES < next) { /* then the row has the last one, too */
+        unused = os_touched(page_address(told), PAGE_BYTES) ? 0 : GROWTH_UNUSED;
+    }
+    *used = !unused;
+    uint64_t more = row + r->count < STRETCH_PAGES ? row + r->count : STRETCH_PAGES, first = atom_load_rlx_u64(&there[0]);
+    atom_store_rlx_u64(&there[first != 0 && GROWTH_PAGE(first) != next], next | more << 35 | unused);
     return row;
 }
 
@@ -91,14 +107,21 @@ static struct ahead notice(const struct range *r, struct tally *t) {
     if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return none;
     if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || r->count > BLOCK_PAGES) return none;
     struct page block = {align_up(r->first.n, BLOCK_PAGES)};
-    uint64_t length = grown(r);
+    bool used;
+    uint64_t length = grown(r, &used);
     bool row = length >= PROOF_PAGES, enters = block.n < r->first.n + r->count;
     if (!row && !(enters && half_before(block))) return none;
     if (!held_welcome(true)) return none;
-    if (enters) block_enter(r, block);
+    if (enters && used && telling(block.n) >= block.n + BLOCK_PAGES) block_enter(r, block);
     *t = held_tally(r->first, r->count);
     if (row) atom_add_acqrel_u32(&growing, 1);
-    return (struct ahead){.row = row, .bring = length >= BLOCK_PAGES && t->held == 0};
+    return (struct ahead){.row = row, .bring = used && length >= BLOCK_PAGES && t->held == 0};
+}
+
+static bool bring(const struct range *r, uint64_t first, uint64_t end) {
+    uintptr_t reserved = granule_address(r->owner.head);
+    size_t reserved_size = (size_t)r->owner.span.count_pages << PAGE_SHIFT;
+    return first == end || os_bring(page_address((struct page){first}), (end - first) << PAGE_SHIFT, reserved, reserved_size);
 }
 
 /*
@@ -112,8 +135,10 @@ static void bring_unless_others(const struct range *r) {
         atom_store_rlx_u32(&left, seen - 1);
         return;
     }
-    uintptr_t reserved = granule_address(r->owner.head);
-    if (os_bring(range_address(r), range_bytes(r), reserved, (size_t)r->owner.span.count_pages << PAGE_SHIFT)) return;
+    uint64_t end = r->first.n + r->count, tells = telling(r->first.n);
+    bool alone = bring(r, r->first.n, tells < end ? tells : end);
+    if (tells < end) alone &= bring(r, tells + 1, end);
+    if (alone) return;
     if (atom_load_rlx_u32(&growing) > 1) atom_store_rlx_u32(&left, OTHERS_FOR);
 }
 

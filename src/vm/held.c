@@ -93,15 +93,16 @@ bool held_before_commit(const struct range *r, const struct tally *t, uint8_t st
     return t->held == 0 || zeroed || held_drop(r);
 }
 
-void held_after_commit(const struct range *r, const struct tally *t) {
-    if (t->held == 0) return;
+uint64_t held_after_commit(const struct range *r, const struct tally *t) {
+    if (t->held == 0) return 0;
     bool other_end = !atom_load_rlx_u32(&from_end); /* rlx, and below: advice */
     atom_store_rlx_u32(&from_end, other_end);
-    uint64_t held = 0;
+    uint64_t held = 0, used = 0;
     for (struct piece at = {0}; range_next(r, &at, 0xff);) {
         if (!prot_held(at.state)) continue;
         held += piece_bytes(&at);
-        if (!(at.state & PG_CLEAN)) zero_used((void *)piece_address(&at), piece_bytes(&at), other_end);
+        if (!(at.state & PG_CLEAN)) used += zero_used((void *)piece_address(&at), piece_bytes(&at), other_end);
     }
     held_uncharge(held);
+    return used;
 }

@@ -44,8 +44,11 @@ bool held_hold(const struct range *r, bool often);
 
 /* With the range locked, before os_commit with `state`: drops what is held in it if it cannot or should not be zeroed then. */
 bool held_before_commit(const struct range *r, const struct tally *t, uint8_t state);
-/* With the range locked, after os_commit and before its bytes say so: zeroes what is held in it. */
-void held_after_commit(const struct range *r, const struct tally *t);
+/*
+ * With the range locked, after os_commit and before its bytes say so: zeroes what is held in it. Returns how many of the pages
+ * had anything in them.
+ */
+uint64_t held_after_commit(const struct range *r, const struct tally *t);
 
 /* With the range locked: gives back what is held in it. False: the system refused some. */
 bool held_drop(const struct range *r);

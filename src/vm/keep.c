@@ -12,6 +12,7 @@
 
 #define KEPT_MOST 32u
 #define KEPT_YOUNG_MS 128u
+#define KEPT_USED_PART 16u
 
 /* A run as one word: first granule:31, granules - 1:16, stamp:17. 0: none (no region starts at 0). */
 static uint64_t kept[KEPT_MOST];
@@ -141,14 +142,17 @@ void keep_store(struct granule first, uint64_t count_pages) {
     run_give_back(&r);
 }
 
-/* With the run's pages locked: commits all of it, zeroed. */
+/*
+ * With the run's pages locked: commits all of it, zeroed. If its last owner has hardly used it, looking through its pages has
+ * cost more than new ones would have: it begins anew without any, and then its release sees how much this owner has used.
+ */
 static bool run_commit(const struct range *r) {
     struct tally t = held_tally(r->first, r->count);
     if (os_commit(range_address(r), range_bytes(r), PG_READWRITE) != ST_OK) {
         range_restore(r);
         return false;
     }
-    held_after_commit(r, &t);
+    if (held_after_commit(r, &t) < r->count / KEPT_USED_PART) os_discard(range_address(r), range_bytes(r));
     pages_fill(r->first, r->count, PG_READWRITE);
     return true;
 }

@@ -217,6 +217,19 @@ static void test_views(void) {
     CloseHandle(section);
 }
 
+/* As Haskell's runtime does for all its memory. */
+static void test_huge(void) {
+    SIZE_T size = (SIZE_T)1 << 40;
+    MEMORY_BASIC_INFORMATION info;
+    char *block = VirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE);
+    if (!CHECK(block != NULL)) return;
+    CHECK(VirtualAlloc(block + size / 2, 1 << 20, MEM_COMMIT, PAGE_READWRITE) == block + size / 2);
+    block[size / 2] = block[size / 2 + (1 << 20) - 1] = 1;
+    CHECK_EQ(VirtualQuery(block, &info, sizeof info), sizeof info);
+    CHECK(info.AllocationBase == block && info.RegionSize == size / 2 && info.State == MEM_RESERVE);
+    CHECK(VirtualFree(block, 0, MEM_RELEASE));
+}
+
 /* As newer CLRs do for their code. */
 static void test_commit_in_view(void) {
     HANDLE section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE | SEC_RESERVE, 0, 1 << 20, NULL);
@@ -251,5 +264,6 @@ int main(int argc, char **argv) {
     test_advice();
     test_views();
     test_commit_in_view();
+    test_huge();
     return check_done();
 }

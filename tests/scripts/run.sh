@@ -162,6 +162,7 @@ expect "a report of a killed program" 69 '' $run --json "$work/report" $programs
 json "a killed program's calls" '"kind": "reserve.commit", "by": "engine"'
 expect "commits in a view" 0 '^[0-9]+ passed, 0 failed' $run --json "$work/report" $programs/forms.exe
 json "a view's commits" '"kind": "commit", "by": "system", "reason": "mapped view"'
+grep -q '"too large"' "$work/report" && verdict "a reservation of 1 TiB, by the system" 1 "$work/report"
 expect "write watch, refused" 0 '^[0-9]+ passed, 0 failed' $run --write-watch refuse $programs/forms.exe refused
 expect "no such choice" 2 'write-watch' $run --write-watch maybe $programs/echo.exe
 expect "everything passed on" 5 '' $run --off --json "$work/report" $programs/ends.exe return

@@ -54,6 +54,18 @@ static void kept_in_full(void) {
     CHECK_EQ(taken(), 0);
 }
 
+/* Once little of it is used, an allocation costs what it would if there had never been a kept one: it is not looked through. */
+static void hardly_used(void) {
+    char *p = used(8 * MIB);
+    for (int i = 0; i < 3; i++) {
+        CHECK(release(p));
+        p = HmVirtualAlloc(NULL, 8 * MIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+        p[4 * MIB] = 1;
+    }
+    CHECK(release(p) && held_bytes() == 0);
+    CHECK_EQ(taken(), 0);
+}
+
 static void bound_holds(void) {
     char *p, *q[8];
     held_bound_set(4 * MIB);
@@ -83,6 +95,7 @@ int main(void) {
     keeper_wanted(); /* nothing is kept where nobody would give it back */
     kept_allocations();
     kept_in_full();
+    hardly_used();
     bound_holds(); /* last: it makes the bound smaller for good */
     return check_done();
 }

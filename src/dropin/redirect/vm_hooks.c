@@ -18,8 +18,8 @@
 #include "vm/query.h"
 #include "vm/vm.h"
 
-/* A reservation's tables take a 2,000th of it. */
-#define HUGE_BYTES ((size_t)512 << 30)
+/* A reservation's tables take a 2,000th of it. (Haskell's runtime reserves 1 TiB for all that it will ever need.) */
+#define HUGE_BYTES ((size_t)2 << 40)
 
 bool engine_has(uintptr_t address) {
     struct found found;
