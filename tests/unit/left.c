@@ -1,7 +1,7 @@
 /*
  * Pages that a thread was changing when it went: in the child of a fork, and (Windows) in a process that is ending, whose other
- * threads have been ended wherever they were. Whoever is left can use the memory as any other. It is larger than what threads keep
- * at hand, so that nobody has a cache here: what is left in the pages has nothing to do with that.
+ * threads have been ended wherever they were. Whoever is left can use the memory as any other. It is larger than what threads
+ * keep at hand, so that nobody has a cache here: what is left in the pages has nothing to do with that.
  */
 #ifndef _WIN32
 #define _GNU_SOURCE
