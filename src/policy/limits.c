@@ -45,7 +45,7 @@ enum status limits_set(struct budget *budget, const HM_LIMITS *limits) {
 
 enum status limits_get(struct budget *budget, HM_LIMITS *limits, HM_USAGE *usage) {
     if (limits == NULL && usage == NULL) return ST_NOT_WRITABLE;
-    if ((limits != NULL && limits->cbSize < sizeof *limits) || (usage != NULL && usage->cbSize < sizeof *usage)) {
+    if ((limits != NULL && limits->cbSize != sizeof *limits) || (usage != NULL && usage->cbSize != sizeof *usage)) {
         return ST_BAD_ARGUMENT;
     }
     struct budget_lines lines;
