@@ -26,8 +26,11 @@ struct budget budget_process;
 
 static uint64_t account_table; /* struct budget[BUDGET_ACCOUNTS]; the first is not used */
 static uint64_t account_taken[BUDGET_ACCOUNTS / 64] = {1};
-static uint64_t brink_tell;    /* void (*)(void) */
-static uint32_t process_ready; /* 0: the environment has not been read */
+static uint64_t brink_tell; /* void (*)(void) */
+
+/* The process's lines until they are set; whoever finds them not read yet reads them, and all find the same. */
+static struct budget_lines environment;
+static uint32_t environment_read, process_set;
 
 /* ---- Accounts ------------------------------------------------------------------------------------------------- */
 
@@ -85,16 +88,15 @@ void budget_each(void (*visit)(struct budget *budget, void *context), void *cont
 /* ---- Lines ---------------------------------------------------------------------------------------------------- */
 
 /* rlx, all of the lines: each is a number of its own; a request judged by a line that changes meanwhile came before or after. */
-void budget_lines_set(struct budget *budget, const struct budget_lines *lines) {
-    if (budget == &budget_process) atom_store_rlx_u32(&process_ready, 1);
+static void lines_store(struct budget_lines *to, const struct budget_lines *lines) {
     for (int kind = 0; kind < BUDGET_KINDS; kind++) {
-        atom_store_rlx_u64(&budget->lines.soft[kind], lines->soft[kind]);
-        atom_store_rlx_u64(&budget->lines.hard[kind], lines->hard[kind]);
+        atom_store_rlx_u64(&to->soft[kind], lines->soft[kind]);
+        atom_store_rlx_u64(&to->hard[kind], lines->hard[kind]);
     }
-    atom_store_rlx_u64(&budget->lines.emergency, lines->emergency);
+    atom_store_rlx_u64(&to->emergency, lines->emergency);
 }
 
-static void process_read_environment(void) {
+static void environment_lines(void) {
     struct budget_lines lines = {
         .soft = {setting("HOSTMEM_SOFT_RESERVE"), setting("HOSTMEM_SOFT_COMMIT")},
         .hard = {setting("HOSTMEM_HARD_RESERVE"), setting("HOSTMEM_HARD_COMMIT")},
@@ -103,16 +105,26 @@ static void process_read_environment(void) {
     for (int kind = 0; kind < BUDGET_KINDS; kind++) {
         if (lines.hard[kind] && lines.soft[kind] > lines.hard[kind]) lines.soft[kind] = 0; /* it would never be met */
     }
-    budget_lines_set(&budget_process, &lines);
+    lines_store(&environment, &lines);
+    atom_store_rel_u32(&environment_read, 1); /* rel: pairs with budget_lines_get */
 }
 
-void budget_lines_get(struct budget *budget, struct budget_lines *lines) {
-    if (budget == &budget_process && !atom_load_rlx_u32(&process_ready)) process_read_environment();
-    for (int kind = 0; kind < BUDGET_KINDS; kind++) {
-        lines->soft[kind] = atom_load_rlx_u64(&budget->lines.soft[kind]);
-        lines->hard[kind] = atom_load_rlx_u64(&budget->lines.hard[kind]);
+void budget_lines_set(struct budget *budget, const struct budget_lines *lines) {
+    lines_store(&budget->lines, lines);
+    if (budget == &budget_process) atom_store_rel_u32(&process_set, 1); /* rel: pairs with budget_lines_get */
+}
+
+void budget_lines_get(const struct budget *budget, struct budget_lines *lines) {
+    const struct budget_lines *from = &budget->lines;
+    if (budget == &budget_process && !atom_load_acq_u32(&process_set)) { /* acq, and below: the lines are there */
+        if (!atom_load_acq_u32(&environment_read)) environment_lines();
+        from = &environment;
     }
-    lines->emergency = atom_load_rlx_u64(&budget->lines.emergency);
+    for (int kind = 0; kind < BUDGET_KINDS; kind++) {
+        lines->soft[kind] = atom_load_rlx_u64(&from->soft[kind]);
+        lines->hard[kind] = atom_load_rlx_u64(&from->hard[kind]);
+    }
+    lines->emergency = atom_load_rlx_u64(&from->emergency);
 }
 
 uint64_t budget_brink(const struct budget_lines *lines, enum budget_kind kind) {

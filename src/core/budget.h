@@ -104,7 +104,7 @@ bool budget_move(uint32_t from, uint32_t to, uint64_t pages);
 /* ---- Lines ---- */
 
 void budget_lines_set(struct budget *budget, const struct budget_lines *lines);
-void budget_lines_get(struct budget *budget, struct budget_lines *lines);
+void budget_lines_get(const struct budget *budget, struct budget_lines *lines);
 
 static inline bool budget_limited(const struct budget_lines *lines) {
     return lines->soft[0] || lines->soft[1] || lines->hard[0] || lines->hard[1];

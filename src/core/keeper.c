@@ -190,10 +190,12 @@ static void forked(void) {
     pages_after_fork();
 }
 
+/* Not with the first cache: a program whose allocations are all too large for one has threads that lock pages, too. */
+__attribute__((constructor)) static void fork_prepare(void) { os_at_fork(forked); }
+
 void keeper_prepare(void) {
     if (atom_load_rlx_u32(&prepared)) return; /* rlx: once is enough, twice does no harm */
     atom_store_rlx_u32(&prepared, 1);
-    os_at_fork(forked);
     /* Read now: later somebody may be changing the environment under the same call. */
     if (setting("HOSTMEM_NO_KEEPER") != 0) atom_store_rel_u32(&state, FAILED);
 }

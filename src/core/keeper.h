@@ -22,7 +22,7 @@ bool keeper_runs(void);
  */
 void keeper_wake(bool (*job)(void));
 
-/* Before anything else here, when the first cache is made: looks whether a keeper is allowed, and asks to be told of forks. */
+/* Before anything else here, when the first cache is made: looks whether a keeper is allowed. */
 void keeper_prepare(void);
 
 /*

@@ -1,8 +1,9 @@
 /*
  * region.c - claims of granule runs: from regions first, from the system where no region can.
  *
- * A region is made when no region has room: reserved, given its slot of tables, marked as a region there, and then listed.
- * Two threads that run out at the same time make two regions; address space is plentiful and nobody waits for the other.
+ * A region is made when no region has room: reserved, given its slot of tables, listed, and marked as a region there.
+ * Two threads that run out at the same time make two regions; address space is plentiful and nobody waits for the other. Where it
+ * is bounded, the one that comes too late gives its own back and looks into the other's.
  *
  * Search order. Regions are tried in the order in which they were made, so the first ones fill up and the last ones stay empty.
  * Within one, each thread starts at a home stretch of its own (as LLFree's per-core trees), so that threads do not fight for a
@@ -28,7 +29,7 @@
 #define HOME_WORDS_HEAP 1u
 
 static struct {
-    uint64_t base;   /* 0: not yet written */
+    uint64_t base;   /* and its kind when it was made, in the low bits; 0: not made yet */
     uint32_t failed; /* shortest run in granules that was not to be had, 0: none */
 } regions[REGION_MAX];
 static uint64_t region_count;
@@ -39,10 +40,9 @@ void region_limit_set(uint64_t bytes) { atom_tighten_u64(&limit_bytes.value, byt
 uint64_t region_limit(void) { return setting_bound(&limit_bytes, "HOSTMEM_MAX_ADDRESS_SPACE"); }
 
 struct slot *region_slot(size_t n, uintptr_t *base) {
-    /* acq: pairs with region_make; a region whose base is not written yet is passed over. */
-    if (n >= REGION_MAX || n >= atom_load_acq_u64(&region_count)) return NULL;
-    *base = (uintptr_t)atom_load_acq_u64(&regions[n].base);
-    return *base ? space_slot(*base) : NULL;
+    if (n >= atom_load_acq_u64(&region_count)) return NULL; /* acq: pairs with region_list */
+    *base = align_down((uintptr_t)atom_load_rlx_u64(&regions[n].base), SLOT_BYTES); /* rlx: written before it was counted */
+    return space_slot(*base);
 }
 
 /* Where this thread starts in a region: a stretch of its lower half, by its cache; the upper one can be given back. */
@@ -102,40 +102,54 @@ static bool region_try_all(const struct ask *ask, bool trust_hints, struct run *
     }
 }
 
-/* How many more regions there may be. */
-static uint64_t region_room(void) {
+/* How many more regions there may be beside the first so many. */
+static uint64_t region_room(uint64_t count) {
     uint64_t limit = region_limit(), bytes = 0;
     uintptr_t base;
     if (!limit) return REGION_MAX;
-    for (size_t n = 0; n < atom_load_acq_u64(&region_count); n++) { /* acq: as in region_slot */
+    for (size_t n = 0; n < count; n++) {
         struct slot *slot = region_slot(n, &base);
-        bytes += SLOT_BYTES;
-        if (slot) bytes -= atom_load_acq_u64(&slot->given) * GRANULE_BYTES; /* acq: pairs with region_give */
+        bytes += SLOT_BYTES - atom_load_acq_u64(&slot->given) * GRANULE_BYTES; /* acq: pairs with region_give */
     }
     return bytes < limit ? (limit - bytes) / SLOT_BYTES : 0;
 }
 
+/* Under a limit heaps leave room for a region that anything can come from, and make do with that if need be. */
+static bool region_may(const struct ask *ask, uint64_t count) { return region_room(count) >= (ask->kind == REGION_HEAP ? 2 : 1); }
+
+/*
+ * Adds a region to the list. Whoever finds one there that is not counted yet counts it, so nobody waits, and the place decides
+ * who was too many for the bound. False: this one was.
+ */
+static bool region_list(uintptr_t base, const struct ask *ask) {
+    for (bool mine = false; !mine;) {
+        uint64_t n = atom_load_acq_u64(&region_count), seen = 0, kind = REGION_NONE; /* acq: as in region_slot */
+        HM_CHECK(n < REGION_MAX); /* there are as many slots, and each becomes a region once */
+        if (!region_may(ask, n)) return false;
+        mine = atom_cas_acqrel_u64(&regions[n].base, &seen, base | ask->kind);
+        if (mine) seen = base | ask->kind;
+        /* rel: pairs with space_region_kind. Late, it has a kind already, maybe another (region_returns). */
+        atom_cas_acqrel_u64(&space_slot((uintptr_t)seen)->region, &kind, seen % SLOT_BYTES);
+        atom_cas_acqrel_u64(&region_count, &n, n + 1); /* rel: pairs with region_slot */
+    }
+    return true;
+}
+
 static enum status region_make(const struct ask *ask) {
-    /* Under a limit heaps leave room for a region that anything can come from, and make do with that if need be. */
-    uint64_t more = ask->kind == REGION_HEAP ? 2 : 1;
-    if (region_room() < more) {
-        budget_tell();
-        return ST_NO_ADDRESS_SPACE;
-    }
+    bool may = region_may(ask, atom_load_acq_u64(&region_count)); /* acq: as in region_slot */
     uintptr_t base;
-    enum status status = os_reserve(0, SLOT_BYTES, SLOT_BYTES, ask->high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, &base);
-    if (status != ST_OK) return status;
-    struct slot *slot = space_slot_make(base);
-    if (!slot) {
+    enum status status = ST_NO_ADDRESS_SPACE;
+    if (may) status = os_reserve(0, SLOT_BYTES, SLOT_BYTES, ask->high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, &base);
+    if (status == ST_OK) {
+        struct slot *slot = space_slot_make(base);
+        if (slot && region_returns(slot, ask->kind)) return ST_OK;
+        may = slot && region_list(base, ask);
+        if (may) return ST_OK;
         os_release(base, SLOT_BYTES);
-        return ST_NO_MEMORY;
+        status = slot ? ST_NO_ADDRESS_SPACE : ST_NO_MEMORY;
     }
-    if (region_returns(slot, ask->kind)) return ST_OK;
-    atom_store_rel_u64(&slot->region, ask->kind); /* rel: pairs with space_region_kind */
-    uint64_t n = atom_add_acqrel_u64(&region_count, 1);
-    HM_CHECK(n < REGION_MAX);                  /* there are as many slots, and each becomes a region once */
-    atom_store_rel_u64(&regions[n].base, base); /* rel: pairs with region_slot */
-    return ST_OK;
+    if (!may && status == ST_NO_ADDRESS_SPACE) budget_tell();
+    return status;
 }
 
 /* From a region of the kind, one that is there or a new one. */
@@ -143,9 +157,9 @@ static enum status regions_claim(const struct ask *ask, struct run *run) {
     if (region_try_all(ask, true, run) || region_try_all(ask, false, run)) return ST_OK;
     for (;;) {
         enum status status = region_make(ask);
-        if (status != ST_OK) return status;
-        /* Others may have filled the new region before we look: then make another. */
+        /* Others may have filled the new region before we look: then make another. Or made one when we were not to any more. */
         if (region_try_all(ask, false, run)) return ST_OK;
+        if (status != ST_OK) return status;
     }
 }
 
@@ -282,7 +296,7 @@ bool region_crowded(void) {
     struct region_totals totals;
     if (region_limit() < SLOT_BYTES) return false;
     region_totals(&totals);
-    uint64_t most = totals.granules + region_room() * GRANULES_PER_SLOT;
+    uint64_t most = totals.granules + region_room(totals.count_regions) * GRANULES_PER_SLOT;
     return totals.granules_taken >= most - most / 16;
 }
 

@@ -3,7 +3,8 @@
  *
  * The held reserve is one run of granules, committed and used by nobody, in no span and in no budget.
  *   empty -> busy -> held -> busy -> empty
- * Only the thread that moved the state to busy touches the run. Whoever finds it busy does without; nobody waits.
+ * Only the thread that moved the state to busy touches the run. Whoever finds it busy does without; nobody waits. So whoever held
+ * it anew looks again whether it is to be what it was to be.
  */
 #include "policy/limits.h"
 
@@ -44,7 +45,7 @@ enum status limits_set(struct budget *budget, const HM_LIMITS *limits) {
 
 enum status limits_get(struct budget *budget, HM_LIMITS *limits, HM_USAGE *usage) {
     if (limits == NULL && usage == NULL) return ST_NOT_WRITABLE;
-    if ((limits != NULL && limits->cbSize < sizeof *limits) || (usage != NULL && usage->cbSize < sizeof *usage)) {
+    if ((limits != NULL && limits->cbSize != sizeof *limits) || (usage != NULL && usage->cbSize != sizeof *usage)) {
         return ST_BAD_ARGUMENT;
     }
     struct budget_lines lines;
@@ -102,22 +103,28 @@ static bool reserve_fits(const struct budget_lines *lines) {
     return true;
 }
 
-void limits_reserve_refill(void) {
-    struct budget_lines lines;
-    uint32_t seen = RESERVE_EMPTY;
-    budget_lines_get(&budget_process, &lines);
-    uint64_t pages = lines.emergency >> PAGE_SHIFT;
-    if (pages == 0 || pages > PAGES_PER_SLOT || !reserve_fits(&lines)) return;
-    if (!atom_cas_acqrel_u32(&reserve_state, &seen, RESERVE_BUSY)) return; /* acq: as above */
-    uint32_t state = RESERVE_EMPTY;
-    if (region_claim(pages, false, &reserve_run) == ST_OK) {
-        uintptr_t start = granule_address(reserve_run.first);
-        if (os_commit(start, (size_t)pages << PAGE_SHIFT, PG_READWRITE) == ST_OK) {
-            atom_store_rlx_u64(&reserve_bytes, pages << PAGE_SHIFT);
-            state = RESERVE_HELD;
-        } else if (os_decommit(start, (size_t)pages << PAGE_SHIFT) == ST_OK) {
-            region_release(&reserve_run);
-        }
+/* With the state at busy: the run, committed. False: there is none. */
+static bool reserve_claim(uint64_t pages) {
+    if (region_claim(pages, false, &reserve_run) != ST_OK) return false;
+    uintptr_t start = granule_address(reserve_run.first);
+    if (os_commit(start, (size_t)pages << PAGE_SHIFT, PG_READWRITE) == ST_OK) {
+        atom_store_rlx_u64(&reserve_bytes, pages << PAGE_SHIFT);
+        return true;
     }
-    atom_store_rel_u32(&reserve_state, state); /* rel: publishes the run */
+    if (os_decommit(start, (size_t)pages << PAGE_SHIFT) == ST_OK) region_release(&reserve_run);
+    return false;
+}
+
+void limits_reserve_refill(void) {
+    struct budget_lines lines, now;
+    do {
+        uint32_t seen = RESERVE_EMPTY, busy = RESERVE_BUSY;
+        budget_lines_get(&budget_process, &lines);
+        uint64_t pages = lines.emergency >> PAGE_SHIFT;
+        if (pages == 0 || pages > PAGES_PER_SLOT || !reserve_fits(&lines)) return;
+        if (!atom_cas_acqrel_u32(&reserve_state, &seen, RESERVE_BUSY)) return; /* acq: as above */
+        /* acqrel: publishes the run; and whoever set the lines meanwhile has found it busy, or the lines are seen below. */
+        atom_cas_acqrel_u32(&reserve_state, &busy, reserve_claim(pages) ? RESERVE_HELD : RESERVE_EMPTY);
+        budget_lines_get(&budget_process, &now);
+    } while (now.emergency != lines.emergency && limits_reserve_spend());
 }

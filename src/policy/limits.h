@@ -15,7 +15,7 @@
 enum status limits_set(struct budget *budget, const HM_LIMITS *limits);
 enum status limits_check(const HM_LIMITS *limits);
 
-/* Fills one or both. ST_NOT_WRITABLE, ST_BAD_ARGUMENT for a cbSize that is too small. */
+/* Fills one or both. ST_NOT_WRITABLE, ST_BAD_ARGUMENT for a cbSize that no version had. */
 enum status limits_get(struct budget *budget, HM_LIMITS *limits, HM_USAGE *usage);
 
 /* Is there a limit on the process or on any manager? */

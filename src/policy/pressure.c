@@ -78,8 +78,9 @@ static enum status load_refresh(uint64_t now, bool *rough) {
 
 /* A budget makes a small machine of its own. */
 static void load_tighten(const struct budget *budget, struct pressure_load *load) {
-    uint64_t hard = atom_load_rlx_u64(&budget->lines.hard[BUDGET_COMMIT]); /* rlx: as in budget.c */
-    uint64_t line = hard ? hard : atom_load_rlx_u64(&budget->lines.soft[BUDGET_COMMIT]);
+    struct budget_lines lines;
+    budget_lines_get(budget, &lines);
+    uint64_t line = lines.hard[BUDGET_COMMIT] ? lines.hard[BUDGET_COMMIT] : lines.soft[BUDGET_COMMIT];
     if (!line) return;
     uint64_t held = budget_held(budget, BUDGET_COMMIT);
     uint64_t available = held < line ? line - held : 0;

@@ -53,7 +53,8 @@ static size_t item_bytes(unsigned bin) { return (size_t)bin_pages(bin) << PAGE_S
 /*
  * A process that is out of mappings cannot take access away from pages in the middle of one. Then a run's content goes, which
  * splits nothing, and the run waits here until the system takes the rest back: when another run has gone, or at a round of the
- * keeper's. One for which there is no room here never does; it is addresses and nothing else.
+ * keeper's. Its pages' bytes are 0, as of what is nobody's. One for which there is no room here stays so; it is addresses and
+ * nothing else.
  */
 #define WAITING_MOST 1024u
 
@@ -63,7 +64,6 @@ static uint64_t waiting_count;
 
 static bool run_give_back(struct granule first, uint64_t pages) {
     if (os_decommit(granule_address(first), (size_t)pages << PAGE_SHIFT) != ST_OK) return false;
-    pages_fill(granule_page(first), pages, PG_NONE);
     region_release(&(struct run){first, pages, 0});
     return true;
 }
@@ -97,6 +97,7 @@ static void flush(uint64_t owner, unsigned bin, void **items, size_t count, bool
         uint32_t account = (uint32_t)((uintptr_t)items[i] & ACCOUNT_MASK);
         struct granule first = granule_of((uintptr_t)items[i] & ~ITEM_BITS);
         budget_refund(budget_numbered(account), pages, pages);
+        pages_fill(granule_page(first), pages, PG_NONE);
         if (run_give_back(first, pages)) {
             gone++;
             continue;

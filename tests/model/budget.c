@@ -17,10 +17,7 @@
 /* The layer below. Nobody says for whom it asks: every request is of the hard line's level. */
 __thread void *os_slot_value[OS_SLOT_COUNT] __attribute__((tls_model("initial-exec")));
 uint32_t os_thread_id(void) { return 0; }
-uint64_t setting(const char *name) {
-    (void)name;
-    return 0;
-}
+uint64_t setting(const char *name) { return name && strcmp(name, "HOSTMEM_HARD_COMMIT") == 0 ? 3 * PAGE_BYTES : 0; }
 enum status os_tables_reserve(size_t size, void **start) {
     *start = aligned_alloc(128, size);
     if (*start) memset(*start, 0, size);
@@ -93,6 +90,24 @@ static void check_close(void) {
     MODEL_HOLDS(budget_open(NULL) == scene.account[0]);
 }
 
+/* The lines are set as the first request reads the environment: it is judged by one or the other, and what was set stays. */
+static void setup_first(void) {
+    begin(0, 0);
+    memset(&environment, 0, sizeof environment);
+    environment_read = process_set = 0;
+}
+static void thread_first(int me) {
+    struct budget_lines lines;
+    if (me == 0) return budget_lines_set(&budget_process, &(struct budget_lines){.hard = {0, 2 * PAGE_BYTES}});
+    budget_lines_get(&budget_process, &lines);
+    MODEL_HOLDS(lines.hard[BUDGET_COMMIT] == 2 * PAGE_BYTES || lines.hard[BUDGET_COMMIT] == 3 * PAGE_BYTES);
+}
+static void check_first(void) {
+    struct budget_lines lines;
+    budget_lines_get(&budget_process, &lines);
+    MODEL_HOLDS(lines.hard[BUDGET_COMMIT] == 2 * PAGE_BYTES);
+}
+
 static void passes(const char *name, int threads, void (*setup)(void), void (*thread)(int), void (*check)(void)) {
     struct model model = {name, threads, MODEL_NOBODY_WAITS, setup, thread, check};
     CHECK(model_passes(&model));
@@ -104,5 +119,6 @@ int main(void) {
     passes("two charges, room for one", 2, setup_line, thread_line, check_line);
     passes("charges to two accounts", 2, setup_stay, thread_stay, check_stay);
     passes("an account closed by three", 3, setup_close, thread_close, check_close);
+    passes("lines set as the environment is read", 2, setup_first, thread_first, check_first);
     return check_done();
 }

@@ -1,11 +1,16 @@
 /*
  * A bound on the regions' address space: what is given back to the system does not count against it, and a CLR that pleads for
- * address space without saying how much does not get all of it, so that allocations go on.
+ * address space without saying how much does not get all of it, so that allocations go on. Several threads that want the first
+ * region at once do not pass the bound, and are all served.
  */
+#ifndef _WIN32
+#define _GNU_SOURCE
+#endif
 #include "check.h"
 #include "core/region.h"
 #include "flat.h"
 #include "os/os.h"
+#include "thread.h"
 
 #define GIB ((SIZE_T)1 << 30)
 
@@ -68,7 +73,44 @@ static void crowded(void) {
     CHECK(!region_crowded());
 }
 
+#ifdef _WIN32
+static void at_once(void) {}
+#else
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TURNS = 200, THREADS = 4 };
+
+static pthread_barrier_t all_here;
+static uint32_t served;
+
+static void *want(void *context) {
+    pthread_barrier_wait(&all_here);
+    if (reserve(2 * MIB)) atom_add_acqrel_u32(&served, 1);
+    return context;
+}
+
+/* In children, as a process makes its first region once. */
+static void at_once(void) {
+    pthread_barrier_init(&all_here, NULL, THREADS);
+    for (int i = 0; i < TURNS; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            struct threads threads = {0};
+            for (int t = 0; t < THREADS; t++) threads_start(&threads, want, NULL);
+            threads_join(&threads);
+            _exit(regions_bytes() == 4 * GIB && served == THREADS ? 0 : 1);
+        }
+        int status = -1;
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK_EQ(status, 0);
+    }
+}
+#endif
+
 int main(void) {
+    region_limit_set(4 * GIB);
+    at_once();
     HM_OPTIONS options = {.cbSize = sizeof options, .cbMaxAddressSpace = 4 * GIB};
     if (!CHECK_EQ(HmCreateMemoryManager(&options, &manager), S_OK)) return check_done();
     plea_for_a_size();

@@ -197,6 +197,24 @@ static void random_run(int steps, bool may_fail, uint64_t seed) {
     adds_up(!may_fail);
 }
 
+/* A whole allocation that the system does not take back from a cache is nobody's until it does: in no budget, nor committed. */
+static void test_refused(void) {
+    uintptr_t start;
+#ifdef HM_FAULT
+    for (unsigned refused = 2; refused--;) {
+        CHECK_EQ(vm_alloc(0, 7 * PAGE_BYTES, MEM_COMMIT, PAGE_READWRITE, &start), ST_OK);
+        CHECK_EQ(vm_free(start, 0, MEM_RELEASE), ST_OK);
+        os_fault_set("decommit", refused, true);
+        spans_flush();
+        os_fault_set(NULL, 0, false);
+        adds_up(true);
+        CHECK_EQ(regions_committed(), 0);
+    }
+#else
+    (void)start;
+#endif
+}
+
 static void test_adding_up(void) {
     run.account[0] = &budget_process;
     for (unsigned i = 1; i < OWNERS; i++) {
@@ -211,6 +229,7 @@ static void test_adding_up(void) {
     for (unsigned i = 1; i < OWNERS; i++) budget_lines_set(run.account[i], &lines);
     random_run(3000, false, 2);
     CHECK(atom_load_rlx_u64(&run.account[1]->refused[BUDGET_TASK]) > 0);
+    test_refused();
     random_run(1500, true, 3);
     for (unsigned i = 1; i < OWNERS; i++) budget_drop(run.account[i]);
 }

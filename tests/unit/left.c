@@ -1,6 +1,7 @@
 /*
  * Pages that a thread was changing when it went: in the child of a fork, and (Windows) in a process that is ending, whose other
- * threads have been ended wherever they were. Whoever is left can use the memory as any other.
+ * threads have been ended wherever they were. Whoever is left can use the memory as any other. It is larger than what threads
+ * keep at hand, so that nobody has a cache here: what is left in the pages has nothing to do with that.
  */
 #ifndef _WIN32
 #define _GNU_SOURCE
@@ -9,7 +10,7 @@
 #include "hostmem.h"
 #include "thread.h"
 
-#define BYTES ((SIZE_T)1 << 20)
+#define BYTES ((SIZE_T)2 << 20)
 enum { TURNS = 20 };
 
 /* Changes the pages of *context for ever. */

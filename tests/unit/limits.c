@@ -156,7 +156,11 @@ static void test_arguments(void) {
     CHECK_EQ((uint32_t)HmSetLimits(m, NULL), (uint32_t)E_POINTER);
     CHECK_EQ((uint32_t)HmGetLimits(m, NULL, NULL), (uint32_t)E_POINTER);
     CHECK_EQ((uint32_t)HmSetLimits(&stranger, &LIMITS(0)), (uint32_t)E_INVALIDARG);
-    CHECK_EQ((uint32_t)HmGetLimits(m, &bad[0], NULL), (uint32_t)E_INVALIDARG);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ((uint32_t)HmGetLimits(m, &bad[i], NULL), (uint32_t)E_INVALIDARG);
+        HM_USAGE usage = {.cbSize = (SIZE_T)i * (sizeof usage + 8)};
+        CHECK_EQ((uint32_t)HmGetLimits(m, NULL, &usage), (uint32_t)E_INVALIDARG);
+    }
     struct { SIZE_T size, space, cache; } first_version = {24, 0, 0};
     CHECK_EQ(HmCreateMemoryManager((HM_OPTIONS *)(void *)&first_version, &none), S_OK);
     none->lpVtbl->Release(none);
