@@ -80,9 +80,7 @@ void bench_count(struct bench_state *state, const char *name, double value, enum
 void bench_fail(struct bench_state *state, const char *why);
 
 /* Keeps the compiler from knowing what becomes of p, so that it cannot leave out what made it. */
-static inline void bench_keep(void *p) {
-    __asm__ volatile("" : : "r"(p) : "memory");
-}
+static inline void bench_keep(void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
 
 /* ---- Running without Google Benchmark, for counting (once.c) ---------------------------------------------------- */
 

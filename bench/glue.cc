@@ -73,9 +73,7 @@ void bench_register(const struct bench *bench) {
 
     const registration *what = &mine;
     auto *made = benchmark::RegisterBenchmark(mine.name.c_str(), [what](benchmark::State &driver) { run(driver, what); });
-    if (bench->count_arguments != 0) {
-        made->Args(std::vector<int64_t>(bench->argument, bench->argument + bench->count_arguments));
-    }
+    if (bench->count_arguments != 0) made->Args(std::vector<int64_t>(bench->argument, bench->argument + bench->count_arguments));
     if (bench->turns != 0) made->Iterations(static_cast<benchmark::IterationCount>(bench->turns));
     made->UseRealTime();
     made->Threads(bench->threads == 0 ? 1 : bench->threads);

@@ -51,25 +51,15 @@ const struct bench_heap bench_heap_engine = {
     .pairs = hostmalloc_pairs,
 };
 
-static void *flat_open(void) {
-    return HmHeapCreate(0, 0, 0);
-}
+static void *flat_open(void) { return HmHeapCreate(0, 0, 0); }
 
-static void flat_close(void *heap) {
-    HmHeapDestroy(heap);
-}
+static void flat_close(void *heap) { HmHeapDestroy(heap); }
 
-static void *flat_alloc(void *heap, size_t size) {
-    return HmHeapAlloc(heap, 0, size);
-}
+static void *flat_alloc(void *heap, size_t size) { return HmHeapAlloc(heap, 0, size); }
 
-static void flat_free(void *heap, void *block) {
-    HmHeapFree(heap, 0, block);
-}
+static void flat_free(void *heap, void *block) { HmHeapFree(heap, 0, block); }
 
-static bool flat_owns(void *heap, void *block) {
-    return HmHeapSize(heap, 0, block) != (SIZE_T)-1;
-}
+static bool flat_owns(void *heap, void *block) { return HmHeapSize(heap, 0, block) != (SIZE_T)-1; }
 
 BENCH_HEAP_PAIRS(flat_pairs, flat_alloc, flat_free)
 
@@ -87,9 +77,7 @@ static void *libc_open(void) {
     return (void *)&bench_heap_libc; /* any pointer: it has one heap, of the process */
 }
 
-static void libc_close(void *heap) {
-    (void)heap;
-}
+static void libc_close(void *heap) { (void)heap; }
 
 static void *libc_alloc(void *heap, size_t size) {
     (void)heap;

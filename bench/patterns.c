@@ -59,13 +59,9 @@ static void pattern_close(struct bench_state *state, double items) {
 }
 
 /* Where no heap can be had, the loop must be entered all the same; it has no turns then. */
-static void pattern_skip(struct bench_state *state) {
-    BENCH_LOOP(state) abort();
-}
+static void pattern_skip(struct bench_state *state) { BENCH_LOOP(state) abort(); }
 
-static inline char *take_random(uint64_t *seed) {
-    return take(LEAST + random_below(seed, MOST - LEAST + 1));
-}
+static inline char *take_random(uint64_t *seed) { return take(LEAST + random_below(seed, MOST - LEAST + 1)); }
 
 /* ---- Random replacement ----------------------------------------------------------------------------------------- */
 

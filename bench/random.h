@@ -17,8 +17,6 @@ static inline uint32_t random_below(uint64_t *seed, uint32_t bound) {
     return (uint32_t)(((uint64_t)random_next(seed) * bound) >> 32);
 }
 
-static inline uint64_t random_seed(int which) {
-    return UINT64_C(0x9E3779B97F4A7C15) * (uint64_t)(which + 1);
-}
+static inline uint64_t random_seed(int which) { return UINT64_C(0x9E3779B97F4A7C15) * (uint64_t)(which + 1); }
 
 #endif

@@ -15,9 +15,7 @@ static void *null_alloc(size_t size) {
     return null_block;
 }
 
-static void null_free(void *block) {
-    bench_keep(block);
-}
+static void null_free(void *block) { bench_keep(block); }
 
 static void *slow_alloc(size_t size) {
     /* At 1 to 5 GHz, 6,000 ticks are more than a microsecond. */
@@ -56,13 +54,9 @@ static void self_fail_early(struct bench_state *state) {
     BENCH_LOOP(state) abort();
 }
 
-static void *foreign_open(void) {
-    return null_block;
-}
+static void *foreign_open(void) { return null_block; }
 
-static void foreign_close(void *heap) {
-    (void)heap;
-}
+static void foreign_close(void *heap) { (void)heap; }
 
 static void *foreign_alloc(void *heap, size_t size) {
     (void)heap;

@@ -30,9 +30,7 @@ struct tally {
     uint64_t instructions, locked, system_calls;
 };
 
-static void stop_self(void) {
-    raise(SIGSTOP);
-}
+static void stop_self(void) { raise(SIGSTOP); }
 
 /* The first bytes of an instruction: legacy and REX prefixes first, then the opcode. */
 static void tally_instruction(struct tally *tally, uint64_t bytes) {

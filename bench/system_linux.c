@@ -27,21 +27,13 @@ static void *raw_map(size_t size, int protection) {
     return got == MAP_FAILED ? NULL : got;
 }
 
-static void *raw_take(size_t size) {
-    return raw_map(size, PROT_READ | PROT_WRITE);
-}
+static void *raw_take(size_t size) { return raw_map(size, PROT_READ | PROT_WRITE); }
 
-static void *raw_reserve(size_t size) {
-    return raw_map(size, PROT_NONE);
-}
+static void *raw_reserve(size_t size) { return raw_map(size, PROT_NONE); }
 
-static bool raw_give(void *start, size_t size) {
-    return munmap(start, size) == 0;
-}
+static bool raw_give(void *start, size_t size) { return munmap(start, size) == 0; }
 
-static bool raw_commit(void *start, size_t size) {
-    return mprotect(start, size, PROT_READ | PROT_WRITE) == 0;
-}
+static bool raw_commit(void *start, size_t size) { return mprotect(start, size, PROT_READ | PROT_WRITE) == 0; }
 
 static bool raw_decommit(void *start, size_t size) {
     return madvise(start, size, MADV_DONTNEED) == 0 && mprotect(start, size, PROT_NONE) == 0;
@@ -122,24 +114,16 @@ const struct bench_vm bench_vm_raw = {
 
 const char system_libc_name[] = "libc";
 
-void *system_libc_aligned(size_t size, size_t alignment) {
-    return aligned_alloc(alignment, size);
-}
+void *system_libc_aligned(size_t size, size_t alignment) { return aligned_alloc(alignment, size); }
 
-void system_libc_free_aligned(void *block) {
-    free(block);
-}
+void system_libc_free_aligned(void *block) { free(block); }
 
 /* Which library this is, each file of figures says, and its reader judges: system_library_of_malloc. */
-bool system_libc_owns(void *block) {
-    return malloc_usable_size(block) != 0;
-}
+bool system_libc_owns(void *block) { return malloc_usable_size(block) != 0; }
 
 const struct bench_heap *const bench_heaps[] = {&bench_heap_engine, &bench_heap_flat, &bench_heap_libc, NULL};
 
-const char *system_name(void) {
-    return "linux";
-}
+const char *system_name(void) { return "linux"; }
 
 const char *system_library_of_malloc(void) {
     /* What the linker bound this program's own calls to: the first malloc in its search order. */
@@ -173,9 +157,7 @@ void system_sleep_ms(unsigned ms) {
     nanosleep(&wait, NULL);
 }
 
-void system_yield(void) {
-    sched_yield();
-}
+void system_yield(void) { sched_yield(); }
 
 void system_pin(int which) {
     static cpu_set_t all;

@@ -12,26 +12,18 @@
 #include <stdlib.h>
 #include <windows.h>
 
-static void *raw_take(size_t size) {
-    return VirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-}
+static void *raw_take(size_t size) { return VirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE); }
 
-static void *raw_reserve(size_t size) {
-    return VirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE);
-}
+static void *raw_reserve(size_t size) { return VirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE); }
 
 static bool raw_give(void *start, size_t size) {
     (void)size;
     return VirtualFree(start, 0, MEM_RELEASE);
 }
 
-static bool raw_commit(void *start, size_t size) {
-    return VirtualAlloc(start, size, MEM_COMMIT, PAGE_READWRITE) != NULL;
-}
+static bool raw_commit(void *start, size_t size) { return VirtualAlloc(start, size, MEM_COMMIT, PAGE_READWRITE) != NULL; }
 
-static bool raw_decommit(void *start, size_t size) {
-    return VirtualFree(start, size, MEM_DECOMMIT);
-}
+static bool raw_decommit(void *start, size_t size) { return VirtualFree(start, size, MEM_DECOMMIT); }
 
 static size_t raw_query(void *address) {
     MEMORY_BASIC_INFORMATION found;
@@ -56,37 +48,23 @@ const struct bench_vm bench_vm_raw = {
 
 /* ---- Heaps ------------------------------------------------------------------------------------------------------ */
 
-static void *process_open(void) {
-    return GetProcessHeap();
-}
+static void *process_open(void) { return GetProcessHeap(); }
 
-static void *private_open(void) {
-    return HeapCreate(0, 0, 0);
-}
+static void *private_open(void) { return HeapCreate(0, 0, 0); }
 
-static void nothing_close(void *heap) {
-    (void)heap;
-}
+static void nothing_close(void *heap) { (void)heap; }
 
-static void private_close(void *heap) {
-    HeapDestroy(heap);
-}
+static void private_close(void *heap) { HeapDestroy(heap); }
 
-static void *heap_alloc(void *heap, size_t size) {
-    return HeapAlloc(heap, 0, size);
-}
+static void *heap_alloc(void *heap, size_t size) { return HeapAlloc(heap, 0, size); }
 
-static void heap_free(void *heap, void *block) {
-    HeapFree(heap, 0, block);
-}
+static void heap_free(void *heap, void *block) { HeapFree(heap, 0, block); }
 
 static void *heap_resize(void *heap, void *block, size_t size) {
     return block == NULL ? HeapAlloc(heap, 0, size) : HeapReAlloc(heap, 0, block, size);
 }
 
-static bool heap_owns(void *heap, void *block) {
-    return HeapValidate(heap, 0, block);
-}
+static bool heap_owns(void *heap, void *block) { return HeapValidate(heap, 0, block); }
 
 BENCH_HEAP_PAIRS(heap_pairs, heap_alloc, heap_free)
 
@@ -114,17 +92,11 @@ static const struct bench_heap private_heap = {
 
 const char system_libc_name[] = "msvcrt";
 
-void *system_libc_aligned(size_t size, size_t alignment) {
-    return _aligned_malloc(size, alignment);
-}
+void *system_libc_aligned(size_t size, size_t alignment) { return _aligned_malloc(size, alignment); }
 
-void system_libc_free_aligned(void *block) {
-    _aligned_free(block);
-}
+void system_libc_free_aligned(void *block) { _aligned_free(block); }
 
-bool system_libc_owns(void *block) {
-    return _msize(block) != 0;
-}
+bool system_libc_owns(void *block) { return _msize(block) != 0; }
 
 static void *mimalloc_open(void) {
     return (void *)&bench_heap_libc; /* any pointer: it has one heap, of the process */
@@ -181,9 +153,7 @@ const char *system_name(void) {
     return ntdll != NULL && GetProcAddress(ntdll, "wine_get_version") != NULL ? "wine" : "windows";
 }
 
-const char *system_library_of_malloc(void) {
-    return "msvcrt";
-}
+const char *system_library_of_malloc(void) { return "msvcrt"; }
 
 bool system_peak_reset(void) {
     return false; /* Windows keeps one peak for the process's life */
@@ -204,13 +174,9 @@ uint64_t system_mappings(void) {
     return count;
 }
 
-void system_sleep_ms(unsigned ms) {
-    Sleep(ms);
-}
+void system_sleep_ms(unsigned ms) { Sleep(ms); }
 
-void system_yield(void) {
-    SwitchToThread();
-}
+void system_yield(void) { SwitchToThread(); }
 
 void system_pin(int which) {
     DWORD_PTR all, machine, one = 1;

@@ -13,26 +13,18 @@
 
 enum { PAGE = 4096, GRANULE = 64 << 10, MIB = 1 << 20, GROWN = 256 * MIB, SIZE_MOST = 64 * MIB };
 
-static void *engine_take(size_t size) {
-    return HmVirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-}
+static void *engine_take(size_t size) { return HmVirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE); }
 
-static void *engine_reserve(size_t size) {
-    return HmVirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE);
-}
+static void *engine_reserve(size_t size) { return HmVirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE); }
 
 static bool engine_give(void *start, size_t size) {
     (void)size;
     return HmVirtualFree(start, 0, MEM_RELEASE);
 }
 
-static bool engine_commit(void *start, size_t size) {
-    return HmVirtualAlloc(start, size, MEM_COMMIT, PAGE_READWRITE) != NULL;
-}
+static bool engine_commit(void *start, size_t size) { return HmVirtualAlloc(start, size, MEM_COMMIT, PAGE_READWRITE) != NULL; }
 
-static bool engine_decommit(void *start, size_t size) {
-    return HmVirtualFree(start, size, MEM_DECOMMIT);
-}
+static bool engine_decommit(void *start, size_t size) { return HmVirtualFree(start, size, MEM_DECOMMIT); }
 
 static size_t engine_query(void *address) {
     MEMORY_BASIC_INFORMATION found;

@@ -48,9 +48,7 @@ void *malloc(size_t size) {
     return block;
 }
 
-void free(void *block) {
-    last = block;
-}
+void free(void *block) { last = block; }
 
 void *calloc(size_t count, size_t size) {
     void *block = malloc(count * size);
@@ -95,16 +93,10 @@ void *malloc(size_t size) {
 
 #endif
 
-void *calloc(size_t count, size_t size) {
-    return __libc_calloc(count, size);
-}
+void *calloc(size_t count, size_t size) { return __libc_calloc(count, size); }
 
-void *realloc(void *block, size_t size) {
-    return __libc_realloc(block, size);
-}
+void *realloc(void *block, size_t size) { return __libc_realloc(block, size); }
 
-void free(void *block) {
-    __libc_free(block);
-}
+void free(void *block) { __libc_free(block); }
 
 #endif

@@ -128,9 +128,7 @@ static int by_size(const void *left, const void *right) {
     return (a < b) - (a > b);
 }
 
-static double percent(double logarithm) {
-    return 100 * (exp(logarithm) - 1);
-}
+static double percent(double logarithm) { return 100 * (exp(logarithm) - 1); }
 
 static enum unit unit_of(const char *name) {
     if (strstr(name, "bytes") != NULL) return UNIT_BYTES;

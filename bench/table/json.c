@@ -20,9 +20,7 @@ struct reader {
 
 static bool read_value(struct reader *reader);
 
-static void skip_blanks(struct reader *reader) {
-    reader->at += strspn(reader->at, " \t\r\n");
-}
+static void skip_blanks(struct reader *reader) { reader->at += strspn(reader->at, " \t\r\n"); }
 
 static bool read_string(struct reader *reader, char text[JSON_TEXT_MOST]) {
     size_t length = 0;

@@ -268,8 +268,7 @@ double samples_busy(const struct samples *samples) {
     size_t count = 0;
     for (size_t i = 0; i < samples->count && count < sizeof values / sizeof *values; i++) {
         const struct series *each = &samples->series[i];
-        if (strcmp(each->name, "busy") == 0 && strcmp(each->system, "linux") == 0)
-            values[count++] = series_figure(each).median;
+        if (strcmp(each->name, "busy") == 0 && strcmp(each->system, "linux") == 0) values[count++] = series_figure(each).median;
     }
     if (count == 0) return 0;
     qsort(values, count, sizeof *values, compare);

@@ -226,9 +226,7 @@ static size_t search_short(uint64_t *words, size_t total, unsigned count, size_t
         size_t middle = n == 0 ? home : from;
         for (unsigned tries = 0; tries < RETRIES_IN_PLACE; tries++) {
             struct fit best = {0, 0};
-            if (!fit_sweep(&best, words, total, count, middle, to)) {
-                fit_sweep(&best, words, total, count, from, middle);
-            }
+            if (!fit_sweep(&best, words, total, count, middle, to)) fit_sweep(&best, words, total, count, from, middle);
             if (best.length == 0) break;
             if (bitmap_claim(words, best.start, count)) return best.start;
             *lost = true;

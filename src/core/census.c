@@ -50,9 +50,7 @@ static void count_owned(struct cache *cache, void *context) {
             by->count[bin] += items;
             continue;
         }
-        for (uint64_t i = 0; i < items; i++) {
-            count_mixed(by, word_of((const void *)(uintptr_t)(floor + i * sizeof(void *))));
-        }
+        for (uint64_t i = 0; i < items; i++) count_mixed(by, word_of((const void *)(uintptr_t)(floor + i * sizeof(void *))));
     }
 }
 

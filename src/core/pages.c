@@ -47,9 +47,7 @@ uint8_t pages_state(struct page page) {
     return atom_load_acq_u8(stretch_bytes(stretch_at(page, 1))); /* acq: pairs with pages_fill */
 }
 
-static uint64_t byte_repeated(uint8_t byte) {
-    return (uint64_t)byte * 0x0101010101010101u;
-}
+static uint64_t byte_repeated(uint8_t byte) { return (uint64_t)byte * 0x0101010101010101u; }
 
 /* Eight bytes as one word, where their address allows it. The table is 8-byte aligned and only used through atom.h. */
 static inline bool bytes_aligned(const uint8_t *bytes) { return (uintptr_t)bytes % 8 == 0; }
@@ -174,13 +172,9 @@ static void busy_each(struct page first, uint64_t count, void (*change)(uint64_t
     }
 }
 
-void pages_lock(struct page first, uint64_t count) {
-    busy_each(first, count, busy_take);
-}
+void pages_lock(struct page first, uint64_t count) { busy_each(first, count, busy_take); }
 
-void pages_unlock(struct page first, uint64_t count) {
-    busy_each(first, count, busy_give);
-}
+void pages_unlock(struct page first, uint64_t count) { busy_each(first, count, busy_give); }
 
 bool pages_try_lock(struct page first, uint64_t count) {
     for (uint64_t done = 0; done < count;) {

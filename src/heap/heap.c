@@ -45,9 +45,7 @@ static void pins_return(struct heap *heap, struct slab *slab, struct granule hea
     uint64_t owner = life_owner(life);
     if (owner == 0) return;
     unsigned class_index = owner_class(owner);
-    if (life_count(life) < objects_of(class_index)) {
-        set_mark_room(&heap_numbered(owner_heap(owner))->set[class_index], place);
-    }
+    if (life_count(life) < objects_of(class_index)) set_mark_room(&heap_numbered(owner_heap(owner))->set[class_index], place);
     if (life_count(life) != 0) return;
     if (owner_heap(owner) == heap->front.number) {
         empty_came(heap, class_index, head);

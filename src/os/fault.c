@@ -26,9 +26,7 @@ void os_fault_set(const char *function, long nth, bool sticky) {
     atom_store_rel_u64(&fault_nth, nth > 0 ? (uint64_t)nth : 0);
 }
 
-long os_fault_calls(void) {
-    return (long)atom_load_acq_u64(&fault_count);
-}
+long os_fault_calls(void) { return (long)atom_load_acq_u64(&fault_count); }
 
 /* Is this call chosen? */
 static bool fails(const char *function) {

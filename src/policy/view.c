@@ -78,9 +78,7 @@ static struct published_granule *granule_shown(struct published_half *half, stru
     return NULL;
 }
 
-static uint8_t use_of(enum span_kind kind) {
-    return kind == SPAN_VM ? USE_ALLOCATION : kind == SPAN_SLAB ? USE_SLAB : USE_LARGE;
-}
+static uint8_t use_of(enum span_kind kind) { return kind == SPAN_VM ? USE_ALLOCATION : kind == SPAN_SLAB ? USE_SLAB : USE_LARGE; }
 
 /* The granules of one span, which lie in one region. Returns the pages committed. */
 static uint64_t show_granules(const struct found *found, struct published_granule *to) {

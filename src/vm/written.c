@@ -118,9 +118,7 @@ enum status written_decommit(const struct range *r) {
     }
     enum status status = os_decommit(range_address(r), range_bytes(r));
     if (status != ST_OK) return status;
-    for (struct piece at = {0}; range_next(r, &at, 0xff);) {
-        pages_fill(at.first, at.count, noted(at.state) ? PG_WRITTEN : PG_NONE);
-    }
+    for (struct piece at = {0}; range_next(r, &at, 0xff);) pages_fill(at.first, at.count, noted(at.state) ? PG_WRITTEN : PG_NONE);
     os_watch_fresh(range_address(r), range_bytes(r));
     return ST_OK;
 }

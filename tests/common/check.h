@@ -26,9 +26,7 @@ static inline bool check_count(bool held) {
     return held;
 }
 
-static inline bool check_shown(void) {
-    return __atomic_load_n(&check_count_failed, __ATOMIC_RELAXED) <= CHECK_SHOWN;
-}
+static inline bool check_shown(void) { return __atomic_load_n(&check_count_failed, __ATOMIC_RELAXED) <= CHECK_SHOWN; }
 
 static inline bool check_that(bool held, const char *file, int line, const char *text) {
     if (check_count(held)) return true;

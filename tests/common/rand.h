@@ -28,9 +28,7 @@ static inline struct rand rand_seed(uint64_t seed) {
 }
 
 /* 0 to bound - 1. */
-static inline uint32_t rand_below(struct rand *r, uint32_t bound) {
-    return (uint32_t)((rand_next(r) >> 32) * bound >> 32);
-}
+static inline uint32_t rand_below(struct rand *r, uint32_t bound) { return (uint32_t)((rand_next(r) >> 32) * bound >> 32); }
 
 /* True once in `times`. */
 static inline bool rand_once_in(struct rand *r, uint32_t times) { return rand_below(r, times) == 0; }

@@ -16,12 +16,10 @@ typedef char *crypt_function(const char *phrase, const char *setting, void **dat
 /* crypt_gensalt_ra gives a block that its caller frees; crypt_ra resizes a block that its caller had from malloc. */
 static void test_exchange(void) {
     void *handle = dlopen("libcrypt.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
-    if (!CHECK(handle != NULL))
-        return;
+    if (!CHECK(handle != NULL)) return;
     gensalt_function *gensalt = (gensalt_function *)dlsym(handle, "crypt_gensalt_ra");
     crypt_function *crypt = (crypt_function *)dlsym(handle, "crypt_ra");
-    if (!CHECK(gensalt != NULL && crypt != NULL))
-        return;
+    if (!CHECK(gensalt != NULL && crypt != NULL)) return;
     char *setting = gensalt("$1$", 0, "0123456789abcdef", 16);
     void *data = malloc(100);
     int size = 100;
@@ -45,8 +43,7 @@ static void test_names(void) {
 /* $ORIGIN is the folder of whoever calls dlopen. */
 static void test_caller(void) {
     void *handle = dlopen("$ORIGIN/../../libhostmem.so", RTLD_NOW | RTLD_LOCAL);
-    if (!CHECK(handle != NULL))
-        printf("%s\n", dlerror());
+    if (!CHECK(handle != NULL)) printf("%s\n", dlerror());
 }
 
 int main(void) {

@@ -25,11 +25,9 @@ static void *churn(void *context) {
         free(held[i]);
         uint64_t r = thread_random(&state);
         held[i] = r % 16 == 0 ? malloc(r % 300000) : malloc(r % 2000);
-        if (held[i] != NULL)
-            memset(held[i], 1, 1);
+        if (held[i] != NULL) memset(held[i], 1, 1);
     }
-    for (size_t i = 0; i < 64; i++)
-        free(held[i]);
+    for (size_t i = 0; i < 64; i++) free(held[i]);
     return NULL;
 }
 
@@ -46,12 +44,10 @@ static void child(void *inherited) {
     free(inherited);
     for (size_t i = 0; i < 400; i++) {
         held[i] = malloc(i * i);
-        if (held[i] == NULL)
-            _exit(2);
+        if (held[i] == NULL) _exit(2);
         memset(held[i], 0x77, i * i);
     }
-    for (size_t i = 0; i < 400; i++)
-        free(held[i]);
+    for (size_t i = 0; i < 400; i++) free(held[i]);
     threads_start(&threads, child_thread, &held[0]);
     threads_join(&threads);
     free(held[0]);
@@ -61,18 +57,15 @@ static void child(void *inherited) {
 int main(void) {
     struct threads threads = {0};
     double give_up = thread_seconds() + SECONDS_AT_MOST;
-    for (uintptr_t i = 0; i < THREADS; i++)
-        threads_start(&threads, churn, (void *)(i + 1));
+    for (uintptr_t i = 0; i < THREADS; i++) threads_start(&threads, churn, (void *)(i + 1));
     int made = 0;
     for (; made < FORKS && thread_seconds() < give_up; made++) {
         void *inherited = malloc(3000);
         int status = -1;
         pid_t pid = fork();
-        if (pid == 0)
-            child(inherited);
+        if (pid == 0) child(inherited);
         free(inherited);
-        if (!CHECK(pid > 0) || !CHECK(waitpid(pid, &status, 0) == pid) || !CHECK_EQ(status, 0))
-            break;
+        if (!CHECK(pid > 0) || !CHECK(waitpid(pid, &status, 0) == pid) || !CHECK_EQ(status, 0)) break;
     }
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
     threads_join(&threads);

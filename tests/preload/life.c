@@ -28,8 +28,7 @@ __attribute__((constructor(101))) static void constructor_first(void) {
 
 __attribute__((destructor(101))) static void destructor_last(void) {
     char *text = malloc(100);
-    if (text == NULL || !exit_handler_ran || strcmp(from_constructor, "made before main") != 0)
-        _exit(3);
+    if (text == NULL || !exit_handler_ran || strcmp(from_constructor, "made before main") != 0) _exit(3);
     free(text);
     free(from_constructor);
 }
@@ -53,30 +52,24 @@ static void key_destroy(void *value) {
 
 static void *use_keys(void *context) {
     (void)context;
-    for (int i = 0; i < KEYS; i++)
-        CHECK(pthread_setspecific(keys[i], malloc(30)) == 0);
+    for (int i = 0; i < KEYS; i++) CHECK(pthread_setspecific(keys[i], malloc(30)) == 0);
     return NULL;
 }
 
 static void test_keys(void) {
     struct threads threads = {0};
-    for (int i = 0; i < KEYS; i++)
-        CHECK(pthread_key_create(&keys[i], key_destroy) == 0);
-    for (int i = 0; i < 8; i++)
-        threads_start(&threads, use_keys, NULL);
+    for (int i = 0; i < KEYS; i++) CHECK(pthread_key_create(&keys[i], key_destroy) == 0);
+    for (int i = 0; i < 8; i++) threads_start(&threads, use_keys, NULL);
     threads_join(&threads);
     CHECK_EQ(count_destroyed, 8 * KEYS);
-    for (int i = 0; i < KEYS; i++)
-        CHECK(pthread_key_delete(keys[i]) == 0);
+    for (int i = 0; i < KEYS; i++) CHECK(pthread_key_delete(keys[i]) == 0);
 }
 
 static void *short_life(void *context) {
     void *block[50];
     (void)context;
-    for (size_t i = 0; i < 50; i++)
-        block[i] = malloc(i * 37);
-    for (size_t i = 0; i < 50; i++)
-        free(block[i]);
+    for (size_t i = 0; i < 50; i++) block[i] = malloc(i * 37);
+    for (size_t i = 0; i < 50; i++) free(block[i]);
     return NULL;
 }
 
@@ -85,15 +78,12 @@ static void test_threads(void) {
     struct threads threads = {0};
     size_t before = 0;
     for (int round = 0; round < 500; round++) {
-        for (int i = 0; i < 4; i++)
-            threads_start(&threads, short_life, NULL);
+        for (int i = 0; i < 4; i++) threads_start(&threads, short_life, NULL);
         threads_join(&threads);
-        if (round == 50)
-            before = resident_bytes();
+        if (round == 50) before = resident_bytes();
     }
     size_t after = resident_bytes();
-    if (!CHECK(before > 0 && after < before + ((size_t)2 << 20)))
-        printf("resident: %zu, then %zu\n", before, after);
+    if (!CHECK(before > 0 && after < before + ((size_t)2 << 20))) printf("resident: %zu, then %zu\n", before, after);
 }
 
 static void test_dlopen(void) {
@@ -102,8 +92,7 @@ static void test_dlopen(void) {
     for (int round = 0; round < 10; round++) {
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
             void *handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-            if (handle == NULL)
-                continue;
+            if (handle == NULL) continue;
             loaded++;
             CHECK(dlclose(handle) == 0);
         }
@@ -120,8 +109,7 @@ struct kept {
 
 static size_t kept_wrong(const struct kept *kept, unsigned char fill) {
     size_t wrong = 0;
-    for (size_t i = 0; i < kept->size; i++)
-        wrong += kept->bytes[i] != fill;
+    for (size_t i = 0; i < kept->size; i++) wrong += kept->bytes[i] != fill;
     return wrong;
 }
 
@@ -131,16 +119,13 @@ static size_t kept_renew(struct kept kept[32], uint64_t *state, unsigned char ba
     size_t size = thread_random(state) % 200 == 0 ? 70000 : thread_random(state) % 3000 + 1;
     if (thread_random(state) % 4 == 0) {
         unsigned char *moved = realloc(kept[i].bytes, size);
-        if (moved == NULL)
-            return 1;
-        for (size_t n = 0; n < size && n < kept[i].size; n++)
-            wrong += moved[n] != (unsigned char)(base + i);
+        if (moved == NULL) return 1;
+        for (size_t n = 0; n < size && n < kept[i].size; n++) wrong += moved[n] != (unsigned char)(base + i);
         kept[i].bytes = moved;
     } else {
         free(kept[i].bytes);
         kept[i].bytes = malloc(size);
-        if (kept[i].bytes == NULL)
-            return 1;
+        if (kept[i].bytes == NULL) return 1;
     }
     kept[i].size = size;
     memset(kept[i].bytes, (int)(base + i), size);
@@ -153,8 +138,7 @@ static uint64_t handlers_state = 11;
 
 static void on_signal(int number) {
     (void)number;
-    for (int n = 0; n < 4; n++)
-        count_wrong += kept_renew(handlers, &handlers_state, 100);
+    for (int n = 0; n < 4; n++) count_wrong += kept_renew(handlers, &handlers_state, 100);
     count_signals++;
 }
 
@@ -165,8 +149,7 @@ static void test_signals(void) {
     uint64_t state = 5;
     size_t wrong = 0;
     CHECK(sigaction(SIGALRM, &action, &old) == 0 && setitimer(ITIMER_REAL, &timer, NULL) == 0);
-    for (double stop = thread_seconds() + 2; thread_seconds() < stop;)
-        wrong += kept_renew(kept, &state, 1);
+    for (double stop = thread_seconds() + 2; thread_seconds() < stop;) wrong += kept_renew(kept, &state, 1);
     setitimer(ITIMER_REAL, &none, NULL);
     sigaction(SIGALRM, &old, NULL);
     for (size_t i = 0; i < 32; i++) {

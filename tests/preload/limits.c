@@ -29,14 +29,11 @@ static size_t figure(int resource) {
     CHECK(file >= 0 && read(file, text, sizeof text - 1) > 0);
     close(file);
     char *at = text;
-    for (int i = 0; i < 7; i++)
-        field[i] = strtoul(at, &at, 10);
+    for (int i = 0; i < 7; i++) field[i] = strtoul(at, &at, 10);
     return field[resource == RLIMIT_AS ? 0 : 5] * 4096;
 }
 
-static int resource_of(const char *name) {
-    return strcmp(name, "data") == 0 ? RLIMIT_DATA : RLIMIT_AS;
-}
+static int resource_of(const char *name) { return strcmp(name, "data") == 0 ? RLIMIT_DATA : RLIMIT_AS; }
 
 static void bound(int resource, size_t bytes) {
     struct rlimit limit;
@@ -48,24 +45,21 @@ static void bound(int resource, size_t bytes) {
 /* As many as there are. */
 static size_t fill(size_t size) {
     size_t had = 0;
-    while (had < MOST && (errno = 0, block[had] = malloc(size)) != NULL)
-        memset(block[had++], 1, size);
+    while (had < MOST && (errno = 0, block[had] = malloc(size)) != NULL) memset(block[had++], 1, size);
     CHECK(had < MOST);
     CHECK_EQ(errno, ENOMEM);
     return had;
 }
 
 static void drop(size_t had) {
-    while (had > 0)
-        free(block[--had]);
+    while (had > 0) free(block[--had]);
 }
 
 /* Most of the room inside the bound is for blocks of this size, over and over. */
 static void test_size(int resource, size_t room, size_t size) {
     size_t first = fill(size);
     drop(first);
-    if (!CHECK(first * size >= room / 2))
-        printf("%zu of %zu bytes were for blocks of %zu\n", first * size, room, size);
+    if (!CHECK(first * size >= room / 2)) printf("%zu of %zu bytes were for blocks of %zu\n", first * size, room, size);
     for (int round = 0; round < 3; round++) {
         size_t again = fill(size);
         if (round == 2) {
@@ -75,8 +69,7 @@ static void test_size(int resource, size_t room, size_t size) {
             free(more);
         }
         drop(again);
-        if (!CHECK(again + again / 20 + 4 >= first))
-            printf("%zu blocks of %zu, then %zu\n", first, size, again);
+        if (!CHECK(again + again / 20 + 4 >= first)) printf("%zu blocks of %zu, then %zu\n", first, size, again);
     }
 }
 
@@ -84,8 +77,7 @@ static void *test_thread(void *context) {
     void **kept = context;
     for (size_t i = 0; i < 1000; i++) {
         void *one = malloc(i * 17 % 3000);
-        if (one == NULL)
-            return NULL;
+        if (one == NULL) return NULL;
         free(one);
     }
     *kept = malloc(3000);
@@ -95,16 +87,14 @@ static void *test_thread(void *context) {
 static int inside(int resource, size_t room, size_t size) {
     struct threads threads = {0};
     void *kept[THREADS] = {NULL};
-    for (int i = 0; i < THREADS; i++)
-        threads_start(&threads, test_thread, &kept[i]);
+    for (int i = 0; i < THREADS; i++) threads_start(&threads, test_thread, &kept[i]);
     threads_join(&threads);
     for (int i = 0; i < THREADS; i++) {
         CHECK(kept[i] != NULL);
         free(kept[i]);
     }
     block = malloc(MOST * sizeof *block);
-    if (!CHECK(block != NULL))
-        return check_done();
+    if (!CHECK(block != NULL)) return check_done();
     bound(resource, figure(resource) + room);
     test_size(resource, room, size);
     return check_done();
@@ -116,12 +106,9 @@ static int in_little(void) {
     enum { SIZE = 1000, LEAST = 5000, ROOM = 40000 }; /* (addresses on both sides of a multiple of 4 GiB need tables twice) */
     static void *few[ROOM];
     size_t had = 0;
-    while (had < ROOM && (few[had] = malloc(SIZE)) != NULL)
-        memset(few[had++], 1, SIZE);
-    if (had < LEAST)
-        return 1;
-    for (size_t i = 0; i < had; i++)
-        free(few[i]);
+    while (had < ROOM && (few[had] = malloc(SIZE)) != NULL) memset(few[had++], 1, SIZE);
+    if (had < LEAST) return 1;
+    for (size_t i = 0; i < had; i++) free(few[i]);
     return had < ROOM ? 0 : 2;
 }
 
@@ -138,16 +125,13 @@ static void run(char *self, const char *resource, size_t megabytes, size_t size)
         _exit(9);
     }
     CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-    if (!CHECK_EQ(status, 0))
-        printf("%s of %zu MiB, blocks of %zu\n", resource, megabytes, size);
+    if (!CHECK_EQ(status, 0)) printf("%s of %zu MiB, blocks of %zu\n", resource, megabytes, size);
 }
 
 int main(int count, char **arguments) {
     static const size_t sizes[] = {48, 1000, 6000, 30000, 100000, MIB, 5 * MIB};
-    if (count > 2 && atoi(arguments[2]) == 0)
-        return in_little();
-    if (count > 2)
-        return inside(resource_of(arguments[1]), 32 * MIB, strtoul(arguments[2], NULL, 10));
+    if (count > 2 && atoi(arguments[2]) == 0) return in_little();
+    if (count > 2) return inside(resource_of(arguments[1]), 32 * MIB, strtoul(arguments[2], NULL, 10));
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         run(arguments[0], "address-space", 120, sizes[i]);
         run(arguments[0], "data", 150, sizes[i]);

@@ -24,33 +24,15 @@ struct misuse {
     void (*use)(void *bad);
 };
 
-static void *bad_global(void) {
-    return global_bytes + 64;
-}
-static void *bad_constant(void) {
-    return (void *)(uintptr_t)0x10;
-}
-static void *bad_kernel(void) {
-    return (void *)(uintptr_t)0xffff800000001000u;
-}
-static void *bad_interior(void) {
-    return (char *)malloc(200) + 16;
-}
-static void *bad_odd(void) {
-    return (char *)malloc(200) + 1;
-}
-static void *bad_large_interior(void) {
-    return (char *)malloc(1 << 20) + 65536;
-}
-static void *bad_past_end(void) {
-    return (char *)malloc(1 << 20) + ((size_t)256 << 20);
-}
-static void *bad_stack(void) {
-    return __builtin_frame_address(0);
-}
-static void *bad_mapping(void) {
-    return mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-}
+static void *bad_global(void) { return global_bytes + 64; }
+static void *bad_constant(void) { return (void *)(uintptr_t)0x10; }
+static void *bad_kernel(void) { return (void *)(uintptr_t)0xffff800000001000u; }
+static void *bad_interior(void) { return (char *)malloc(200) + 16; }
+static void *bad_odd(void) { return (char *)malloc(200) + 1; }
+static void *bad_large_interior(void) { return (char *)malloc(1 << 20) + 65536; }
+static void *bad_past_end(void) { return (char *)malloc(1 << 20) + ((size_t)256 << 20); }
+static void *bad_stack(void) { return __builtin_frame_address(0); }
+static void *bad_mapping(void) { return mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }
 static void *bad_freed(void) {
     void *block = malloc(200);
     free(block);
@@ -73,24 +55,16 @@ static void *bad_freed_elsewhere(void) {
     return block;
 }
 
-static void use_free(void *bad) {
-    free(bad);
-}
+static void use_free(void *bad) { free(bad); }
 /* What this thread's cache takes for its own is found out when it goes back. */
 static void use_free_and_trim(void *block) {
     free(block);
     malloc_trim(0);
 }
 
-static void use_realloc(void *bad) {
-    CHECK(realloc(bad, 500) == NULL);
-}
-static void use_realloc_zero(void *bad) {
-    CHECK(realloc(bad, 0) == NULL);
-}
-static void use_size(void *bad) {
-    CHECK(malloc_usable_size(bad) == 0);
-}
+static void use_realloc(void *bad) { CHECK(realloc(bad, 500) == NULL); }
+static void use_realloc_zero(void *bad) { CHECK(realloc(bad, 0) == NULL); }
+static void use_size(void *bad) { CHECK(malloc_usable_size(bad) == 0); }
 
 static const struct misuse misuses[] = {
     {"a global", "free(): invalid pointer 0x", bad_global, use_free},
@@ -123,14 +97,11 @@ static void test_misuse(const struct misuse *misuse) {
     int ends[2], status = 0;
     char line[256];
     size_t held = 0;
-    if (!CHECK(pipe(ends) == 0))
-        return;
+    if (!CHECK(pipe(ends) == 0)) return;
     fflush(stdout);
     pid_t child = fork();
-    if (!CHECK(child >= 0))
-        return;
-    if (child == 0)
-        child_commit(misuse, ends[1]);
+    if (!CHECK(child >= 0)) return;
+    if (child == 0) child_commit(misuse, ends[1]);
     close(ends[1]);
     for (ssize_t got; held < sizeof line - 1 && (got = read(ends[0], line + held, sizeof line - 1 - held)) > 0;)
         held += (size_t)got;
@@ -140,12 +111,10 @@ static void test_misuse(const struct misuse *misuse) {
     bool ended = CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
     bool told = CHECK(strncmp(line, misuse->line, strlen(misuse->line)) == 0);
     bool once = CHECK(held > 0 && strchr(line, '\n') == line + held - 1);
-    if (!ended || !told || !once)
-        printf("%s: status %d, \"%s\"\n", misuse->name, status, line);
+    if (!ended || !told || !once) printf("%s: status %d, \"%s\"\n", misuse->name, status, line);
 }
 
 int main(void) {
-    for (size_t i = 0; i < sizeof misuses / sizeof *misuses; i++)
-        test_misuse(&misuses[i]);
+    for (size_t i = 0; i < sizeof misuses / sizeof *misuses; i++) test_misuse(&misuses[i]);
     return check_done();
 }

@@ -17,9 +17,7 @@
 
 /* Millions of times: only what fails is counted. */
 #define HOLDS(condition) holds((condition), __LINE__, #condition)
-static bool holds(bool held, int line, const char *text) {
-    return held || check_that(false, __FILE__, line, text);
-}
+static bool holds(bool held, int line, const char *text) { return held || check_that(false, __FILE__, line, text); }
 
 struct held {
     unsigned char *bytes;
@@ -34,8 +32,7 @@ static double stop_at;
 static bool intact(const struct held *held) {
     /* Both ends, and samples between. */
     for (size_t i = 0; i < held->size; i += i < 64 || held->size - i < 64 ? 1 : 61) {
-        if (held->bytes[i] != held->fill)
-            return false;
+        if (held->bytes[i] != held->fill) return false;
     }
     return true;
 }
@@ -60,16 +57,14 @@ static size_t size_random(uint64_t *state) {
 
 static struct held *held_make(uint64_t *state) {
     struct held *held = malloc(sizeof *held);
-    if (held == NULL)
-        return NULL;
+    if (held == NULL) return NULL;
     held->size = size_random(state);
     held->fill = (unsigned char)(thread_random(state) | 1);
     size_t align = (size_t)16 << thread_random(state) % 10;
     switch (thread_random(state) % 4) {
     case 0:
         held->bytes = calloc(1, held->size);
-        for (size_t i = 0; held->bytes != NULL && i < held->size; i += i < 64 ? 1 : 61)
-            HOLDS(held->bytes[i] == 0);
+        for (size_t i = 0; held->bytes != NULL && i < held->size; i += i < 64 ? 1 : 61) HOLDS(held->bytes[i] == 0);
         break;
     case 1:
         held->bytes = aligned_alloc(align, held->size);
@@ -78,16 +73,14 @@ static struct held *held_make(uint64_t *state) {
     default:
         held->bytes = malloc(held->size);
     }
-    if (HOLDS(held->bytes != NULL))
-        memset(held->bytes, held->fill, held->size);
+    if (HOLDS(held->bytes != NULL)) memset(held->bytes, held->fill, held->size);
     return held;
 }
 
 static bool held_move(struct held *held, uint64_t *state) {
     size_t size = size_random(state) + 1, least = size < held->size ? size : held->size;
     unsigned char *moved = realloc(held->bytes, size);
-    if (!HOLDS(moved != NULL))
-        return false;
+    if (!HOLDS(moved != NULL)) return false;
     held->bytes = moved;
     held->size = least;
     HOLDS(intact(held));
@@ -128,13 +121,11 @@ int main(void) {
     struct threads threads = {0};
     size_t before = resident_bytes();
     stop_at = thread_seconds() + (seconds != NULL ? atof(seconds) : 3);
-    for (uintptr_t i = 0; i < THREADS; i++)
-        threads_start(&threads, work, (void *)(i + 1));
+    for (uintptr_t i = 0; i < THREADS; i++) threads_start(&threads, work, (void *)(i + 1));
     threads_join(&threads);
     size_t during = resident_bytes();
     for (size_t i = 0; i < PLACES; i++) {
-        if (places[i] == NULL)
-            continue;
+        if (places[i] == NULL) continue;
         CHECK(intact(places[i]));
         free(places[i]->bytes);
         free(places[i]);
@@ -142,7 +133,6 @@ int main(void) {
     malloc_trim(0);
     size_t after = resident_bytes();
     CHECK(before > 0 && during > before);
-    if (!CHECK(after < before + ((size_t)8 << 20)))
-        printf("resident: %zu, %zu, %zu\n", before, during, after);
+    if (!CHECK(after < before + ((size_t)8 << 20))) printf("resident: %zu, %zu, %zu\n", before, during, after);
     return check_done();
 }

@@ -86,8 +86,7 @@ static void test_pairs(void) {
 
 static bool find_library(void) {
     void *library = dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL)
-        return false;
+    if (library == NULL) return false;
     *(void **)&set_new_handler = dlsym(library, "_ZSt15set_new_handlerPFvvE");
     *(void **)&set_terminate = dlsym(library, "_ZSt13set_terminatePFvvE");
     *(void **)&current_exception_type = dlsym(library, "__cxa_current_exception_type");
@@ -98,8 +97,7 @@ static bool find_library(void) {
 static int count_handled;
 
 static void handler_gives_up(void) {
-    if (++count_handled == 3)
-        set_new_handler(NULL);
+    if (++count_handled == 3) set_new_handler(NULL);
 }
 
 /* Without memory and exceptions: NULL, after the handler has had its turns, even if the handler throws. */
@@ -131,8 +129,7 @@ static void throw_in_child(int form, bool handler) {
     if (child == 0) {
         alarm(20);
         set_terminate((void *)terminated);
-        if (handler)
-            set_new_handler((void *)handler_gives_up);
+        if (handler) set_new_handler((void *)handler_gives_up);
         switch (form) {
         case 0:
             _Znwm(huge);
@@ -155,13 +152,11 @@ static void throw_in_child(int form, bool handler) {
 }
 
 int main(void) {
-    if (!CHECK(_Znwm != NULL && _ZdlPv != NULL && _ZdaPvSt11align_val_tRKSt9nothrow_t != NULL))
-        return check_done();
+    if (!CHECK(_Znwm != NULL && _ZdlPv != NULL && _ZdaPvSt11align_val_tRKSt9nothrow_t != NULL)) return check_done();
     test_pairs();
     /* Before there is a C++ library nobody can throw, but the forms that do not throw work. */
     CHECK(_ZnwmRKSt9nothrow_t(huge, TAG) == NULL);
-    if (!CHECK(find_library()))
-        return check_done();
+    if (!CHECK(find_library())) return check_done();
     test_nothrow();
     for (int form = 0; form < 4; form++) {
         throw_in_child(form, false);

@@ -21,14 +21,11 @@ static volatile size_t huge = (size_t)PTRDIFF_MAX + 1;
 static volatile size_t most = SIZE_MAX;
 static volatile size_t odd_align = 48;
 
-static bool aligned(const void *block, size_t align) {
-    return block != NULL && (uintptr_t)block % align == 0;
-}
+static bool aligned(const void *block, size_t align) { return block != NULL && (uintptr_t)block % align == 0; }
 
 static bool all(const unsigned char *bytes, size_t count, unsigned char value) {
     for (size_t i = 0; i < count; i++) {
-        if (bytes[i] != value)
-            return false;
+        if (bytes[i] != value) return false;
     }
     return true;
 }
@@ -42,11 +39,9 @@ static void test_malloc(void) {
     free(NULL);
     for (size_t size = 1; size < (size_t)1 << 27; size += size / 3 + 1) {
         unsigned char *block = malloc(size);
-        if (!CHECK(aligned(block, 16)))
-            return;
+        if (!CHECK(aligned(block, 16))) return;
         size_t usable = malloc_usable_size(block);
-        if (!CHECK(usable >= size))
-            return;
+        if (!CHECK(usable >= size)) return;
         memset(block, 0xa5, usable); /* all of it is the caller's */
         free(block);
     }
@@ -65,8 +60,7 @@ static void test_calloc(void) {
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         for (int round = 0; round < 3; round++) {
             unsigned char *block = calloc(1, sizes[i]);
-            if (!CHECK(aligned(block, 16)))
-                return;
+            if (!CHECK(aligned(block, 16))) return;
             CHECK(all(block, sizes[i], 0));
             memset(block, 0xff, malloc_usable_size(block));
             free(block);
@@ -85,19 +79,15 @@ static void test_calloc(void) {
 
 static void test_realloc(void) {
     unsigned char *block = realloc(NULL, 100);
-    if (!CHECK(aligned(block, 16)))
-        return;
-    for (size_t i = 0; i < 100; i++)
-        block[i] = (unsigned char)i;
+    if (!CHECK(aligned(block, 16))) return;
+    for (size_t i = 0; i < 100; i++) block[i] = (unsigned char)i;
     size_t sizes[] = {101, 200, 1000, 33000, 32768, 40000, 70000, 1 << 20, 10 << 20, (10 << 20) + 1, 300000, 64 << 10, 5000, 100};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         unsigned char *moved = realloc(block, sizes[i]);
-        if (!CHECK(aligned(moved, 16)))
-            return;
+        if (!CHECK(aligned(moved, 16))) return;
         size_t usable = malloc_usable_size(moved), wrong = 0;
         CHECK(usable >= sizes[i]);
-        for (size_t j = 0; j < 100; j++)
-            wrong += moved[j] != (unsigned char)j;
+        for (size_t j = 0; j < 100; j++) wrong += moved[j] != (unsigned char)j;
         CHECK_EQ(wrong, 0);
         memset(moved + 100, 0x5a, usable - 100);
         block = moved;
@@ -126,36 +116,28 @@ static void test_realloc(void) {
 static void test_realloc_large(void) {
     uint32_t *block = malloc(50000), *other[8];
     size_t count = 50000 / 4, wrong = 0;
-    if (!CHECK(block != NULL))
-        return;
-    for (size_t i = 0; i < count; i++)
-        block[i] = (uint32_t)i;
+    if (!CHECK(block != NULL)) return;
+    for (size_t i = 0; i < count; i++) block[i] = (uint32_t)i;
     for (int round = 0; round < 400; round++) {
         size_t next = round % 5 == 4 ? count / 3 + 10000 : count + 1024 + (size_t)round * 37 % 5000;
         block = realloc(block, next * 4);
-        if (!CHECK(block != NULL))
-            return;
+        if (!CHECK(block != NULL)) return;
         other[round % 8] = malloc(40000 + (size_t)round * 1000);
         memset(other[round % 8], 0xee, 40000 + (size_t)round * 1000);
-        for (size_t i = 0; i < count && i < next; i += 97)
-            wrong += block[i] != (uint32_t)i;
-        for (size_t i = count; i < next; i++)
-            block[i] = (uint32_t)i;
+        for (size_t i = 0; i < count && i < next; i += 97) wrong += block[i] != (uint32_t)i;
+        for (size_t i = count; i < next; i++) block[i] = (uint32_t)i;
         count = next;
         if (round % 8 == 7) {
-            for (int i = 0; i < 8; i++)
-                free(other[i]);
+            for (int i = 0; i < 8; i++) free(other[i]);
         }
     }
-    for (size_t i = 0; i < count; i++)
-        wrong += block[i] != (uint32_t)i;
+    for (size_t i = 0; i < count; i++) wrong += block[i] != (uint32_t)i;
     CHECK_EQ(wrong, 0);
     free(block);
 }
 
 static void check_aligned(void *block, size_t align, size_t size) {
-    if (!CHECK(aligned(block, align)))
-        return;
+    if (!CHECK(aligned(block, align))) return;
     CHECK(malloc_usable_size(block) >= size);
     memset(block, 0x3c, malloc_usable_size(block));
     if (size >= 8 && align <= 4096) {
@@ -178,8 +160,7 @@ static void test_alignments(void) {
             int error = posix_memalign(&block, align, sizes[i]);
             CHECK_EQ(error, align < sizeof(void *) ? EINVAL : 0);
             CHECK_EQ(errno, 77);
-            if (error != 0)
-                continue;
+            if (error != 0) continue;
             CHECK(posix_memalign(&second, align, sizes[i]) == 0 && second != block); /* the next one, too */
             CHECK(aligned(second, align));
             free(second);
@@ -198,8 +179,7 @@ static void test_alignment_errors(void) {
     void *kept = &errno, *block = kept;
     errno = 77;
     size_t bad[] = {0, 3, 24, 4, 2, 1, 12345};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        CHECK_EQ(posix_memalign(&block, bad[i], 8), EINVAL);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CHECK_EQ(posix_memalign(&block, bad[i], 8), EINVAL);
     CHECK_EQ(posix_memalign(&block, 16, most), ENOMEM);
     CHECK_EQ(posix_memalign(&block, 4096, huge), ENOMEM);
     CHECK_EQ(posix_memalign(&block, huge, 8), ENOMEM);
@@ -227,8 +207,7 @@ static void test_alignment_errors(void) {
 }
 
 static void test_sized(void) {
-    if (!CHECK(free_sized != NULL && free_aligned_sized != NULL))
-        return;
+    if (!CHECK(free_sized != NULL && free_aligned_sized != NULL)) return;
     errno = 77;
     free_sized(malloc(123), 123);
     free_sized(NULL, 0);
@@ -311,24 +290,19 @@ static int test_refused(void) {
     enum { COUNT = 200000, SIZE = 20000 };
     static void *block[COUNT];
     size_t had = 0, again = 0;
-    while (had < COUNT && (errno = 0, block[had] = malloc(SIZE)) != NULL)
-        memset(block[had++], 1, 100);
+    while (had < COUNT && (errno = 0, block[had] = malloc(SIZE)) != NULL) memset(block[had++], 1, 100);
     CHECK(had < COUNT && had > 1000);
     CHECK_EQ(errno, ENOMEM);
     CHECK(malloc(100 << 20) == NULL);
-    for (size_t i = 0; i < had; i++)
-        free(block[i]);
-    while (again < had && (block[again] = malloc(SIZE)) != NULL)
-        again++;
+    for (size_t i = 0; i < had; i++) free(block[i]);
+    while (again < had && (block[again] = malloc(SIZE)) != NULL) again++;
     CHECK(again + had / 50 >= had); /* what the first frees set going takes a little for itself */
-    for (size_t i = 0; i < again; i++)
-        free(block[i]);
+    for (size_t i = 0; i < again; i++) free(block[i]);
     return check_done();
 }
 
 int main(int count, char **arguments) {
-    if (count > 1 && strcmp(arguments[1], "--refused") == 0)
-        return test_refused();
+    if (count > 1 && strcmp(arguments[1], "--refused") == 0) return test_refused();
     test_malloc();
     test_calloc();
     test_realloc();

@@ -19,17 +19,14 @@
 static unsigned char *left[BATCH][BLOCKS];
 static size_t count_wrong;
 
-static size_t size_of(size_t i) {
-    return i == BLOCKS - 1 ? 100000 : i * i * 20 + 1;
-}
+static size_t size_of(size_t i) { return i == BLOCKS - 1 ? 100000 : i * i * 20 + 1; }
 
 /* Frees what the last thread at this place left behind, and leaves as much to the next. */
 static void *work(void *context) {
     unsigned char **mine = context;
     for (size_t i = 0; i < BLOCKS; i++) {
         size_t size = size_of(i);
-        if (mine[i] != NULL && (mine[i][0] != i || mine[i][size - 1] != i))
-            __atomic_fetch_add(&count_wrong, 1, __ATOMIC_RELAXED);
+        if (mine[i] != NULL && (mine[i][0] != i || mine[i][size - 1] != i)) __atomic_fetch_add(&count_wrong, 1, __ATOMIC_RELAXED);
         free(malloc(size));
         free(mine[i]);
         mine[i] = malloc(size);
@@ -45,11 +42,9 @@ static void *work(void *context) {
 /* Keeps blocks of all sizes until all of its kind do. */
 static void *meet(void *context) {
     void *mine[BLOCKS];
-    for (size_t i = 0; i < BLOCKS; i++)
-        mine[i] = malloc(size_of(i));
+    for (size_t i = 0; i < BLOCKS; i++) mine[i] = malloc(size_of(i));
     pthread_barrier_wait(context);
-    for (size_t i = 0; i < BLOCKS; i++)
-        free(mine[i]);
+    for (size_t i = 0; i < BLOCKS; i++) free(mine[i]);
     return NULL;
 }
 
@@ -60,15 +55,12 @@ int main(void) {
     alarm(58);
     /* On a loaded machine more threads than a batch may be there at once, ended and not done: what they need is there before. */
     pthread_barrier_init(&all, NULL, THREADS_AT_MOST);
-    for (int i = 0; i < THREADS_AT_MOST; i++)
-        threads_start(&threads, meet, &all);
+    for (int i = 0; i < THREADS_AT_MOST; i++) threads_start(&threads, meet, &all);
     threads_join(&threads);
     for (int batch = 0; batch < BATCHES; batch++) {
-        for (size_t i = 0; i < BATCH; i++)
-            threads_start(&threads, work, left[i]);
+        for (size_t i = 0; i < BATCH; i++) threads_start(&threads, work, left[i]);
         threads_join(&threads);
-        if (batch == WARM)
-            warm = resident_bytes();
+        if (batch == WARM) warm = resident_bytes();
     }
     size_t after = resident_bytes();
     /* What the last threads left in their caches for the next ones goes back in a moment. */

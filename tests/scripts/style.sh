@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The form of the source: bounds on functions, files and lines, an opening comment, no tabs or trailing blanks, nothing that
-# belongs to one machine or was left for later. One check a file.
+# The form of the source: bounds on functions, files and lines, an opening comment, short statements on their conditions' lines,
+# no tabs or trailing blanks, nothing that belongs to one machine or was left for later. One check a file.
 set -u
 cd "${0%/*}/../.." || exit 1
 . tests/common/check.sh
@@ -10,8 +10,9 @@ file_limit=450
 column_limit=130
 
 judge_c() {
-    awk -v file="$1" -v function_limit=$function_limit -v file_limit=$file_limit '
+    awk -v file="$1" -v function_limit=$function_limit -v file_limit=$file_limit -v column_limit=$column_limit '
     function refuse(line, why) { printf "%s:%d: %s\n", file, line, why }
+    function plain(text) { return text ~ /;$/ && text !~ /^ *(if|for|while|do|switch|else) |\/[*\/]/ }
     FNR == 1 && file ~ /\.c$/ && !/^\/\*/ { refuse(1, "does not open with a comment") }
     /\t/ { refuse(FNR, "a tab") }
     # A body opens with a brace at the end of a line outside any other body, and closes with one in the first column.
@@ -19,6 +20,17 @@ judge_c() {
     start && /^}/ {
         if (FNR - start + 1 > function_limit) refuse(start, "a function of " FNR - start + 1 " lines")
         start = 0
+    }
+    # A statement that fits on its condition line stands there.
+    FNR == head + 2 && plain(body) && (braces ? /^ *}$/ : !/^ *else/) {
+        sub(/^ */, "", body)
+        if (length(condition) + 1 + length(body) <= column_limit) refuse(head, "what follows fits on this line")
+    }
+    FNR == head + 1 { body = $0 }
+    /^ *(if|for|while) \(.*\)( \{)?$/ && gsub(/\(/, "(") == gsub(/\)/, ")") {
+        head = FNR
+        condition = $0
+        braces = sub(/ \{$/, "", condition)
     }
     END { if (FNR > file_limit) refuse(FNR, "the file has " FNR " lines") }' "$1"
 }

@@ -33,9 +33,7 @@ struct worker {
 static double stop_at;
 static char *shared[SHARED]; /* live throughout; anybody may do anything to their pages */
 
-static uint64_t stamp_of(const struct worker *w, const char *page) {
-    return (uint64_t)(uintptr_t)page ^ (uint64_t)(uintptr_t)w;
-}
+static uint64_t stamp_of(const struct worker *w, const char *page) { return (uint64_t)(uintptr_t)page ^ (uint64_t)(uintptr_t)w; }
 
 static void verify(struct worker *w, struct own *o, size_t first, size_t count) {
     for (size_t i = first; i < first + count; i++) {

@@ -12,9 +12,7 @@
 /* Addresses that no test maps: the tables do not care whether there is memory. */
 #define NOWHERE ((uintptr_t)0x123400000000)
 
-static struct granule at(uintptr_t address) {
-    return granule_of(address);
-}
+static struct granule at(uintptr_t address) { return granule_of(address); }
 
 static void publish(uintptr_t address, uint64_t count_pages) {
     CHECK_EQ(space_prepare(at(address), count_pages), ST_OK);
@@ -111,9 +109,7 @@ static bool count_visit(const struct found *found, void *context) {
 static void walking(void) {
     size_t seen = 0;
     uintptr_t base = NOWHERE + 4 * SLOT_BYTES;
-    for (int i = 0; i < 3; i++) {
-        publish(base + (uintptr_t)i * 300 * GRANULE_BYTES, 16);
-    }
+    for (int i = 0; i < 3; i++) publish(base + (uintptr_t)i * 300 * GRANULE_BYTES, 16);
     space_each(count_visit, &seen);
     CHECK_EQ(seen, 2); /* stops when told to */
     uint32_t first = at(base).n;

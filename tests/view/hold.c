@@ -16,16 +16,14 @@
 static void *block[BLOCKS];
 
 static void *must(void *p) {
-    if (p != NULL)
-        return p;
+    if (p != NULL) return p;
     fprintf(stderr, "hold: no memory\n");
     exit(1);
 }
 
 static void *reserve(size_t size, size_t committed) {
     void *p = must(HmVirtualAlloc(NULL, size, MEM_RESERVE, PAGE_READWRITE));
-    if (committed > 0)
-        must(HmVirtualAlloc(p, committed, MEM_COMMIT, PAGE_READWRITE));
+    if (committed > 0) must(HmVirtualAlloc(p, committed, MEM_COMMIT, PAGE_READWRITE));
     return p;
 }
 
@@ -38,25 +36,21 @@ static void host(void) {
     IHostMemoryManager *m = NULL;
     IHostMalloc *heap = NULL;
     void *p = NULL;
-    if (HmCreateMemoryManager(&options, &m) != S_OK || m->lpVtbl->CreateMalloc(m, MALLOC_THREADSAFE, &heap) != S_OK)
-        must(NULL);
+    if (HmCreateMemoryManager(&options, &m) != S_OK || m->lpVtbl->CreateMalloc(m, MALLOC_THREADSAFE, &heap) != S_OK) must(NULL);
     m->lpVtbl->VirtualAlloc(m, NULL, 3072 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, eTaskCritical, &p);
     must(p);
     m->lpVtbl->VirtualAlloc(m, NULL, 2048 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, eTaskCritical, &p);
-    if (p != NULL || heap->lpVtbl->Alloc(heap, 300 * KIB, eTaskCritical, &p) != S_OK)
-        must(NULL);
+    if (p != NULL || heap->lpVtbl->Alloc(heap, 300 * KIB, eTaskCritical, &p) != S_OK) must(NULL);
 }
 
 int main(int argc, char **argv) {
     HANDLE heap = must(HmHeapCreate(0, 0, 0));
-    for (size_t i = 0; i < BLOCKS; i++)
-        block[i] = must(HmHeapAlloc(heap, 0, 48));
+    for (size_t i = 0; i < BLOCKS; i++) block[i] = must(HmHeapAlloc(heap, 0, 48));
     must(HmHeapAlloc(heap, 0, 3 * 1024 * KIB));
     must(HmHeapAlloc(NULL, 0, 1000));
     reserve(6400 * KIB, 900 * KIB);
     reserve(640 * KIB, 0);
-    for (int i = 0; i < 12; i++)
-        reserve(192 * KIB, (size_t)i * 16 * KIB);
+    for (int i = 0; i < 12; i++) reserve(192 * KIB, (size_t)i * 16 * KIB);
     reserve((size_t)5 << 30, 64 * KIB);                         /* more than a region holds */
     HmVirtualFree(reserve(64 * KIB, 64 * KIB), 0, MEM_RELEASE); /* kept at hand */
     host();
@@ -72,7 +66,6 @@ int main(int argc, char **argv) {
     if (argc > 1)
         sleep((unsigned)atoi(argv[1]));
     else
-        while (getchar() != EOF)
-            continue;
+        while (getchar() != EOF) continue;
     return 0;
 }

@@ -44,14 +44,12 @@ static ElfW(Sym) *symbol_find(const struct library *library, const char *name) {
     const uint32_t *bucket = library->hash + 4 + filter_words * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
     const uint32_t *chain = bucket + count_buckets;
     uint32_t hash = 5381;
-    for (const char *c = name; *c; c++)
-        hash = hash * 33 + (unsigned char)*c;
+    for (const char *c = name; *c; c++) hash = hash * 33 + (unsigned char)*c;
     for (uint32_t at = bucket[hash % count_buckets]; at >= first; at++) {
         uint32_t link = chain[at - first]; /* its hash, but for the lowest bit: 1 in the last of a chain */
         if ((link | 1) == (hash | 1) && strcmp(library->text + library->symbol[at].st_name, name) == 0)
             return &library->symbol[at];
-        if (link & 1)
-            break;
+        if (link & 1) break;
     }
     return NULL;
 }
@@ -71,12 +69,10 @@ static int access_at(const struct library *library, uintptr_t page) {
 static void symbol_lead(const struct library *library, const char *name) {
     ElfW(Sym) *symbol = symbol_find(library, name);
     void *wanted = dlsym(RTLD_DEFAULT, name);
-    if (symbol == NULL || wanted == NULL)
-        return;
+    if (symbol == NULL || wanted == NULL) return;
     uintptr_t page = align_down((uintptr_t)&symbol->st_value, PAGE_BYTES);
     int access = access_at(library, page);
-    if (mprotect((void *)page, PAGE_BYTES, access | PROT_WRITE) != 0)
-        return;
+    if (mprotect((void *)page, PAGE_BYTES, access | PROT_WRITE) != 0) return;
     /* rlx: whoever looks it up at this moment finds the one or the other. */
     atom_store_rlx_u64(&symbol->st_value, (uintptr_t)wanted - library->map->l_addr);
     mprotect((void *)page, PAGE_BYTES, access);
@@ -88,11 +84,9 @@ static void library_lead(void) {
         "__libc_malloc", "__libc_calloc", "__libc_realloc", "__libc_free", "__libc_memalign", "__libc_valloc", "__libc_pvalloc",
         "malloc_usable_size", "malloc_trim", "malloc_stats", "malloc_info", "mallinfo", "mallinfo2", "mallopt"};
     void *handle = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
-    if (handle == NULL)
-        return;
+    if (handle == NULL) return;
     struct library library = library_of(handle);
-    for (size_t i = 0; library.hash != NULL && i < sizeof names / sizeof *names; i++)
-        symbol_lead(&library, names[i]);
+    for (size_t i = 0; library.hash != NULL && i < sizeof names / sizeof *names; i++) symbol_lead(&library, names[i]);
     dlclose(handle); /* only its count: it was there before */
 }
 

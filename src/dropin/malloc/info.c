@@ -23,14 +23,12 @@ struct figures {
 
 static struct figures figures_now(void) {
     struct heap *heap = heap_default();
-    if (heap == NULL)
-        return (struct figures){0};
+    if (heap == NULL) return (struct figures){0};
     struct heap_figures figures;
     heap_figures(heap, &figures);
     struct figures now = {.taken_bytes = (size_t)figures.taken_bytes};
     now.used_bytes = (size_t)heap_figures_sum(&figures).live_bytes;
-    if (now.used_bytes > now.taken_bytes)
-        now.used_bytes = now.taken_bytes;
+    if (now.used_bytes > now.taken_bytes) now.used_bytes = now.taken_bytes;
     return now;
 }
 
@@ -64,8 +62,7 @@ DROPIN_EXPORT void malloc_stats(void) {
 }
 
 DROPIN_EXPORT int malloc_info(int options, FILE *stream) {
-    if (options != 0)
-        return EINVAL;
+    if (options != 0) return EINVAL;
     struct figures now = figures_now();
     fprintf(stream,
             "<malloc version=\"1\">\n<system type=\"current\" size=\"%zu\"/>\n<total type=\"in-use\" size=\"%zu\"/>\n</malloc>\n",

@@ -35,8 +35,7 @@ void free_aligned_sized(void *block, size_t align, size_t size);
 /* ---- Reports ------------------------------------------------------------------------------------------------------ */
 
 static char *text_append(char *to, const char *end, const char *text) {
-    while (*text && to < end)
-        *to++ = *text++;
+    while (*text && to < end) *to++ = *text++;
     return to;
 }
 
@@ -47,8 +46,7 @@ _Noreturn void dropin_abort(const char *caller, const char *what, uintptr_t numb
     if (number) {
         char *digit = digits + sizeof digits;
         *--digit = 0;
-        for (uintptr_t rest = number; rest; rest >>= 4)
-            *--digit = "0123456789abcdef"[rest & 15];
+        for (uintptr_t rest = number; rest; rest >>= 4) *--digit = "0123456789abcdef"[rest & 15];
         to = text_append(text_append(to, end, " 0x"), end, digit);
     }
     *to++ = '\n';
@@ -65,12 +63,10 @@ _Noreturn void dropin_abort(const char *caller, const char *what, uintptr_t numb
  * the machine's policy is.
  */
 static bool memory_promised(size_t size_bytes) {
-    if (size_bytes < PROMISE_BYTES)
-        return true;
+    if (size_bytes < PROMISE_BYTES) return true;
     int kept = errno;
     void *probe = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (probe != MAP_FAILED)
-        munmap(probe, size_bytes);
+    if (probe != MAP_FAILED) munmap(probe, size_bytes);
     errno = kept;
     return probe != MAP_FAILED;
 }
@@ -78,8 +74,7 @@ static bool memory_promised(size_t size_bytes) {
 void *dropin_alloc(size_t size_bytes, size_t align, bool zero) {
     void *block = NULL;
     struct heap *heap = heap_default();
-    if (__builtin_expect(heap == NULL || !memory_promised(size_bytes), 0))
-        return NULL;
+    if (__builtin_expect(heap == NULL || !memory_promised(size_bytes), 0)) return NULL;
     size_t in_class = align <= BLOCK_ALIGN ? size_bytes : class_aligned(size_bytes, align);
     if (__builtin_expect(align <= BLOCK_ALIGN || in_class, 1)) {
         front_alloc(heap, in_class, zero, &block);
@@ -91,27 +86,22 @@ void *dropin_alloc(size_t size_bytes, size_t align, bool zero) {
 
 static void *alloc_or_errno(size_t size_bytes, size_t align, bool zero) {
     void *block = dropin_alloc(size_bytes, align, zero);
-    if (__builtin_expect(block == NULL, 0))
-        errno = ENOMEM;
+    if (__builtin_expect(block == NULL, 0)) errno = ENOMEM;
     return block;
 }
 
 static __attribute__((noinline)) void free_other(void *block, const char *caller) {
-    if (block == NULL)
-        return;
+    if (block == NULL) return;
     struct heap *heap = heap_default();
     if (__builtin_expect(heap == NULL || front_free_other(heap, block) != ST_OK, 0))
         dropin_abort(caller, "invalid pointer", (uintptr_t)block);
 }
 
 void dropin_free(const char *caller, void *block) {
-    if (!front_keep_quick(block))
-        free_other(block, caller);
+    if (!front_keep_quick(block)) free_other(block, caller);
 }
 
-static void double_free(void *block) {
-    dropin_abort("free()", "double free of", (uintptr_t)block);
-}
+static void double_free(void *block) { dropin_abort("free()", "double free of", (uintptr_t)block); }
 
 __attribute__((constructor)) static void be_told(void) {
     front_on_double_free(double_free);
@@ -120,8 +110,7 @@ __attribute__((constructor)) static void be_told(void) {
 static size_t usable_size(const char *caller, const void *block) {
     size_t size;
     struct heap *heap = heap_default();
-    if (heap == NULL || heap_size(heap, block, &size) != ST_OK)
-        dropin_abort(caller, "invalid pointer", (uintptr_t)block);
+    if (heap == NULL || heap_size(heap, block, &size) != ST_OK) dropin_abort(caller, "invalid pointer", (uintptr_t)block);
     return size;
 }
 
@@ -141,12 +130,10 @@ static void *block_resize(void *block, size_t size_bytes) {
         heap_resize(heap_default(), block, size_bytes);
         usable = usable_size("realloc()", block);
     }
-    if (fits_well(size_bytes, usable))
-        return block;
+    if (fits_well(size_bytes, usable)) return block;
     void *moved = dropin_alloc(size_bytes, BLOCK_ALIGN, false);
     if (moved == NULL) {
-        if (size_bytes <= usable)
-            return block;
+        if (size_bytes <= usable) return block;
         errno = ENOMEM;
         return NULL;
     }
@@ -157,9 +144,7 @@ static void *block_resize(void *block, size_t size_bytes) {
 
 /* ---- The C library's names ---------------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) void *malloc_other(size_t size) {
-    return alloc_or_errno(size, BLOCK_ALIGN, false);
-}
+static __attribute__((noinline)) void *malloc_other(size_t size) { return alloc_or_errno(size, BLOCK_ALIGN, false); }
 
 /* What nearly every call needs stands in these two; the rest is called. */
 DROPIN_EXPORT void *malloc(size_t size) {
@@ -168,8 +153,7 @@ DROPIN_EXPORT void *malloc(size_t size) {
 }
 
 DROPIN_EXPORT void free(void *block) {
-    if (__builtin_expect(!front_keep_quick(block), 0))
-        free_other(block, "free()");
+    if (__builtin_expect(!front_keep_quick(block), 0)) free_other(block, "free()");
 }
 
 DROPIN_EXPORT void free_sized(void *block, size_t size) {
@@ -193,8 +177,7 @@ DROPIN_EXPORT void *calloc(size_t count, size_t size) {
 
 /* As the GNU library: a size of 0 frees. */
 DROPIN_EXPORT void *realloc(void *block, size_t size) {
-    if (block == NULL)
-        return alloc_or_errno(size, BLOCK_ALIGN, false);
+    if (block == NULL) return alloc_or_errno(size, BLOCK_ALIGN, false);
     if (size == 0) {
         dropin_free("realloc()", block);
         return NULL;
@@ -211,9 +194,7 @@ DROPIN_EXPORT void *reallocarray(void *block, size_t count, size_t size) {
     return realloc(block, bytes);
 }
 
-static bool power_of_two(size_t value) {
-    return value != 0 && (value & (value - 1)) == 0;
-}
+static bool power_of_two(size_t value) { return value != 0 && (value & (value - 1)) == 0; }
 
 /* The size need not be a multiple of the alignment (C17). */
 DROPIN_EXPORT void *aligned_alloc(size_t align, size_t size) {
@@ -231,24 +212,19 @@ DROPIN_EXPORT void *memalign(size_t align, size_t size) {
         return NULL;
     }
     size_t power = BLOCK_ALIGN;
-    while (power < align)
-        power *= 2;
+    while (power < align) power *= 2;
     return alloc_or_errno(size, power, false);
 }
 
 DROPIN_EXPORT int posix_memalign(void **result, size_t align, size_t size) {
-    if (!power_of_two(align) || align % sizeof(void *) != 0)
-        return EINVAL;
+    if (!power_of_two(align) || align % sizeof(void *) != 0) return EINVAL;
     void *block = dropin_alloc(size, align, false);
-    if (block == NULL)
-        return ENOMEM;
+    if (block == NULL) return ENOMEM;
     *result = block;
     return 0;
 }
 
-DROPIN_EXPORT void *valloc(size_t size) {
-    return alloc_or_errno(size, PAGE_BYTES, false);
-}
+DROPIN_EXPORT void *valloc(size_t size) { return alloc_or_errno(size, PAGE_BYTES, false); }
 
 /* Whole pages, and at least one. */
 DROPIN_EXPORT void *pvalloc(size_t size) {
@@ -259,6 +235,4 @@ DROPIN_EXPORT void *pvalloc(size_t size) {
     return alloc_or_errno(align_up(size == 0 ? 1 : size, PAGE_BYTES), PAGE_BYTES, false);
 }
 
-DROPIN_EXPORT size_t malloc_usable_size(void *block) {
-    return block == NULL ? 0 : usable_size("malloc_usable_size()", block);
-}
+DROPIN_EXPORT size_t malloc_usable_size(void *block) { return block == NULL ? 0 : usable_size("malloc_usable_size()", block); }

@@ -21,14 +21,12 @@ typedef size_t align_val;
 /* The operator of this name in the program's C++ library, NULL if there is none. */
 static void *next_operator(const char *name) {
     void *found = dlsym(RTLD_NEXT, name);
-    if (found != NULL)
-        return found;
+    if (found != NULL) return found;
     /* The library may have come with a plug-in, whose names others do not see. */
     static const char *const library[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
     for (size_t i = 0; found == NULL && i < sizeof library / sizeof *library; i++) {
         void *handle = dlopen(library[i], RTLD_LAZY | RTLD_NOLOAD);
-        if (handle == NULL)
-            continue;
+        if (handle == NULL) continue;
         found = dlsym(handle, name);
         dlclose(handle); /* only its count: it was there before */
     }
@@ -37,8 +35,7 @@ static void *next_operator(const char *name) {
 
 static void *next_or_abort(const char *name, size_t size) {
     void *found = next_operator(name);
-    if (found == NULL)
-        dropin_abort("operator new", "no memory and no C++ library to say so; bytes wanted:", size);
+    if (found == NULL) dropin_abort("operator new", "no memory and no C++ library to say so; bytes wanted:", size);
     return found;
 }
 

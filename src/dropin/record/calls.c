@@ -45,9 +45,7 @@ static struct {
     bool found, looking;
 } next;
 
-static bool in_arena(const void *block) {
-    return (const char *)block >= arena && (const char *)block < arena + ARENA;
-}
+static bool in_arena(const void *block) { return (const char *)block >= arena && (const char *)block < arena + ARENA; }
 
 /* Zeroed, never freed; only while the functions behind are looked up. */
 static void *arena_take(size_t size) {
@@ -63,13 +61,9 @@ static void find(const char *name, void *place) {
     memcpy(place, &found, sizeof found);
 }
 
-static void before_fork(void) {
-    pthread_mutex_lock(&lock);
-}
+static void before_fork(void) { pthread_mutex_lock(&lock); }
 
-static void after_fork(void) {
-    pthread_mutex_unlock(&lock);
-}
+static void after_fork(void) { pthread_mutex_unlock(&lock); }
 
 static void after_fork_in_child(void) {
     trace_drop();
@@ -121,9 +115,7 @@ EXPORTED void _exit(int status) {
     for (;;) syscall(SYS_exit_group, status);
 }
 
-EXPORTED void _Exit(int status) {
-    _exit(status);
-}
+EXPORTED void _Exit(int status) { _exit(status); }
 
 /* Whether this call is to be recorded; if so, leave must follow. */
 static bool enter(bool wanted) {
@@ -211,9 +203,7 @@ EXPORTED void *memalign(size_t alignment, size_t size) {
     return traced_block(recorded, next.memalign(alignment, size), size, 0);
 }
 
-EXPORTED void *aligned_alloc(size_t alignment, size_t size) {
-    return memalign(alignment, size);
-}
+EXPORTED void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
 
 EXPORTED int posix_memalign(void **block, size_t alignment, size_t size) {
     int error = errno;

@@ -87,9 +87,7 @@ static void each_stretch(struct mapping *mapping, size_t first, size_t end,
     }
 }
 
-static uint64_t traced_at(const struct mapping *mapping, size_t page) {
-    return mapping->traced + page * PAGE;
-}
+static uint64_t traced_at(const struct mapping *mapping, size_t page) { return mapping->traced + page * PAGE; }
 
 static void part_unmap(struct mapping *mapping, size_t first, size_t end, int protection) {
     (void)protection;
@@ -100,9 +98,7 @@ static void part_unmap(struct mapping *mapping, size_t first, size_t end, int pr
     memset(mapping->page + first, GONE, end - first);
 }
 
-void pages_unmap(uintptr_t start, size_t size) {
-    each_part(start, size, part_unmap, 0);
-}
+void pages_unmap(uintptr_t start, size_t size) { each_part(start, size, part_unmap, 0); }
 
 static void stretch_protect(struct mapping *mapping, size_t first, size_t end, int protection) {
     uint32_t wanted = win32_protection(protection);
@@ -117,9 +113,7 @@ static void part_protect(struct mapping *mapping, size_t first, size_t end, int 
     each_stretch(mapping, first, end, stretch_protect, protection);
 }
 
-void pages_protect(uintptr_t start, size_t size, int protection) {
-    each_part(start, size, part_protect, protection);
-}
+void pages_protect(uintptr_t start, size_t size, int protection) { each_part(start, size, part_protect, protection); }
 
 static void stretch_discard(struct mapping *mapping, size_t first, size_t end, int protection) {
     uint64_t address = traced_at(mapping, first), size = (end - first) * PAGE;
@@ -133,6 +127,4 @@ static void part_discard(struct mapping *mapping, size_t first, size_t end, int 
     each_stretch(mapping, first, end, stretch_discard, protection);
 }
 
-void pages_discard(uintptr_t start, size_t size) {
-    each_part(start, size, part_discard, 0);
-}
+void pages_discard(uintptr_t start, size_t size) { each_part(start, size, part_discard, 0); }

@@ -77,9 +77,7 @@ bool trace_open(void) {
     return true;
 }
 
-bool trace_is_open(void) {
-    return file >= 0;
-}
+bool trace_is_open(void) { return file >= 0; }
 
 void trace_line(const char *op, uint64_t address, uint64_t size, uint32_t type, uint32_t prot, uint64_t result) {
     if (file < 0) return;

@@ -76,9 +76,7 @@ static uint64_t *note_of(const void *block, size_t usable) {
 }
 
 /* The number that the note of this block is mixed with. */
-static uint64_t note_key(const void *block) {
-    return ((uint64_t)(uintptr_t)block + 0x9e3779b97f4a7c15u) * 0xd6e8feb86659fd93u;
-}
+static uint64_t note_key(const void *block) { return ((uint64_t)(uintptr_t)block + 0x9e3779b97f4a7c15u) * 0xd6e8feb86659fd93u; }
 
 /*
  * `kept` bytes hold the caller's data. Where there is no room for a note, one of the block's earlier life may still stand in

@@ -130,9 +130,7 @@ bool patch_install(void);
 struct watch {
     uint64_t ticks;
 };
-static inline struct watch watch_start(void) {
-    return (struct watch){redirect_shared ? __builtin_ia32_rdtsc() : 0};
-}
+static inline struct watch watch_start(void) { return (struct watch){redirect_shared ? __builtin_ia32_rdtsc() : 0}; }
 /* One call for the record: op and the arguments as the trace has them. */
 struct seen {
     unsigned op; /* HM_OP_*; HM_OPS for a call that is not recorded */

@@ -18,16 +18,13 @@
 static void *body_virtual_alloc(void *address, SIZE_T size, DWORD type, DWORD protect) {
     if ((type & TYPE_NEAR) != 0) {
         type &= ~TYPE_NEAR;
-        if (address == NULL && (type & MEM_RESERVE) != 0) {
-            return near_reserve(size, type, protect);
-        }
+        if (address == NULL && (type & MEM_RESERVE) != 0) return near_reserve(size, type, protect);
     }
     return manager_alloc(address, size, type, protect);
 }
 
 static BOOL body_virtual_free(void *address, SIZE_T size, DWORD type) {
     bool foreign;
-
     return manager_free(address, size, type, &foreign);
 }
 

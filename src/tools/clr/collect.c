@@ -34,21 +34,15 @@ static void *collect_run(void *context) {
 
 bool collect_start(void (*entry)(int generation, int mode)) {
     pthread_t thread;
-
     collect_entry = entry;
-    if (sem_init(&collect_wanted, 0, 0) != 0 || pthread_create(&thread, NULL, collect_run, NULL) != 0) {
-        return false;
-    }
+    if (sem_init(&collect_wanted, 0, 0) != 0 || pthread_create(&thread, NULL, collect_run, NULL) != 0) return false;
     pthread_detach(thread);
     return true;
 }
 
 void collect_poke(void) {
     uint32_t none = 0;
-
-    if (collect_entry != NULL && atom_cas_acqrel_u32(&collect_pending, &none, 1)) {
-        sem_post(&collect_wanted);
-    }
+    if (collect_entry != NULL && atom_cas_acqrel_u32(&collect_pending, &none, 1)) sem_post(&collect_wanted);
 }
 
 uint64_t collect_count(void) {

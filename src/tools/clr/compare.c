@@ -59,7 +59,6 @@ static bool compare_once(const struct clr_options *options, int argc, char **arg
     int status = 0;
     ssize_t got;
     pid_t child;
-
     fflush(NULL);
     if (pipe2(ends, O_CLOEXEC) != 0 || (child = fork()) < 0) {
         tool_fail(&clr_command, CLR_EXIT_PROGRAM, "no process for the run: %s", strerror(errno));
@@ -98,15 +97,10 @@ static bool compare_once(const struct clr_options *options, int argc, char **arg
 static const char *output_text(int output, size_t *size) {
     struct stat status;
     void *text;
-
     *size = fstat(output, &status) == 0 ? (size_t)status.st_size : 0;
-    if (*size == 0) {
-        return NULL;
-    }
+    if (*size == 0) return NULL;
     text = mmap(NULL, *size, PROT_READ, MAP_SHARED, output, 0);
-    if (text == MAP_FAILED) {
-        tool_fail(&clr_command, CLR_EXIT_PROGRAM, "a program's output cannot be read: %s", strerror(errno));
-    }
+    if (text == MAP_FAILED) tool_fail(&clr_command, CLR_EXIT_PROGRAM, "a program's output cannot be read: %s", strerror(errno));
     return text;
 }
 
@@ -115,22 +109,14 @@ static bool output_same(int one, int other) {
     const char *text_one = output_text(one, &size_one);
     const char *text_other = output_text(other, &size_other);
     bool same = size_one == size_other && (size_one == 0 || memcmp(text_one, text_other, size_one) == 0);
-
-    if (size_one != 0) {
-        munmap((void *)(uintptr_t)text_one, size_one);
-    }
-    if (size_other != 0) {
-        munmap((void *)(uintptr_t)text_other, size_other);
-    }
+    if (size_one != 0) munmap((void *)(uintptr_t)text_one, size_one);
+    if (size_other != 0) munmap((void *)(uintptr_t)text_other, size_other);
     return same;
 }
 
 static int output_make(void) {
     int output = memfd_create("output", MFD_CLOEXEC);
-
-    if (output < 0) {
-        tool_fail(&clr_command, CLR_EXIT_PROGRAM, "no file in memory: %s", strerror(errno));
-    }
+    if (output < 0) tool_fail(&clr_command, CLR_EXIT_PROGRAM, "no file in memory: %s", strerror(errno));
     return output;
 }
 
@@ -139,17 +125,13 @@ static int output_make(void) {
 static int compare_order(const void *one, const void *other) {
     uint64_t a = *(const uint64_t *)one;
     uint64_t b = *(const uint64_t *)other;
-
     return (a > b) - (a < b);
 }
 
 static void compare_medians(const union compare_figures *runs, size_t count, union compare_figures *medians) {
     uint64_t sorted[COMPARE_RUNS];
-
     for (size_t word = 0; word < COMPARE_WORDS; word++) {
-        for (size_t run = 0; run < count; run++) {
-            sorted[run] = runs[run].word[word];
-        }
+        for (size_t run = 0; run < count; run++) sorted[run] = runs[run].word[word];
         qsort(sorted, count, sizeof sorted[0], compare_order);
         medians->word[word] = sorted[count / 2];
     }
@@ -178,9 +160,7 @@ static void table_calls(struct tool_table *table, const char *name, const struct
 static void table_figure(struct tool_table *table, const char *name, uint64_t raw, uint64_t engine, uint64_t unit) {
     tool_table_row(table);
     tool_table_cell(table, "%s", name);
-    for (int blank = 0; blank < 4; blank++) {
-        tool_table_cell(table, "%s", "");
-    }
+    for (int blank = 0; blank < 4; blank++) tool_table_cell(table, "%s", "");
     tool_table_count(table, raw / unit);
     tool_table_count(table, engine / unit);
     table_ratio(table, raw, engine);
@@ -191,16 +171,13 @@ static void table_head(struct tool_table *table, uint64_t runs) {
 
     tool_table_row(table);
     tool_table_cell(table, "medians of %u run%s", (unsigned)runs, runs == 1 ? "" : "s");
-    for (size_t at = 0; at < sizeof heads / sizeof heads[0]; at++) {
-        tool_table_cell(table, "%s", heads[at]);
-    }
+    for (size_t at = 0; at < sizeof heads / sizeof heads[0]; at++) tool_table_cell(table, "%s", heads[at]);
     tool_table_row(table);
 }
 
 static void compare_table(FILE *out, uint64_t runs, const struct clr_figures *raw, const struct clr_figures *engine) {
     static struct tool_table table;
     struct clr_count raw_total, engine_total;
-
     counts_total(&raw->counts, &raw_total);
     counts_total(&engine->counts, &engine_total);
     table_head(&table, runs);
@@ -248,7 +225,6 @@ static int compare_memories(const struct clr_options *options) {
 
 static void compare_json(FILE *out, const struct clr_options *options, const struct clr_figures *medians) {
     struct json json;
-
     tool_json_begin(&json, out);
     json_count(&json, "runs", options->compare);
     json_bool(&json, "server_gc", options->server_gc);
@@ -270,27 +246,19 @@ static union compare_figures compare_runs[CLR_MEMORIES][COMPARE_RUNS];
 static bool compare_all(const struct clr_options *options, int argc, char **argv, int first) {
     static const int turns[CLR_MEMORIES] = {CLR_RAW, CLR_ENGINE, CLR_LIMITED};
     size_t memories = (size_t)compare_memories(options);
-
     for (size_t run = 0; run < options->compare * memories; run++) {
         struct clr_options once = *options;
         int output = run == 0 ? first : output_make();
         bool same;
-
         once.memory = turns[run % memories];
-        if (once.memory != CLR_LIMITED) {
-            once.limit_mib = once.soft_mib = 0;
-        }
+        if (once.memory != CLR_LIMITED) once.limit_mib = once.soft_mib = 0;
         if (tool_is_terminal(stderr)) { /* somebody waits */
             fprintf(stderr, "run %zu of %zu: %s memory  ", run + 1, (size_t)options->compare * memories,
                     clr_memory_names[once.memory]);
         }
-        if (!compare_once(&once, argc, argv, output, &compare_runs[once.memory][run / memories].figures)) {
-            return false;
-        }
+        if (!compare_once(&once, argc, argv, output, &compare_runs[once.memory][run / memories].figures)) return false;
         same = output_same(first, output);
-        if (run != 0) {
-            close(output);
-        }
+        if (run != 0) close(output);
         if (!same) {
             fprintf(stderr, "%s: run %u, on %s memory, printed something else than the first run\n", clr_command.name,
                     (unsigned)run + 1, clr_memory_names[once.memory]);
@@ -307,10 +275,7 @@ static bool compare_report(const struct clr_options *options, int first) {
     size_t size;
     const char *text = output_text(first, &size);
     bool written;
-
-    if (out == NULL) {
-        tool_fail(&clr_command, TOOL_EXIT_UNWRITTEN, "--report: '%s': %s", options->report, strerror(errno));
-    }
+    if (out == NULL) tool_fail(&clr_command, TOOL_EXIT_UNWRITTEN, "--report: '%s': %s", options->report, strerror(errno));
     for (int memory = 0; memory < compare_memories(options); memory++) {
         union compare_figures median;
 
@@ -320,9 +285,7 @@ static bool compare_report(const struct clr_options *options, int first) {
     if (options->json) {
         compare_json(out, options, medians);
     } else {
-        if (size != 0) {
-            fwrite(text, 1, size, stdout);
-        }
+        if (size != 0) fwrite(text, 1, size, stdout);
         printf("\n");
         compare_table(out, options->compare, &medians[CLR_RAW], &medians[CLR_ENGINE]);
         if (compare_memories(options) == CLR_MEMORIES) {
@@ -336,12 +299,9 @@ static bool compare_report(const struct clr_options *options, int first) {
 int compare_run(const struct clr_options *options, int argc, char **argv) {
     static struct clr_runtime runtime;
     int first;
-
     tool_within(&clr_command, "compare", options->compare, 1, COMPARE_RUNS);
     runtime_find(&runtime, options->runtime, argv[0]); /* so that bad arguments are told once */
     first = output_make();
-    if (!compare_all(options, argc, argv, first)) {
-        return TOOL_EXIT_DIFFERENT;
-    }
+    if (!compare_all(options, argc, argv, first)) return TOOL_EXIT_DIFFERENT;
     return compare_report(options, first) ? TOOL_EXIT_OK : TOOL_EXIT_UNWRITTEN;
 }

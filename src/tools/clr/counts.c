@@ -24,19 +24,12 @@ static __thread struct counts_slot *counts_mine;
 void counts_add(enum clr_kind kind, uint64_t started_ns, uint64_t bytes, bool succeeded) {
     uint64_t ns = tool_clock_ns() - started_ns;
     struct clr_count *count;
-
-    if (counts_mine == NULL) {
-        counts_mine = &counts_slots[atom_add_acqrel_u32(&counts_threads, 1) % COUNTS_SLOTS];
-    }
+    if (counts_mine == NULL) counts_mine = &counts_slots[atom_add_acqrel_u32(&counts_threads, 1) % COUNTS_SLOTS];
     count = &counts_mine->counts.kind[kind];
     atom_add_acqrel_u64(&count->calls, 1);
     atom_add_acqrel_u64(&count->ns, ns);
-    if (bytes != 0) {
-        atom_add_acqrel_u64(&count->bytes, bytes);
-    }
-    if (!succeeded) {
-        atom_add_acqrel_u64(&count->failures, 1);
-    }
+    if (bytes != 0) atom_add_acqrel_u64(&count->bytes, bytes);
+    if (!succeeded) atom_add_acqrel_u64(&count->failures, 1);
 }
 
 static void counts_sum(struct clr_count *to, const struct clr_count *from) {
@@ -50,17 +43,13 @@ static void counts_sum(struct clr_count *to, const struct clr_count *from) {
 void counts_read(struct clr_counts *counts) {
     memset(counts, 0, sizeof *counts);
     for (int slot = 0; slot < COUNTS_SLOTS; slot++) {
-        for (int kind = 0; kind < CLR_KINDS; kind++) {
-            counts_sum(&counts->kind[kind], &counts_slots[slot].counts.kind[kind]);
-        }
+        for (int kind = 0; kind < CLR_KINDS; kind++) counts_sum(&counts->kind[kind], &counts_slots[slot].counts.kind[kind]);
     }
 }
 
 void counts_total(const struct clr_counts *counts, struct clr_count *total) {
     memset(total, 0, sizeof *total);
-    for (int kind = 0; kind < CLR_KINDS; kind++) {
-        counts_sum(total, &counts->kind[kind]);
-    }
+    for (int kind = 0; kind < CLR_KINDS; kind++) counts_sum(total, &counts->kind[kind]);
 }
 
 const char *counts_name(enum clr_kind kind) {

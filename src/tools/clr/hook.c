@@ -20,17 +20,10 @@ const char *hook_install(void *function, void (*body)(void)) {
     unsigned char jump[12] = {0x48, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xE0};
     uintptr_t page = (uintptr_t)function & ~(uintptr_t)4095;
     size_t size = (((uintptr_t)function + sizeof jump + 4095) & ~(uintptr_t)4095) - page;
-
-    if ((uintptr_t)function % 16 != 0) {
-        return "does not start at a multiple of 16";
-    }
+    if ((uintptr_t)function % 16 != 0) return "does not start at a multiple of 16";
     memcpy(jump + 2, &body, sizeof body);
-    if (mprotect((void *)page, size, PROT_READ | PROT_WRITE) != 0) {
-        return strerror(errno);
-    }
+    if (mprotect((void *)page, size, PROT_READ | PROT_WRITE) != 0) return strerror(errno);
     memcpy(function, jump, sizeof jump);
-    if (mprotect((void *)page, size, PROT_READ | PROT_EXEC) != 0) {
-        return strerror(errno);
-    }
+    if (mprotect((void *)page, size, PROT_READ | PROT_EXEC) != 0) return strerror(errno);
     return NULL;
 }

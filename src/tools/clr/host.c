@@ -16,22 +16,14 @@
 #include "base/atom.h"
 
 #ifdef _WIN32
-static int error_get(void) {
-    return (int)GetLastError();
-}
-static void error_set(int error) {
-    SetLastError((DWORD)error);
-}
+static int error_get(void) { return (int)GetLastError(); }
+static void error_set(int error) { SetLastError((DWORD)error); }
 #else
 #include <errno.h>
 
 /* The last error of this system's CLR. */
-static int error_get(void) {
-    return errno;
-}
-static void error_set(int error) {
-    errno = error;
-}
+static int error_get(void) { return errno; }
+static void error_set(int error) { errno = error; }
 #endif
 
 static IHostMemoryManager *bodies_manager;
@@ -42,13 +34,10 @@ static uint32_t bodies_notified;
 
 /* ---- The notification callback: the CLR's static singleton, whose references count nothing ---------------------- */
 
-static bool bodies_is(REFIID one, const IID *other) {
-    return __builtin_memcmp(one, other, sizeof *other) == 0;
-}
+static bool bodies_is(REFIID one, const IID *other) { return __builtin_memcmp(one, other, sizeof *other) == 0; }
 
 static HRESULT STDMETHODCALLTYPE callback_query(ICLRMemoryNotificationCallback *self, REFIID riid, void **object) {
     bool known = bodies_is(riid, &IID_IUnknown) || bodies_is(riid, &IID_ICLRMemoryNotificationCallback);
-
     *object = known ? self : NULL;
     return known ? S_OK : E_NOINTERFACE;
 }
@@ -82,12 +71,8 @@ uint64_t bodies_notifications(void) {
 /* ---- The manager's methods, counted ----------------------------------------------------------------------------- */
 
 static enum clr_kind alloc_kind(const void *address, DWORD type) {
-    if ((type & MEM_RESERVE) != 0) {
-        return (type & MEM_COMMIT) != 0 ? CLR_RESERVE_COMMIT : CLR_RESERVE;
-    }
-    if ((type & (MEM_RESET | MEM_RESET_UNDO)) != 0) {
-        return CLR_RESET;
-    }
+    if ((type & MEM_RESERVE) != 0) return (type & MEM_COMMIT) != 0 ? CLR_RESERVE_COMMIT : CLR_RESERVE;
+    if ((type & (MEM_RESET | MEM_RESET_UNDO)) != 0) return CLR_RESET;
     return address == NULL ? CLR_RESERVE_COMMIT : CLR_COMMIT;
 }
 
@@ -96,7 +81,6 @@ void *manager_alloc(void *address, SIZE_T size, DWORD type, DWORD protect) {
     void *memory = NULL;
     uint64_t started = tool_clock_ns();
     HRESULT result = bodies_manager->lpVtbl->VirtualAlloc(bodies_manager, address, size, type, protect, bodies_level, &memory);
-
     counts_add(alloc_kind(address, type), started, size, result == S_OK);
     record_call("VA", address, size, type, protect, result == S_OK ? (uintptr_t)memory : 0);
     error_set(result == S_OK ? error : (int)bodies_last_error());
@@ -111,9 +95,7 @@ SIZE_T manager_query(const void *address, MEMORY_BASIC_INFORMATION *info) {
         bodies_manager->lpVtbl->VirtualQuery(bodies_manager, (void *)(uintptr_t)address, info, sizeof *info, &length);
 
     counts_add(CLR_QUERY, started, 0, !FAILED(result));
-    if (!FAILED(result)) {
-        record_call("VQ", address, info->RegionSize, info->State, info->Protect, length);
-    }
+    if (!FAILED(result)) record_call("VQ", address, info->RegionSize, info->State, info->Protect, length);
     error_set(FAILED(result) ? (int)bodies_last_error() : error);
     return FAILED(result) ? 0 : length;
 }
@@ -134,7 +116,6 @@ BOOL manager_protect(void *address, SIZE_T size, DWORD protect, DWORD *old) {
     int error = error_get();
     uint64_t started = tool_clock_ns();
     HRESULT result = bodies_manager->lpVtbl->VirtualProtect(bodies_manager, address, size, protect, old);
-
     counts_add(CLR_PROTECT, started, size, result == S_OK);
     record_call("VP", address, size, 0, protect, result == S_OK);
     error_set(result == S_OK ? error : (int)bodies_last_error());
@@ -146,11 +127,8 @@ void *manager_heap_alloc(SIZE_T size) {
     void *block = NULL;
     uint64_t started = tool_clock_ns();
     HRESULT result = bodies_malloc->lpVtbl->Alloc(bodies_malloc, size, bodies_level, &block);
-
     counts_add(CLR_HEAP_ALLOC, started, size, result == S_OK);
-    if (result == S_OK) {
-        record_block(block, size);
-    }
+    if (result == S_OK) record_block(block, size);
     error_set(result == S_OK ? error : (int)ERROR_NOT_ENOUGH_MEMORY);
     return result == S_OK ? block : NULL;
 }
@@ -170,9 +148,7 @@ void manager_view_acquired(void *view, SIZE_T size) {
     bodies_manager->lpVtbl->AcquiredVirtualAddressSpace(bodies_manager, view, size);
 }
 
-void manager_view_released(void *view) {
-    bodies_manager->lpVtbl->ReleasedVirtualAddressSpace(bodies_manager, view);
-}
+void manager_view_released(void *view) { bodies_manager->lpVtbl->ReleasedVirtualAddressSpace(bodies_manager, view); }
 
 bool manager_view_needed(void *address, SIZE_T size) {
     return SUCCEEDED(bodies_manager->lpVtbl->NeedsVirtualAddressSpace(bodies_manager, address, size));
@@ -183,7 +159,6 @@ bool manager_view_needed(void *address, SIZE_T size) {
 void bodies_attach(IHostControl *control, DWORD (*last_error)(void)) {
     void *object = NULL;
     HRESULT result = control->lpVtbl->GetHostManager(control, &IID_IHostMemoryManager, &object);
-
     if (result != S_OK || object == NULL) {
         tool_fail(&clr_command, CLR_EXIT_MEMORY, "the host control offers no memory manager (0x%08X)", (unsigned)result);
     }
@@ -197,6 +172,4 @@ void bodies_attach(IHostControl *control, DWORD (*last_error)(void)) {
     bodies_last_error = last_error;
 }
 
-void bodies_started(void) {
-    bodies_level = eTaskCritical;
-}
+void bodies_started(void) { bodies_level = eTaskCritical; }

@@ -46,7 +46,6 @@ const struct tool_command clr_command = {
 
 int main(int argc, char **argv) {
     int first = tool_operands(&clr_command, argc, argv);
-
     tool_within(&clr_command, "limit", main_options.limit_mib, 0, MIB_MOST);
     tool_within(&clr_command, "soft-limit", main_options.soft_mib, 0, MIB_MOST);
     if (main_options.record != NULL && main_options.compare != 0) {
@@ -59,8 +58,6 @@ int main(int argc, char **argv) {
         tool_fail(&clr_command, TOOL_EXIT_USAGE, "--soft-limit is above --limit");
     }
     report_check(&main_options);
-    if (main_options.compare != 0) {
-        return compare_run(&main_options, argc - first, argv + first);
-    }
+    if (main_options.compare != 0) return compare_run(&main_options, argc - first, argv + first);
     return run_program(&main_options, argc - first, argv + first, report_write);
 }

@@ -14,10 +14,8 @@
 
 static uintptr_t maps_number(const char **text) {
     uintptr_t number = 0;
-
     for (;; (*text)++) {
         char digit = **text;
-
         if (digit >= '0' && digit <= '9') {
             number = number * 16 + (uintptr_t)(digit - '0');
         } else if (digit >= 'a' && digit <= 'f') {
@@ -48,25 +46,19 @@ bool maps_find(uintptr_t address, struct maps_entry *entry, uintptr_t *previous_
     size_t held = 0;
     int descriptor = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     bool found = false;
-
     *previous_end = 0;
     while (descriptor >= 0 && !found) {
         ssize_t got = read(descriptor, buffer + held, sizeof buffer - 1 - held);
         char *line = buffer;
         char *stop;
-
-        if (got <= 0) {
-            break;
-        }
+        if (got <= 0) break;
         held += (size_t)got;
         buffer[held] = '\0';
         while (!found && (stop = memchr(line, '\n', held - (size_t)(line - buffer))) != NULL) {
             *stop = '\0';
             maps_parse(line, entry);
             found = entry->end > address;
-            if (!found) {
-                *previous_end = entry->end;
-            }
+            if (!found) *previous_end = entry->end;
             line = stop + 1;
         }
         held -= (size_t)(line - buffer);
@@ -75,8 +67,6 @@ bool maps_find(uintptr_t address, struct maps_entry *entry, uintptr_t *previous_
             break; /* a line longer than any that the kernel writes */
         }
     }
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
+    if (descriptor >= 0) close(descriptor);
     return found;
 }

@@ -34,20 +34,15 @@ void near_init(uintptr_t image_start, uintptr_t image_end) {
 /* Tries the free ranges of [from, to) in order. */
 static void *near_walk(uintptr_t from, uintptr_t to, SIZE_T size, DWORD type, DWORD protect) {
     uintptr_t at = from;
-
     while (at < to && size <= to - at) {
         MEMORY_BASIC_INFORMATION info;
         uintptr_t start = (at + NEAR_GRANULE - 1) & ~(uintptr_t)(NEAR_GRANULE - 1);
         uintptr_t end;
-
-        if (manager_query((void *)at, &info) != sizeof info || info.RegionSize == 0) {
-            return NULL;
-        }
+        if (manager_query((void *)at, &info) != sizeof info || info.RegionSize == 0) return NULL;
         end = (uintptr_t)info.BaseAddress + info.RegionSize;
         end = end < to ? end : to;
         if (info.State == MEM_FREE && start < end && size <= end - start) {
             void *memory = manager_alloc((void *)start, size, type, protect);
-
             if (memory != NULL) {
                 /* rlx: only a hint */
                 atom_store_rlx_u64(&near_resume, start + size);
@@ -63,17 +58,12 @@ static void *near_walk(uintptr_t from, uintptr_t to, SIZE_T size, DWORD type, DW
 void *near_reserve(SIZE_T size, DWORD type, DWORD protect) {
     uintptr_t resume = (uintptr_t)atom_load_rlx_u64(&near_resume); /* rlx: only a hint */
     void *memory;
-
     if (resume >= near_middle) {
         memory = near_walk(resume, near_high, size, type, protect);
-        if (memory == NULL) {
-            memory = near_walk(near_low, near_middle, size, type, protect);
-        }
+        if (memory == NULL) memory = near_walk(near_low, near_middle, size, type, protect);
     } else {
         memory = near_walk(resume, near_middle, size, type, protect);
     }
-    if (memory == NULL) {
-        memory = near_walk(near_middle, near_high, size, type, protect);
-    }
+    if (memory == NULL) memory = near_walk(near_middle, near_high, size, type, protect);
     return memory != NULL ? memory : near_walk(near_low, near_middle, size, type, protect);
 }

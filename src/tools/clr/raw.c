@@ -15,28 +15,19 @@
 
 static __thread DWORD raw_error;
 
-DWORD raw_last_error(void) {
-    return raw_error;
-}
+DWORD raw_last_error(void) { return raw_error; }
 
 /* Keeps a failure as the last error, and says it as a host does. */
 static HRESULT raw_result(DWORD error) {
-    if (error == 0) {
-        return S_OK;
-    }
+    if (error == 0) return S_OK;
     raw_error = error;
-    if (error == ERROR_NOT_ENOUGH_MEMORY || error == ERROR_COMMITMENT_LIMIT) {
-        return E_OUTOFMEMORY;
-    }
+    if (error == ERROR_NOT_ENOUGH_MEMORY || error == ERROR_COMMITMENT_LIMIT) return E_OUTOFMEMORY;
     return HRESULT_FROM_WIN32(error);
 }
 
 static HRESULT raw_query(void *self, REFIID riid, const IID *own, void **object) {
     bool known = memcmp(riid, &IID_IUnknown, sizeof(IID)) == 0 || memcmp(riid, own, sizeof(IID)) == 0;
-
-    if (object == NULL) {
-        return E_POINTER;
-    }
+    if (object == NULL) return E_POINTER;
     *object = known ? self : NULL;
     return known ? S_OK : E_NOINTERFACE;
 }
@@ -106,15 +97,12 @@ static HRESULT STDMETHODCALLTYPE manager_virtual_alloc(IHostMemoryManager *self,
 
     (void)self;
     (void)level;
-    if (error != 0) {
-        *memory = NULL;
-    }
+    if (error != 0) *memory = NULL;
     return raw_result(error);
 }
 
 static HRESULT STDMETHODCALLTYPE manager_virtual_free(IHostMemoryManager *self, LPVOID address, SIZE_T size, DWORD type) {
     HRESULT result = raw_result(raw_vm_free((uintptr_t)address, size, type));
-
     (void)self;
     return result == HRESULT_FROM_WIN32(ERROR_INVALID_ADDRESS) ? HOST_E_INVALIDOPERATION : result;
 }
@@ -197,7 +185,6 @@ static ULONG STDMETHODCALLTYPE control_reference(IHostControl *self) {
 
 static HRESULT STDMETHODCALLTYPE control_manager(IHostControl *self, REFIID riid, void **object) {
     bool known = memcmp(riid, &IID_IHostMemoryManager, sizeof(IID)) == 0;
-
     (void)self;
     *object = known ? &raw_manager : NULL;
     return known ? S_OK : E_NOINTERFACE;
@@ -219,6 +206,4 @@ static const IHostControlVtbl control_methods = {
 };
 static IHostControl raw_host_control = {&control_methods};
 
-IHostControl *raw_control(void) {
-    return &raw_host_control;
-}
+IHostControl *raw_control(void) { return &raw_host_control; }

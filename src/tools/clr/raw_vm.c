@@ -70,10 +70,8 @@ static int raw_access(DWORD protect) {
 static size_t raw_after(uintptr_t address) {
     size_t low = 0;
     size_t high = raw_count;
-
     while (low < high) {
         size_t middle = (low + high) / 2;
-
         if (raw_table[middle].base + raw_table[middle].size > address) {
             high = middle;
         } else {
@@ -85,26 +83,20 @@ static size_t raw_after(uintptr_t address) {
 
 static struct raw_allocation *raw_find(uintptr_t address) {
     size_t at = raw_after(address);
-
     return at < raw_count && raw_table[at].base <= address ? &raw_table[at] : NULL;
 }
 
 static struct raw_allocation *raw_find_range(uintptr_t start, uintptr_t end) {
     struct raw_allocation *found = raw_find(start);
-
     return found != NULL && end <= found->base + found->size ? found : NULL;
 }
 
 static bool raw_insert(const struct raw_allocation *made) {
     size_t at;
-
     if (raw_count == raw_capacity) {
         size_t capacity = raw_capacity != 0 ? raw_capacity * 2 : 64;
         struct raw_allocation *table = realloc(raw_table, capacity * sizeof *table);
-
-        if (table == NULL) {
-            return false;
-        }
+        if (table == NULL) return false;
         raw_table = table;
         raw_capacity = capacity;
     }
@@ -117,7 +109,6 @@ static bool raw_insert(const struct raw_allocation *made) {
 
 static void raw_remove(struct raw_allocation *gone) {
     size_t at = (size_t)(gone - raw_table);
-
     free(gone->pages);
     raw_count--;
     memmove(&raw_table[at], &raw_table[at + 1], (raw_count - at) * sizeof raw_table[0]);
@@ -133,7 +124,6 @@ static unsigned char *raw_pages(const struct raw_allocation *allocation, uintptr
 static DWORD raw_map(struct raw_allocation *made, uintptr_t wanted, int access) {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     void *map;
-
     if (wanted != 0) {
         made->map_size = made->size;
         map = mmap((void *)wanted, made->map_size, access, flags | MAP_FIXED_NOREPLACE, -1, 0);
@@ -145,9 +135,7 @@ static DWORD raw_map(struct raw_allocation *made, uintptr_t wanted, int access) 
         made->map_size = made->size + RAW_GRANULE - RAW_PAGE;
         map = mmap(NULL, made->map_size, access, flags, -1, 0);
     }
-    if (map == MAP_FAILED) {
-        return wanted != 0 ? ERROR_INVALID_ADDRESS : ERROR_NOT_ENOUGH_MEMORY;
-    }
+    if (map == MAP_FAILED) return wanted != 0 ? ERROR_INVALID_ADDRESS : ERROR_NOT_ENOUGH_MEMORY;
     made->map = (uintptr_t)map;
     made->base = (made->map + RAW_GRANULE - 1) & ~(RAW_GRANULE - 1);
     return 0;
@@ -158,20 +146,15 @@ static DWORD raw_reserve(uintptr_t address, SIZE_T size, DWORD type, DWORD prote
     bool commit = (type & MEM_COMMIT) != 0;
     struct raw_allocation made = {.protect = protect};
     DWORD error;
-
     made.size = ((address - wanted) + size + RAW_PAGE - 1) & ~(RAW_PAGE - 1);
     made.pages = calloc(made.size / RAW_PAGE, 1);
-    if (made.pages == NULL) {
-        return ERROR_NOT_ENOUGH_MEMORY;
-    }
+    if (made.pages == NULL) return ERROR_NOT_ENOUGH_MEMORY;
     error = raw_map(&made, wanted, commit ? raw_access(protect) : PROT_NONE);
     if (error != 0) {
         free(made.pages);
         return error;
     }
-    if (commit) {
-        memset(made.pages, (int)protect, made.size / RAW_PAGE);
-    }
+    if (commit) memset(made.pages, (int)protect, made.size / RAW_PAGE);
     pthread_mutex_lock(&raw_mutex);
     if (!raw_insert(&made)) {
         error = ERROR_NOT_ENOUGH_MEMORY;
@@ -189,7 +172,6 @@ static DWORD raw_change(uintptr_t address, SIZE_T size, DWORD type, DWORD protec
     uintptr_t end = (address + size + RAW_PAGE - 1) & ~(RAW_PAGE - 1);
     struct raw_allocation *allocation;
     DWORD error = 0;
-
     pthread_mutex_lock(&raw_mutex);
     allocation = raw_find_range(start, end);
     if (allocation == NULL) {
@@ -214,12 +196,8 @@ DWORD raw_vm_alloc(uintptr_t address, SIZE_T size, DWORD type, DWORD protect, vo
         (what != MEM_RESET && (what == 0 || (what & ~(MEM_RESERVE | MEM_COMMIT)) != 0))) {
         return ERROR_INVALID_PARAMETER;
     }
-    if ((what & MEM_RESERVE) != 0) {
-        return raw_reserve(address, size, what, protect, memory);
-    }
-    if (address == 0) {
-        return what == MEM_COMMIT ? raw_reserve(0, size, what, protect, memory) : ERROR_INVALID_ADDRESS;
-    }
+    if ((what & MEM_RESERVE) != 0) return raw_reserve(address, size, what, protect, memory);
+    if (address == 0) return what == MEM_COMMIT ? raw_reserve(0, size, what, protect, memory) : ERROR_INVALID_ADDRESS;
     return raw_change(address, size, what, protect, memory);
 }
 
@@ -227,10 +205,7 @@ DWORD raw_vm_alloc(uintptr_t address, SIZE_T size, DWORD type, DWORD protect, vo
 
 static DWORD raw_decommit(struct raw_allocation *allocation, uintptr_t start, uintptr_t end) {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-
-    if (mmap((void *)start, end - start, PROT_NONE, flags, -1, 0) == MAP_FAILED) {
-        return ERROR_NOT_ENOUGH_MEMORY;
-    }
+    if (mmap((void *)start, end - start, PROT_NONE, flags, -1, 0) == MAP_FAILED) return ERROR_NOT_ENOUGH_MEMORY;
     memset(raw_pages(allocation, start), 0, (end - start) / RAW_PAGE);
     return 0;
 }
@@ -240,7 +215,6 @@ DWORD raw_vm_free(uintptr_t address, SIZE_T size, DWORD type) {
     uintptr_t end = (address + size + RAW_PAGE - 1) & ~(RAW_PAGE - 1);
     struct raw_allocation *allocation;
     DWORD error = 0;
-
     if ((type != MEM_DECOMMIT && type != MEM_RELEASE) || (type == MEM_RELEASE && size != 0) || address + size < address) {
         return ERROR_INVALID_PARAMETER;
     }
@@ -267,16 +241,12 @@ DWORD raw_vm_protect(uintptr_t address, SIZE_T size, DWORD protect, DWORD *old) 
     uintptr_t end = (address + size + RAW_PAGE - 1) & ~(RAW_PAGE - 1);
     struct raw_allocation *allocation;
     DWORD error = 0;
-
-    if (size == 0 || end <= start || raw_access(protect) < 0) {
-        return ERROR_INVALID_PARAMETER;
-    }
+    if (size == 0 || end <= start || raw_access(protect) < 0) return ERROR_INVALID_PARAMETER;
     pthread_mutex_lock(&raw_mutex);
     allocation = raw_find(start);
     if (allocation == NULL) {
         struct maps_entry entry;
         uintptr_t previous_end;
-
         if (!maps_find(start, &entry, &previous_end) || entry.start > start) {
             error = ERROR_INVALID_ADDRESS;
         } else {
@@ -302,7 +272,6 @@ static void raw_query_foreign(uintptr_t start, MEMORY_BASIC_INFORMATION *info) {
     uintptr_t previous_end;
     struct maps_entry entry;
     bool found = maps_find(start, &entry, &previous_end);
-
     info->BaseAddress = (void *)start;
     if (found && entry.start <= start) {
         info->AllocationBase = (void *)entry.start;
@@ -321,10 +290,7 @@ static void raw_query_foreign(uintptr_t start, MEMORY_BASIC_INFORMATION *info) {
 DWORD raw_vm_query(uintptr_t address, MEMORY_BASIC_INFORMATION *info) {
     uintptr_t start = address & ~(RAW_PAGE - 1);
     struct raw_allocation *allocation;
-
-    if (address >= (uintptr_t)0x7FFFFFFF0000) {
-        return ERROR_INVALID_PARAMETER;
-    }
+    if (address >= (uintptr_t)0x7FFFFFFF0000) return ERROR_INVALID_PARAMETER;
     memset(info, 0, sizeof *info);
     pthread_mutex_lock(&raw_mutex);
     allocation = raw_find(start);
@@ -335,9 +301,7 @@ DWORD raw_vm_query(uintptr_t address, MEMORY_BASIC_INFORMATION *info) {
         unsigned char *stop = allocation->pages + allocation->size / RAW_PAGE;
         unsigned char *page = first;
 
-        while (page < stop && *page == *first) {
-            page++;
-        }
+        while (page < stop && *page == *first) page++;
         info->BaseAddress = (void *)start;
         info->AllocationBase = (void *)allocation->base;
         info->AllocationProtect = allocation->protect;
@@ -355,7 +319,6 @@ DWORD raw_vm_query(uintptr_t address, MEMORY_BASIC_INFORMATION *info) {
 /* In /proc/meminfo's KiB, the value of one line. */
 static uint64_t meminfo(const char *text, const char *name) {
     const char *line = strstr(text, name);
-
     return line != NULL ? strtoull(line + strlen(name), NULL, 10) : 0;
 }
 
@@ -364,16 +327,11 @@ DWORD raw_vm_load(DWORD *load, SIZE_T *available) {
     FILE *file = fopen("/proc/meminfo", "re");
     size_t length = file != NULL ? fread(text, 1, sizeof text - 1, file) : 0;
     uint64_t total_kib, free_kib;
-
     text[length] = '\0';
-    if (file != NULL) {
-        fclose(file);
-    }
+    if (file != NULL) fclose(file);
     total_kib = meminfo(text, "MemTotal:");
     free_kib = meminfo(text, "MemAvailable:");
-    if (total_kib == 0 || free_kib > total_kib) {
-        return ERROR_NOT_SUPPORTED;
-    }
+    if (total_kib == 0 || free_kib > total_kib) return ERROR_NOT_SUPPORTED;
     *load = (DWORD)((total_kib - free_kib) * 100 / total_kib);
     *available = free_kib * 1024;
     return 0;

@@ -28,25 +28,18 @@ static uint32_t record_threads;
 static __thread uint32_t record_thread;
 
 static void record_write(const char *line, int length) {
-    if (length > 0 && write(record_file, line, (size_t)length) == (ssize_t)length) {
-        return;
-    }
+    if (length > 0 && write(record_file, line, (size_t)length) == (ssize_t)length) return;
     fprintf(stderr, "%s: --record: the trace ends here: %s\n", clr_command.name, strerror(errno));
     record_broken = true;
     record_file = -1; /* another thread may complain once more; it then sees this */
 }
 
-bool record_whole(void) {
-    return !record_broken;
-}
+bool record_whole(void) { return !record_broken; }
 
 void record_open(const char *path) {
     static const char head[] = "# t_us tid op addr size type prot ret\n0 1 HC 0 0 0 0 1000\n";
-
     record_file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
-    if (record_file < 0) {
-        tool_fail(&clr_command, TOOL_EXIT_USAGE, "--record: '%s': %s", path, strerror(errno));
-    }
+    if (record_file < 0) tool_fail(&clr_command, TOOL_EXIT_USAGE, "--record: '%s': %s", path, strerror(errno));
     record_start_ns = tool_clock_ns();
     record_write(head, (int)sizeof head - 1);
 }
@@ -54,19 +47,12 @@ void record_open(const char *path) {
 void record_call(const char *op, const void *address, uint64_t size, uint32_t type, uint32_t prot, uint64_t result) {
     char line[160];
     int error = errno;
-
-    if (record_file < 0) {
-        return;
-    }
-    if (record_thread == 0) {
-        record_thread = atom_add_acqrel_u32(&record_threads, 1) + 1;
-    }
+    if (record_file < 0) return;
+    if (record_thread == 0) record_thread = atom_add_acqrel_u32(&record_threads, 1) + 1;
     record_write(line, snprintf(line, sizeof line, "%" PRIx64 " %x %s %" PRIxPTR " %" PRIx64 " %x %x %" PRIx64 "\n",
                                 (tool_clock_ns() - record_start_ns) / 1000, record_thread, op, (uintptr_t)address, size, type,
                                 prot, result));
     errno = error;
 }
 
-void record_block(const void *block, uint64_t size) {
-    record_call("HA", (void *)RECORD_HEAP, size, 0, 0, (uintptr_t)block);
-}
+void record_block(const void *block, uint64_t size) { record_call("HA", (void *)RECORD_HEAP, size, 0, 0, (uintptr_t)block); }

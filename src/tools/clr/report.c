@@ -23,13 +23,8 @@ FILE *report_open(const struct clr_options *options, FILE *standard) {
 
 void report_check(const struct clr_options *options) {
     FILE *out = report_open(options, stderr);
-
-    if (out == NULL) {
-        tool_fail(&clr_command, TOOL_EXIT_UNWRITTEN, "--report: '%s': %s", options->report, strerror(errno));
-    }
-    if (options->report != NULL) {
-        fclose(out);
-    }
+    if (out == NULL) tool_fail(&clr_command, TOOL_EXIT_UNWRITTEN, "--report: '%s': %s", options->report, strerror(errno));
+    if (options->report != NULL) fclose(out);
 }
 
 static void report_json_count(struct json *json, const char *name, const struct clr_count *count) {
@@ -43,7 +38,6 @@ static void report_json_count(struct json *json, const char *name, const struct 
 
 void report_json_figures(struct json *json, const struct clr_figures *figures) {
     struct clr_count total;
-
     counts_total(&figures->counts, &total);
     json_object(json, "calls");
     for (int kind = 0; kind < CLR_KINDS; kind++) {
@@ -55,9 +49,7 @@ void report_json_figures(struct json *json, const struct clr_figures *figures) {
     tool_json_number(json, "cpu_user_ms", (double)figures->usage.user_ns / 1e6);
     tool_json_number(json, "cpu_system_ms", (double)figures->usage.system_ns / 1e6);
     json_count(json, "page_faults", figures->usage.faults);
-    if (figures->usage.faults_major >= 0) {
-        json_count(json, "page_faults_major", (uint64_t)figures->usage.faults_major);
-    }
+    if (figures->usage.faults_major >= 0) json_count(json, "page_faults_major", (uint64_t)figures->usage.faults_major);
     json_count(json, "peak_rss_bytes", figures->usage.peak_rss_bytes);
     json_count(json, "peak_committed_bytes", figures->committed_peak);
     json_count(json, "notifications", figures->notifications);
@@ -99,7 +91,6 @@ void report_limits_rows(struct tool_table *table, const struct clr_figures *cons
         for (size_t column = 0; column < count; column++) {
             const char *bytes = (const char *)figures[column] + rows[row].offset;
             uint64_t value;
-
             memcpy(&value, bytes, sizeof value);
             tool_table_count(table, value / rows[row].unit);
         }
@@ -109,7 +100,6 @@ void report_limits_rows(struct tool_table *table, const struct clr_figures *cons
 static void report_table(FILE *out, const struct clr_options *options, const struct clr_figures *figures) {
     static struct tool_table table;
     struct clr_count total;
-
     counts_total(&figures->counts, &total);
     tool_table_row(&table);
     tool_table_cell(&table, "%s memory", clr_memory_names[options->memory]);
@@ -132,22 +122,18 @@ static void report_table(FILE *out, const struct clr_options *options, const str
         table_figure_row(&table, "  that read from disk", (uint64_t)figures->usage.faults_major);
     }
     table_figure_row(&table, "peak RSS, KiB", figures->usage.peak_rss_bytes / 1024);
-    if (options->memory != CLR_RAW) {
-        report_limits_rows(&table, &figures, 1);
-    }
+    if (options->memory != CLR_RAW) report_limits_rows(&table, &figures, 1);
     tool_table_print(&table, out);
 }
 
 bool report_write(const struct clr_options *options, const struct clr_figures *figures) {
     FILE *out = report_open(options, stderr);
-
     if (out == NULL) {
         fprintf(stderr, "%s: --report: '%s': %s\n", clr_command.name, options->report, strerror(errno));
         return false;
     }
     if (options->json) {
         struct json json;
-
         tool_json_begin(&json, out);
         json_text(&json, "memory", clr_memory_names[options->memory]);
         json_bool(&json, "server_gc", options->server_gc);

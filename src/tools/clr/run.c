@@ -23,13 +23,8 @@ static void run_finish(void) {
     struct clr_figures figures;
     bool written;
     HM_USAGE usage = {.cbSize = sizeof usage};
-
-    if (!run_state.running) {
-        return;
-    }
-    if (run_state.manager != NULL) {
-        HmGetLimits(run_state.manager, NULL, &usage);
-    }
+    if (!run_state.running) return;
+    if (run_state.manager != NULL) HmGetLimits(run_state.manager, NULL, &usage);
     figures.wall_ns = tool_clock_ns() - run_state.started_ns;
     figures.notifications = bodies_notifications();
     figures.collections = collect_count();
@@ -46,9 +41,7 @@ static void run_finish(void) {
 
 #ifdef _WIN32
 /* Nothing tells the status here of a program that ends the process itself: it keeps it. */
-static void run_at_exit(void) {
-    atexit(run_finish);
-}
+static void run_at_exit(void) { atexit(run_finish); }
 #else
 static void run_exit(int status, void *argument) {
     (void)argument;
@@ -56,9 +49,7 @@ static void run_exit(int status, void *argument) {
     run_finish();
 }
 
-static void run_at_exit(void) {
-    on_exit(run_exit, NULL);
-}
+static void run_at_exit(void) { on_exit(run_exit, NULL); }
 #endif
 
 /* What one notification brings about takes effect soon: there is no CLR here that forgets one. */
@@ -66,7 +57,6 @@ enum { RUN_LOW_SPACING_MS = 50 };
 
 static HM_LIMITS run_limits(const struct clr_options *options) {
     HM_LIMITS limits = {.cbSize = sizeof limits};
-
     limits.cbHardCommit = (SIZE_T)options->limit_mib << 20;
     limits.cbSoftCommit = (SIZE_T)options->soft_mib << 20;
     return limits;
@@ -77,34 +67,26 @@ static IHostControl *run_engine_control(const struct clr_options *options) {
     HM_OPTIONS made = {.cbSize = sizeof made, .pLimits = &limits, .msLowSpacing = RUN_LOW_SPACING_MS};
     IHostControl *control = NULL;
     HRESULT result = HmCreateMemoryManager(&made, &run_state.manager);
-
     if (result == S_OK) {
         result = HmCreateHostControl(run_state.manager, NULL, &control);
         run_state.manager->lpVtbl->Release(run_state.manager); /* the control holds it */
     }
-    if (result != S_OK) {
-        tool_fail(&clr_command, CLR_EXIT_MEMORY, "the engine makes no memory manager (0x%08X)", (unsigned)result);
-    }
+    if (result != S_OK) tool_fail(&clr_command, CLR_EXIT_MEMORY, "the engine makes no memory manager (0x%08X)", (unsigned)result);
     return control;
 }
 
 /* The calling convention of the flat calls is Windows' own. */
-static DWORD run_engine_error(void) {
-    return HmGetLastError();
-}
+static DWORD run_engine_error(void) { return HmGetLastError(); }
 
 int run_program(const struct clr_options *options, int argc, char **argv, clr_done *done) {
     static struct clr_runtime runtime;
     bool engine = options->memory != CLR_RAW;
-
     run_state.options = options;
     run_state.done = done;
     run_state.started_ns = tool_clock_ns();
     run_at_exit();
     runtime_find(&runtime, options->runtime, argv[0]);
-    if (options->record != NULL) {
-        record_open(options->record);
-    }
+    if (options->record != NULL) record_open(options->record);
     runtime_load(&runtime);
     bodies_attach(engine ? run_engine_control(options) : raw_control(), engine ? run_engine_error : raw_last_error);
     runtime_hook(&runtime);

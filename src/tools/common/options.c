@@ -21,7 +21,6 @@ enum { OPTIONS_LEFT = 26 }; /* columns of the help's left side */
 
 void tool_fail(const struct tool_command *command, int status, const char *format, ...) {
     va_list arguments;
-
     fflush(stdout);
     fprintf(stderr, "%s: ", command->name);
     va_start(arguments, format);
@@ -44,45 +43,32 @@ static void options_help(const struct tool_command *command) {
     printf("usage: %s [options] %s\n\n%s\n\noptions:\n", command->name, command->operands, command->summary);
     for (const struct tool_option *option = command->options; option->name != NULL; option++) {
         char left[64];
-
         snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument != NULL ? " " : "",
                  option->argument != NULL ? option->argument : "");
         options_help_row(left, option->help);
     }
     options_help_row("--help, -h", "print this and exit");
-    if (command->notes != NULL) {
-        printf("\n%s\n", command->notes);
-    }
+    if (command->notes != NULL) printf("\n%s\n", command->notes);
 }
 
 /* The index of word in words ("raw" in "engine|raw" is 1), or -1. */
 static int options_word(const char *words, const char *word) {
     size_t length = strlen(word);
-
     for (int index = 0;; index++) {
         size_t span = strcspn(words, "|");
-
-        if (span == length && memcmp(words, word, span) == 0) {
-            return index;
-        }
-        if (words[span] == '\0') {
-            return -1;
-        }
+        if (span == length && memcmp(words, word, span) == 0) return index;
+        if (words[span] == '\0') return -1;
         words += span + 1;
     }
 }
 
 static void options_set(const struct tool_command *command, const struct tool_option *option, const char *text) {
     char *end;
-
     if (option->kind == TOOL_TEXT) {
         *(const char **)option->value = text;
     } else if (option->kind == TOOL_CHOICE) {
         int index = options_word(option->argument, text);
-
-        if (index < 0) {
-            tool_fail(command, TOOL_EXIT_USAGE, "--%s: '%s' is not one of %s", option->name, text, option->argument);
-        }
+        if (index < 0) tool_fail(command, TOOL_EXIT_USAGE, "--%s: '%s' is not one of %s", option->name, text, option->argument);
         *(int *)option->value = index;
     } else {
         unsigned long long number;
@@ -105,48 +91,34 @@ static void options_streams(void) {
     do {
         file = open("/dev/null", O_RDONLY | O_CLOEXEC);
     } while (file >= 0 && file <= STDERR_FILENO);
-    if (file >= 0) {
-        close(file);
-    }
+    if (file >= 0) close(file);
 #endif
 }
 
 int tool_options_parse(const struct tool_command *command, int argc, char **argv) {
     int at = 1;
-
     options_streams();
     for (; at < argc && argv[at][0] == '-' && argv[at][1] != '\0'; at++) {
         const char *name = argv[at] + (argv[at][1] == '-' ? 2 : 1);
         size_t length = strcspn(name, "=");
         const char *text = name[length] == '=' ? name + length + 1 : NULL;
         const struct tool_option *option = command->options;
-
-        if (strcmp(argv[at], "--") == 0) {
-            return at + 1;
-        }
+        if (strcmp(argv[at], "--") == 0) return at + 1;
         if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
             options_help(command);
             exit(tool_finish(command, stdout, NULL) ? TOOL_EXIT_OK : TOOL_EXIT_UNWRITTEN);
         }
-        while (option->name != NULL && (strlen(option->name) != length || memcmp(option->name, name, length) != 0)) {
-            option++;
-        }
+        while (option->name != NULL && (strlen(option->name) != length || memcmp(option->name, name, length) != 0)) option++;
         if (option->name == NULL || argv[at][1] != '-') {
             tool_fail(command, TOOL_EXIT_USAGE, "unknown option '%s'; --help lists them", argv[at]);
         }
         if (option->kind == TOOL_FLAG) {
-            if (text != NULL) {
-                tool_fail(command, TOOL_EXIT_USAGE, "--%s takes no value", option->name);
-            }
+            if (text != NULL) tool_fail(command, TOOL_EXIT_USAGE, "--%s takes no value", option->name);
             *(bool *)option->value = true;
             continue;
         }
-        if (text == NULL && ++at < argc) {
-            text = argv[at];
-        }
-        if (text == NULL) {
-            tool_fail(command, TOOL_EXIT_USAGE, "--%s needs a value (%s)", option->name, option->argument);
-        }
+        if (text == NULL && ++at < argc) text = argv[at];
+        if (text == NULL) tool_fail(command, TOOL_EXIT_USAGE, "--%s needs a value (%s)", option->name, option->argument);
         options_set(command, option, text);
     }
     return at;
@@ -154,7 +126,6 @@ int tool_options_parse(const struct tool_command *command, int argc, char **argv
 
 int tool_operands(const struct tool_command *command, int argc, char **argv) {
     int first = tool_options_parse(command, argc, argv);
-
     if (first >= argc) {
         tool_fail(command, TOOL_EXIT_USAGE, "%.*s is missing; --help says more", (int)strcspn(command->operands, " "),
                   command->operands);
@@ -165,10 +136,7 @@ int tool_operands(const struct tool_command *command, int argc, char **argv) {
 int tool_one_operand(const struct tool_command *command, int argc, char **argv) {
     int first = tool_operands(command, argc, argv);
     int rest = first + tool_options_parse(command, argc - first, argv + first);
-
-    if (rest < argc) {
-        tool_fail(command, TOOL_EXIT_USAGE, "one %s only; '%s' is too many", command->operands, argv[rest]);
-    }
+    if (rest < argc) tool_fail(command, TOOL_EXIT_USAGE, "one %s only; '%s' is too many", command->operands, argv[rest]);
     return first;
 }
 

@@ -17,23 +17,17 @@
 uint64_t tool_clock_ns(void) {
     static LARGE_INTEGER frequency; /* the same value whoever stores it first */
     LARGE_INTEGER now;
-
-    if (frequency.QuadPart == 0) {
-        QueryPerformanceFrequency(&frequency);
-    }
+    if (frequency.QuadPart == 0) QueryPerformanceFrequency(&frequency);
     QueryPerformanceCounter(&now);
     return (uint64_t)(now.QuadPart / frequency.QuadPart) * 1000000000u +
            (uint64_t)(now.QuadPart % frequency.QuadPart) * 1000000000u / (uint64_t)frequency.QuadPart;
 }
 
-static uint64_t usage_time(const FILETIME *time) {
-    return (((uint64_t)time->dwHighDateTime << 32) | time->dwLowDateTime) * 100u;
-}
+static uint64_t usage_time(const FILETIME *time) { return (((uint64_t)time->dwHighDateTime << 32) | time->dwLowDateTime) * 100u; }
 
 void tool_usage_read(struct tool_usage *usage) {
     FILETIME created, exited, kernel, user;
     PROCESS_MEMORY_COUNTERS memory = {.cb = sizeof memory};
-
     memset(usage, 0, sizeof *usage);
     usage->faults_major = -1;
     if (GetProcessTimes(GetCurrentProcess(), &created, &exited, &kernel, &user)) {
@@ -55,7 +49,6 @@ void tool_usage_read(struct tool_usage *usage) {
 
 uint64_t tool_clock_ns(void) {
     struct timespec now;
-
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
@@ -68,11 +61,8 @@ static uint64_t usage_time(const struct timeval *time) {
 static uint64_t usage_resident(void) {
     unsigned long long size, resident = 0;
     FILE *file = fopen("/proc/self/statm", "re");
-
     if (file != NULL) {
-        if (fscanf(file, "%llu %llu", &size, &resident) != 2) {
-            resident = 0;
-        }
+        if (fscanf(file, "%llu %llu", &size, &resident) != 2) resident = 0;
         fclose(file);
     }
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
@@ -80,7 +70,6 @@ static uint64_t usage_resident(void) {
 
 void tool_usage_read(struct tool_usage *usage) {
     struct rusage self;
-
     memset(usage, 0, sizeof *usage);
     usage->rss_bytes = usage_resident();
     if (getrusage(RUSAGE_SELF, &self) == 0) {

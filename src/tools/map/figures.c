@@ -14,14 +14,11 @@ const char *figures_run_name(unsigned kind) {
 
 static void add_run(struct region_figures *figures, uint64_t granules) {
     unsigned kind = RUN_KINDS - 1;
-    if (granules == 0)
-        return;
-    while (granules < run_from[kind])
-        kind--;
+    if (granules == 0) return;
+    while (granules < run_from[kind]) kind--;
     figures->free_runs++;
     figures->in_runs[kind] += granules;
-    if (granules > figures->longest_free)
-        figures->longest_free = granules;
+    if (granules > figures->longest_free) figures->longest_free = granules;
 }
 
 void figures_of_region(const struct published_region *region, struct region_figures *figures) {

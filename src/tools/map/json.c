@@ -19,17 +19,14 @@ static void print_runs(struct json *json, const struct published_region *region)
     json_array(json, "runs");
     for (size_t i = 0, end; i < GRANULES_PER_SLOT; i = end) {
         const struct published_granule *granule = &region->granule[i];
-        for (end = i + 1; end < GRANULES_PER_SLOT && alike(granule, &region->granule[end]);)
-            end++;
-        if (granule->use == USE_FREE || granule->use >= USE_COUNT)
-            continue;
+        for (end = i + 1; end < GRANULES_PER_SLOT && alike(granule, &region->granule[end]);) end++;
+        if (granule->use == USE_FREE || granule->use >= USE_COUNT) continue;
         json_object(json, NULL);
         json_count(json, "granule", i);
         json_count(json, "count", end - i);
         json_text(json, "use", use_name[granule->use]);
         json_count(json, "committed_pages", granule->committed * (end - i));
-        if (granule->use == USE_SLAB)
-            tool_json_number(json, "full", granule->fill / 255.0);
+        if (granule->use == USE_SLAB) tool_json_number(json, "full", granule->fill / 255.0);
         json_close(json);
     }
     json_close(json);
@@ -61,8 +58,7 @@ void json_draw(const struct look *look, const struct published_half *half) {
     json_text(&json, "program", look->program);
     json_count(&json, "age_ms", look_age_ms(half));
     json_array(&json, "regions");
-    for (uint64_t i = 0; i < half->count_regions && i < PUBLISHED_REGIONS; i++)
-        print_region(&json, &half->region[i]);
+    for (uint64_t i = 0; i < half->count_regions && i < PUBLISHED_REGIONS; i++) print_region(&json, &half->region[i]);
     json_close(&json);
     json_array(&json, "system_allocations");
     for (uint64_t i = 0; i < half->count_spans && i < PUBLISHED_SPANS; i++) {

@@ -43,12 +43,10 @@ int main(int argc, char **argv) {
     look_from_operands(&command, argc, argv, &look, &half);
     tool_within(&command, "rows", rows, 1, 10000);
     bool standard = svg != NULL && strcmp(svg, "-") == 0, written = true;
-    if (standard && json)
-        tool_fail(&command, TOOL_EXIT_USAGE, "--svg - and --json both go to standard output");
+    if (standard && json) tool_fail(&command, TOOL_EXIT_USAGE, "--svg - and --json both go to standard output");
     if (svg != NULL) {
         FILE *out = standard ? stdout : fopen(svg, "w");
-        if (out == NULL)
-            tool_fail(&command, TOOL_EXIT_UNWRITTEN, "--svg: '%s': %s", svg, strerror(errno));
+        if (out == NULL) tool_fail(&command, TOOL_EXIT_UNWRITTEN, "--svg: '%s': %s", svg, strerror(errno));
         if (!svg_draw(&look, &half, out))
             tool_fail(&command, TOOL_EXIT_UNWRITTEN, "no temporary file for the picture: %s", strerror(errno));
         written = standard || tool_finish(&command, out, svg);

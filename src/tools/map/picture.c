@@ -26,9 +26,7 @@ static const char style[] =
     ".at,.st,.lt,.kt{opacity:.3}.r0{fill:var(--r0)}.r1{fill:var(--r1)}.r2{fill:var(--r2)}.r3{fill:var(--r3)}.r4{fill:var(--r4)}"
     ".r5{fill:var(--r5)}";
 
-static double share(uint64_t part, uint64_t whole) {
-    return whole ? (double)part / (double)whole : 0;
-}
+static double share(uint64_t part, uint64_t whole) { return whole ? (double)part / (double)whole : 0; }
 
 /* The program's name is the process's own choice: what means something to XML, or nothing, is written as XML wants it. */
 static void put_text(FILE *out, const char *text) {
@@ -91,8 +89,7 @@ static double draw_tiles(FILE *out, const struct published_totals *t, double top
         {"Freed, kept at hand", kept, cached, 'k', 0, share(cached, space), 0},
         {"Address space used", regions, space, 'l', 0, share(space, t->region_bytes), 0},
     };
-    for (int i = 0; i < 4; i++)
-        draw_tile(out, &tiles[i], i, top);
+    for (int i = 0; i < 4; i++) draw_tile(out, &tiles[i], i, top);
     return top + 92;
 }
 
@@ -124,15 +121,13 @@ static double draw_legend(FILE *out, double top) {
 
 static int by_slab_bytes(const void *left, const void *right) {
     const struct published_class *a = left, *b = right;
-    if (a->slab_bytes != b->slab_bytes)
-        return a->slab_bytes < b->slab_bytes ? 1 : -1;
+    if (a->slab_bytes != b->slab_bytes) return a->slab_bytes < b->slab_bytes ? 1 : -1;
     return a->size_bytes < b->size_bytes ? -1 : a->size_bytes > b->size_bytes;
 }
 
 static void draw_class(FILE *out, const struct published_class *row, double x, double y) {
     char size[32] = "large", bytes[24];
-    if (row->size_bytes != 0)
-        snprintf(size, sizeof size, "%" PRIu64, row->size_bytes);
+    if (row->size_bytes != 0) snprintf(size, sizeof size, "%" PRIu64, row->size_bytes);
     fprintf(out, "<text x=\"%.5g\" y=\"%.5g\" text-anchor=\"end\">%s</text>", x + 50, y + 8, size);
     bar(out, x + 62, y + 1, 320, 's', share(row->live, row->room), 'k', share(row->cached, row->room));
     fprintf(out, "<text class=\"n\" x=\"%.5g\" y=\"%.5g\" text-anchor=\"end\">%.0f %%</text>", x + 430, y + 8,
@@ -145,11 +140,9 @@ static double draw_classes(FILE *out, const struct published_half *half, double 
     struct published_class row[PUBLISHED_CLASSES];
     size_t used = 0;
     for (unsigned i = 0; i < PUBLISHED_CLASSES; i++) {
-        if (half->row[i].slabs != 0)
-            row[used++] = half->row[i];
+        if (half->row[i].slabs != 0) row[used++] = half->row[i];
     }
-    if (used == 0)
-        return top;
+    if (used == 0) return top;
     qsort(row, used, sizeof *row, by_slab_bytes);
     fprintf(out, "<text class=\"h\" x=\"%d\" y=\"%.5g\">How full the slabs are</text>", SVG_MARGIN, top + 16);
     fprintf(out,
@@ -172,8 +165,7 @@ static double draw_outside(FILE *out, const struct published_half *half, double 
     uint64_t held = half->count_spans < PUBLISHED_SPANS ? half->count_spans : PUBLISHED_SPANS;
     uint64_t shown = held < OUTSIDE_SHOWN ? held : OUTSIDE_SHOWN;
     char a[24], b[24];
-    if (half->count_spans == 0)
-        return top;
+    if (half->count_spans == 0) return top;
     fprintf(out, "<text class=\"h\" x=\"%d\" y=\"%.5g\">Outside the regions</text>\n", SVG_MARGIN, top + 16);
     top += 36;
     for (uint64_t i = 0; i < shown; i++, top += 20) {
@@ -201,8 +193,7 @@ static double draw_body(FILE *out, const struct look *look, const struct publish
             SVG_WIDTH - SVG_MARGIN, look->process);
     double top = draw_tiles(out, &half->totals, 76);
     top = draw_legend(out, top + 24);
-    if (half->count_regions > 0)
-        top = svg_map(out, half, top + 28);
+    if (half->count_regions > 0) top = svg_map(out, half, top + 28);
     top = draw_classes(out, half, top + 26);
     return draw_outside(out, half, top + 26) + SVG_MARGIN;
 }
@@ -211,15 +202,13 @@ static bool copy_file(FILE *from, FILE *to) {
     char piece[4096];
     size_t length;
     rewind(from);
-    while ((length = fread(piece, 1, sizeof piece, from)) > 0)
-        fwrite(piece, 1, length, to);
+    while ((length = fread(piece, 1, sizeof piece, from)) > 0) fwrite(piece, 1, length, to);
     return !ferror(from);
 }
 
 bool svg_draw(const struct look *look, const struct published_half *half, FILE *out) {
     FILE *body = tmpfile();
-    if (body == NULL)
-        return false;
+    if (body == NULL) return false;
     double height = draw_body(body, look, half);
     bool whole = fflush(body) == 0 && !ferror(body);
     fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %.0f\" width=\"%d\" height=\"%.0f\">\n<title>",

@@ -16,8 +16,7 @@ static uint64_t regions_in(const struct published_half *half) {
 
 static bool empty(const struct published_region *region, uint32_t first, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
-        if (!map_free(&region->granule[first + i]))
-            return false;
+        if (!map_free(&region->granule[first + i])) return false;
     }
     return true;
 }
@@ -33,12 +32,10 @@ static void cut(const struct published_half *half, struct rows *rows) {
             bool is_empty = empty(&half->region[r], at, here);
             rows->count_full += !is_empty;
             if (is_empty && last_empty) {
-                if (rows->row)
-                    rows->row[rows->count - 1].count_empty++;
+                if (rows->row) rows->row[rows->count - 1].count_empty++;
                 continue;
             }
-            if (rows->row)
-                rows->row[rows->count] = (struct row){r, at, is_empty};
+            if (rows->row) rows->row[rows->count] = (struct row){r, at, is_empty};
             rows->count++;
             last_empty = is_empty;
         }
@@ -51,8 +48,7 @@ bool rows_make(const struct published_half *half, uint32_t cells, uint32_t most,
         rows->granules *= 2;
     }
     rows->row = calloc(rows->count + (size_t)1, sizeof *rows->row);
-    if (rows->row == NULL)
-        return false;
+    if (rows->row == NULL) return false;
     cut(half, rows);
     return true;
 }
@@ -64,17 +60,14 @@ struct cell rows_cell(const struct published_half *half, const struct rows *rows
     struct cell cell = {.use = USE_FREE};
     for (uint32_t g = from; g < from + rows->granules && g < GRANULES_PER_SLOT; g++) {
         const struct published_granule *granule = &region->granule[g];
-        if (map_free(granule))
-            continue;
-        if (++uses[granule->use] > uses[cell.use] || cell.use == USE_FREE)
-            cell.use = granule->use;
+        if (map_free(granule)) continue;
+        if (++uses[granule->use] > uses[cell.use] || cell.use == USE_FREE) cell.use = granule->use;
         cell.granules++;
         cell.first |= granule->first;
         pages += granule->committed;
         fill += granule->use == USE_SLAB ? granule->fill / 255.0 : 1;
     }
-    if (cell.granules == 0)
-        return cell;
+    if (cell.granules == 0) return cell;
     cell.committed = (double)pages / (cell.granules * (double)PAGES_PER_GRANULE);
     cell.fill = fill / cell.granules;
     return cell;
@@ -84,6 +77,4 @@ uint64_t rows_address(const struct published_half *half, const struct row *row) 
     return half->region[row->region].start + (uint64_t)row->granule * GRANULE_BYTES;
 }
 
-uint64_t rows_bytes(const struct rows *rows) {
-    return (uint64_t)rows->cells * rows->granules * GRANULE_BYTES;
-}
+uint64_t rows_bytes(const struct rows *rows) { return (uint64_t)rows->cells * rows->granules * GRANULE_BYTES; }

@@ -28,21 +28,16 @@ static void draw_strips(FILE *out, const struct cell *cells, const double *level
     bool open = false;
     for (uint32_t i = 0, end; i < CELLS; i = end) {
         end = i + 1;
-        if (cells[i].use != use)
-            continue;
-        while (end < CELLS && cells[end].use == use && !cells[end].first && (!filled || levels[end] == levels[i]))
-            end++;
+        if (cells[i].use != use) continue;
+        while (end < CELLS && cells[end].use == use && !cells[end].first && (!filled || levels[end] == levels[i])) end++;
         bool ends = end == CELLS || cells[end].first || cells[end].use != use;
         double height = filled ? levels[i] * CELL_HEIGHT : CELL_HEIGHT, width = (end - i) * (double)CELL_WIDTH - (ends ? 1 : 0);
-        if (height < 0.05)
-            continue;
-        if (!open)
-            fprintf(out, "<path class=\"%c%s\" d=\"", use_class[use], filled ? "" : "t");
+        if (height < 0.05) continue;
+        if (!open) fprintf(out, "<path class=\"%c%s\" d=\"", use_class[use], filled ? "" : "t");
         open = true;
         fprintf(out, "M%u %.4gh%.4gv%.3gh-%.4gz", MAP_LEFT + i * CELL_WIDTH, top + CELL_HEIGHT - height, width, height, width);
     }
-    if (open)
-        fputs("\"/>\n", out);
+    if (open) fputs("\"/>\n", out);
 }
 
 static void draw_row(FILE *out, const struct published_half *half, const struct rows *rows, const struct row *row, double top) {
@@ -76,12 +71,9 @@ static void draw_runs(FILE *out, const struct region_figures *figures, double to
     double left = MAP_LEFT, total = CELLS * CELL_WIDTH - 1;
     for (unsigned kind = 0; kind < RUN_KINDS && whole > 0; kind++) {
         double width = (double)figures->in_runs[kind] / (double)whole * total;
-        if (figures->in_runs[kind] == 0)
-            continue;
-        if (width < 2)
-            width = 2;
-        if (left + width > MAP_LEFT + total)
-            width = MAP_LEFT + total - left;
+        if (figures->in_runs[kind] == 0) continue;
+        if (width < 2) width = 2;
+        if (left + width > MAP_LEFT + total) width = MAP_LEFT + total - left;
         fprintf(out,
                 "<rect class=\"r%u\" x=\"%.5g\" y=\"%.4g\" width=\"%.4g\" height=\"6\"><title>%s in runs of %s</title></rect>\n",
                 kind, left, top, width > 1 ? width - 1 : width, look_bytes(figures->in_runs[kind] * GRANULE_BYTES, bytes),
@@ -112,8 +104,7 @@ static double draw_region(FILE *out, const struct published_half *half, uint32_t
 double svg_map(FILE *out, const struct published_half *half, double top) {
     struct rows rows;
     uint32_t region = UINT32_MAX;
-    if (!rows_make(half, CELLS, ROWS_AT_MOST, &rows))
-        return top;
+    if (!rows_make(half, CELLS, ROWS_AT_MOST, &rows)) return top;
     for (uint32_t i = 0; i < rows.count; i++) {
         const struct row *row = &rows.row[i];
         if (row->region != region) {

@@ -37,8 +37,7 @@ static void line_end(void) {
 /* Breaks the line if what comes next, of so many columns, does not fit in it. */
 static bool line_break(size_t columns) {
     bool breaks = column > 0 && column + columns > widest;
-    if (breaks)
-        fputs("\n   ", stdout), column = 3;
+    if (breaks) fputs("\n   ", stdout), column = 3;
     return breaks;
 }
 
@@ -48,10 +47,8 @@ static void say(int colour, const char *text) {
         size_t blanks = strspn(text, " "), length = blanks + strcspn(text + blanks, " ");
         uint32_t columns = 0;
         char word[64];
-        for (size_t i = 0; i < length; i++)
-            columns += (text[i] & 0xc0) != 0x80;
-        if (line_break(columns))
-            text += blanks, length -= blanks, columns -= (uint32_t)blanks;
+        for (size_t i = 0; i < length; i++) columns += (text[i] & 0xc0) != 0x80;
+        if (line_break(columns)) text += blanks, length -= blanks, columns -= (uint32_t)blanks;
         snprintf(word, sizeof word, "%.*s", (int)length, text);
         paint(colour, word);
         column += columns;
@@ -105,8 +102,7 @@ static void draw_legend(const struct rows *rows) {
     snprintf(text, sizeof text, "    one cell is %s", look_bytes((uint64_t)rows->granules * GRANULE_BYTES, bytes));
     say(PLAIN, text);
     line_end();
-    if (!colours)
-        return;
+    if (!colours) return;
     say(GREY, "  height: pages committed; of slabs, blocks taken");
     line_end();
 }
@@ -125,12 +121,10 @@ static void draw_figures(const struct published_region *region) {
         say(PLAIN, text);
     }
     line_end();
-    if (f.free_runs < 2)
-        return;
+    if (f.free_runs < 2) return;
     say(GREY, "  free in runs of");
     for (unsigned kind = 0, said = 0; kind < RUN_KINDS; kind++) {
-        if (f.in_runs[kind] == 0)
-            continue;
+        if (f.in_runs[kind] == 0) continue;
         snprintf(text, sizeof text, "%s%s: %s", said++ > 0 ? "   " : " ", runs[kind],
                  look_bytes(f.in_runs[kind] * GRANULE_BYTES, a));
         say(PLAIN, text);
@@ -141,8 +135,7 @@ static void draw_figures(const struct published_region *region) {
 static void draw_outside(const struct published_half *half) {
     char a[24], b[24], text[128];
     uint64_t shown = half->count_spans < PUBLISHED_SPANS ? half->count_spans : PUBLISHED_SPANS;
-    if (half->count_spans == 0)
-        return;
+    if (half->count_spans == 0) return;
     printf("\noutside the regions, %" PRIu64 " allocation%s\n", half->count_spans, half->count_spans == 1 ? "" : "s");
     for (uint64_t i = 0; i < shown; i++) {
         const struct published_span *span = &half->span[i];
@@ -161,8 +154,7 @@ void terminal_draw(const struct look *look, const struct published_half *half, b
     widest = width;
     while (cells + CELLS + ADDRESS <= width)
         cells += CELLS; /* rows begin at addresses that are somewhat round */
-    while (cells > 8 && cells + ADDRESS > width)
-        cells /= 2;
+    while (cells > 8 && cells + ADDRESS > width) cells /= 2;
     if (!rows_make(half, cells, most, &rows)) {
         fputs("hostmem-map: no memory\n", stderr);
         return;
@@ -171,8 +163,7 @@ void terminal_draw(const struct look *look, const struct published_half *half, b
     snprintf(text, sizeof text, "  process %" PRIu64, look->process);
     say(PLAIN, text);
     line_end();
-    if (half->count_regions > 0)
-        draw_legend(&rows);
+    if (half->count_regions > 0) draw_legend(&rows);
     for (uint32_t i = 0; i < rows.count; i++) {
         const struct row *row = &rows.row[i];
         if (row->region != region) {

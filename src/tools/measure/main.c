@@ -57,13 +57,9 @@ static const struct tool_command measure_command = {
              "and the figures cannot be written; 127 for a command that does not start.",
 };
 
-static uint64_t time_us(const struct timeval *time) {
-    return (uint64_t)time->tv_sec * 1000000u + (uint64_t)time->tv_usec;
-}
+static uint64_t time_us(const struct timeval *time) { return (uint64_t)time->tv_sec * 1000000u + (uint64_t)time->tv_usec; }
 
-static uint64_t faults_of(const struct rusage *used) {
-    return (uint64_t)used->ru_minflt + (uint64_t)used->ru_majflt;
-}
+static uint64_t faults_of(const struct rusage *used) { return (uint64_t)used->ru_minflt + (uint64_t)used->ru_majflt; }
 
 /* Counts the faults that this process takes from now on and all that it starts. file: -1 where the system has no count for us. */
 struct counter {
@@ -73,7 +69,6 @@ struct counter {
 
 static uint64_t own_faults(void) {
     struct rusage own = {0};
-
     getrusage(RUSAGE_SELF, &own);
     return faults_of(&own);
 }
@@ -81,7 +76,6 @@ static uint64_t own_faults(void) {
 static struct counter counter_open(void) {
     struct perf_event_attr count = {.type = PERF_TYPE_SOFTWARE, .size = sizeof count, .config = PERF_COUNT_SW_PAGE_FAULTS};
     struct counter counter = {.own_before = own_faults()};
-
     count.inherit = 1;
     count.exclude_kernel = 1;
     counter.file = (int)syscall(SYS_perf_event_open, &count, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
@@ -91,10 +85,7 @@ static struct counter counter_open(void) {
 /* Of the processes that are meant. False: it is not known. */
 static bool counter_read(const struct counter *counter, const struct figures *figures, uint64_t *taken) {
     uint64_t others = figures->faults_of_others + own_faults() - counter->own_before;
-
-    if (counter->file < 0 || read(counter->file, taken, sizeof *taken) != sizeof *taken) {
-        return false;
-    }
+    if (counter->file < 0 || read(counter->file, taken, sizeof *taken) != sizeof *taken) return false;
     *taken = *taken > others ? *taken - others : 0;
     return true;
 }
@@ -103,16 +94,11 @@ static bool counter_read(const struct counter *counter, const struct figures *fi
 static bool is_wanted(pid_t process) {
     char path[64], name[NAME_BYTES + 1] = "";
     FILE *file;
-
-    if (measure_name == NULL) {
-        return true;
-    }
+    if (measure_name == NULL) return true;
     snprintf(path, sizeof path, "/proc/%d/comm", (int)process);
     file = fopen(path, "re");
     if (file != NULL) {
-        if (fgets(name, sizeof name, file) == NULL) {
-            name[0] = '\0';
-        }
+        if (fgets(name, sizeof name, file) == NULL) name[0] = '\0';
         fclose(file);
     }
     name[strcspn(name, "\n")] = '\0';
@@ -124,19 +110,12 @@ static pid_t bury(struct figures *figures, bool without_waiting, int *status) {
     siginfo_t ended = {0};
     struct rusage used;
     bool wanted;
-
     while (waitid(P_ALL, 0, &ended, WEXITED | WNOWAIT | (without_waiting ? WNOHANG : 0)) != 0) {
-        if (errno != EINTR) {
-            return -1;
-        }
+        if (errno != EINTR) return -1;
     }
-    if (ended.si_pid == 0) {
-        return 0;
-    }
+    if (ended.si_pid == 0) return 0;
     wanted = is_wanted(ended.si_pid);
-    if (wait4(ended.si_pid, status, 0, &used) != ended.si_pid) {
-        return ended.si_pid;
-    }
+    if (wait4(ended.si_pid, status, 0, &used) != ended.si_pid) return ended.si_pid;
     if (!wanted) {
         figures->faults_of_others += faults_of(&used);
     } else {
@@ -144,16 +123,13 @@ static pid_t bury(struct figures *figures, bool without_waiting, int *status) {
         figures->user_us += time_us(&used.ru_utime);
         figures->system_us += time_us(&used.ru_stime);
         figures->faults += faults_of(&used);
-        if ((uint64_t)used.ru_maxrss > figures->peak_rss_kib) {
-            figures->peak_rss_kib = (uint64_t)used.ru_maxrss;
-        }
+        if ((uint64_t)used.ru_maxrss > figures->peak_rss_kib) figures->peak_rss_kib = (uint64_t)used.ru_maxrss;
     }
     return ended.si_pid;
 }
 
 static pid_t start(char **command) {
     pid_t process;
-
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     process = fork();
     if (process == 0) {
@@ -161,9 +137,7 @@ static pid_t start(char **command) {
         fprintf(stderr, "%s: '%s': %s\n", measure_command.name, command[0], strerror(errno));
         _exit(EXIT_NOT_STARTED);
     }
-    if (process < 0) {
-        tool_fail(&measure_command, EXIT_NOT_STARTED, "%s", strerror(errno));
-    }
+    if (process < 0) tool_fail(&measure_command, EXIT_NOT_STARTED, "%s", strerror(errno));
     return process;
 }
 
@@ -172,7 +146,6 @@ static uint64_t run(char **command, struct figures *figures, int *status) {
     uint64_t started = tool_clock_ns(), wall_ns;
     pid_t process = start(command), ended;
     int ignored;
-
     do {
         ended = bury(figures, false, status);
     } while (ended > 0 && ended != process);
@@ -203,13 +176,9 @@ static void print(FILE *out, const struct figures *figures, uint64_t wall_ns, co
         {"peak_rss_kib", "peak RSS, KiB", &figures->peak_rss_kib},
     };
 
-    if (measure_json) {
-        tool_json_begin(&json, out);
-    }
+    if (measure_json) tool_json_begin(&json, out);
     for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
-        if (rows[row].value == NULL) {
-            continue;
-        }
+        if (rows[row].value == NULL) continue;
         if (measure_json) {
             json_count(&json, rows[row].key, *rows[row].value);
         } else {
@@ -232,15 +201,10 @@ int main(int argc, char **argv) {
     int status = 0;
     uint64_t wall_ns, taken;
     FILE *out = measure_out != NULL ? fopen(measure_out, "we") : stderr;
-
-    if (out == NULL) {
-        tool_fail(&measure_command, TOOL_EXIT_UNWRITTEN, "--out: '%s': %s", measure_out, strerror(errno));
-    }
+    if (out == NULL) tool_fail(&measure_command, TOOL_EXIT_UNWRITTEN, "--out: '%s': %s", measure_out, strerror(errno));
     wall_ns = run(argv + first, &figures, &status);
     print(out, &figures, wall_ns, counter_read(&counter, &figures, &taken) ? &taken : NULL);
     status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-    if (!tool_finish(&measure_command, out, measure_out) && status == 0) {
-        status = TOOL_EXIT_UNWRITTEN;
-    }
+    if (!tool_finish(&measure_command, out, measure_out) && status == 0) status = TOOL_EXIT_UNWRITTEN;
     return status;
 }

@@ -18,17 +18,13 @@ enum { STAMP_WORDS = 3, ZERO_WORDS = 8, WHOLE_UP_TO = 65536 };
 
 static const uint16_t stamp_offset[STAMP_WORDS] = {0, 2040, 4088};
 
-static uint64_t stamp_word(uint64_t recorded) {
-    return (recorded ^ 0x5bd1e9955bd1e995u) * 0x9e3779b97f4a7c15u;
-}
+static uint64_t stamp_word(uint64_t recorded) { return (recorded ^ 0x5bd1e9955bd1e995u) * 0x9e3779b97f4a7c15u; }
 
 static bool page_readable(const struct page *page) {
     return (page->prot & (PAGE_READONLY | PAGE_READWRITE | PAGE_EXECUTE_READ | PAGE_EXECUTE_READWRITE)) != 0;
 }
 
-static bool page_writable(const struct page *page) {
-    return (page->prot & (PAGE_READWRITE | PAGE_EXECUTE_READWRITE)) != 0;
-}
+static bool page_writable(const struct page *page) { return (page->prot & (PAGE_READWRITE | PAGE_EXECUTE_READWRITE)) != 0; }
 
 static bool live_is_zero(const unsigned char *live, bool whole) {
     const volatile uint64_t *word = (const volatile uint64_t *)live;

@@ -86,9 +86,7 @@ static unsigned picture_places(const struct picture *picture, uint32_t slot, uin
         const struct noted *noted = &picture->noted[i];
         used[noted->granule] |= noted->slot == slot && noted->committed != 0;
     }
-    for (unsigned granule = 0; granule <= UINT16_MAX; granule++) {
-        place[granule] = used[granule] ? (uint16_t)count++ : UINT16_MAX;
-    }
+    for (unsigned granule = 0; granule <= UINT16_MAX; granule++) place[granule] = used[granule] ? (uint16_t)count++ : UINT16_MAX;
     return count;
 }
 

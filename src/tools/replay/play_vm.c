@@ -10,9 +10,7 @@
  */
 #include "tools/replay/replay.h"
 
-static void *pointer_of(uint64_t recorded) {
-    return (void *)(uintptr_t)recorded;
-}
+static void *pointer_of(uint64_t recorded) { return (void *)(uintptr_t)recorded; }
 
 /* Releases what the model still has in [start, end): the recorded release is not in the trace. */
 static void release_lost(struct replay *replay, uint64_t start, uint64_t end) {

@@ -33,9 +33,7 @@ static void *raw_refuse(DWORD error) {
     return NULL;
 }
 
-static DWORD raw_last_error(void) {
-    return raw_error;
-}
+static DWORD raw_last_error(void) { return raw_error; }
 
 /* The place of the first allocation that ends after address. */
 static size_t raw_place(uintptr_t address) {

@@ -82,8 +82,7 @@ void report_table(const struct replay *replay, const char *path) {
     kinds_print(replay);
     printf("\n");
     for (int note = 0; note < NOTE_COUNT; note++)
-        if (replay->count_note[note] != 0)
-            printf("%6llu  %s\n", (unsigned long long)replay->count_note[note], notes[note].text);
+        if (replay->count_note[note] != 0) printf("%6llu  %s\n", (unsigned long long)replay->count_note[note], notes[note].text);
     struct tool_usage usage;
     tool_usage_read(&usage);
     printf("\npage faults %llu", (unsigned long long)usage.faults);

@@ -19,15 +19,12 @@ void *system_map(size_t size) {
     int file = memfd_create("stand-in", MFD_CLOEXEC);
     if (file < 0) return NULL;
     void *got = MAP_FAILED;
-    if (ftruncate(file, (off_t)size) == 0)
-        got = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file, 0);
+    if (ftruncate(file, (off_t)size) == 0) got = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file, 0);
     close(file); /* the mapping keeps it */
     return got == MAP_FAILED ? NULL : got;
 }
 
-void system_unmap(void *address, size_t size) {
-    munmap(address, size);
-}
+void system_unmap(void *address, size_t size) { munmap(address, size); }
 
 bool system_occupy(uint64_t address, size_t size) {
     void *wanted = (void *)(uintptr_t)address;
@@ -39,9 +36,7 @@ bool system_occupy(uint64_t address, size_t size) {
     return false;
 }
 
-void system_vacate(uint64_t address, size_t size) {
-    munmap((void *)(uintptr_t)address, size);
-}
+void system_vacate(uint64_t address, size_t size) { munmap((void *)(uintptr_t)address, size); }
 
 struct system_thread {
     pthread_t handle;
@@ -80,9 +75,7 @@ struct system_gate *system_gate_make(void) {
     return gate;
 }
 
-void system_gate_open(struct system_gate *gate) {
-    sem_post(&gate->semaphore);
-}
+void system_gate_open(struct system_gate *gate) { sem_post(&gate->semaphore); }
 
 void system_gate_wait(struct system_gate *gate) {
     while (sem_wait(&gate->semaphore) != 0) {

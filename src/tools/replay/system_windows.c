@@ -62,17 +62,11 @@ void system_thread_join(struct system_thread *thread) {
 }
 
 /* A semaphore's handle, under the name that the header gives it. */
-struct system_gate *system_gate_make(void) {
-    return (struct system_gate *)CreateSemaphoreW(NULL, 0, 0x7fffffff, NULL);
-}
+struct system_gate *system_gate_make(void) { return (struct system_gate *)CreateSemaphoreW(NULL, 0, 0x7fffffff, NULL); }
 
-void system_gate_open(struct system_gate *gate) {
-    ReleaseSemaphore((HANDLE)gate, 1, NULL);
-}
+void system_gate_open(struct system_gate *gate) { ReleaseSemaphore((HANDLE)gate, 1, NULL); }
 
-void system_gate_wait(struct system_gate *gate) {
-    WaitForSingleObject((HANDLE)gate, INFINITE);
-}
+void system_gate_wait(struct system_gate *gate) { WaitForSingleObject((HANDLE)gate, INFINITE); }
 
 static void (*fault_report)(const void *address);
 

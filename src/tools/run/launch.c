@@ -29,7 +29,6 @@ static void library_load(void) {
     DWORD length = GetModuleFileNameW(NULL, path, RUN_PATH);
     HMODULE module = NULL;
     wchar_t *name = wcsrchr(path, L'\\');
-
     if (length != 0 && length < RUN_PATH && name != NULL && name - path + 24 < RUN_PATH) {
         wcscpy(name + 1, L"hostmem-redirect.dll");
         module = LoadLibraryW(path);
@@ -49,7 +48,6 @@ static HANDLE section_make(const struct run_options *options, DWORD flags, HM_RE
     uint64_t records = options->trace != NULL ? options->trace_calls : 0;
     uint64_t size = sizeof **shared + records * sizeof(HM_REDIRECT_RECORD);
     HANDLE section = CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, (DWORD)(size >> 32), (DWORD)size, NULL);
-
     *shared = section != NULL ? MapViewOfFile(section, FILE_MAP_READ | FILE_MAP_WRITE, 0, 0, 0) : NULL;
     if (*shared == NULL) {
         tool_fail(&run_command, RUN_EXIT_PREPARE, "there is no room for a record of %llu calls (error %lu)",
@@ -73,9 +71,7 @@ static void prepare(PROCESS_INFORMATION *child, DWORD flags, HANDLE section) {
     DWORD problem = library.prepare(child->hProcess, flags, section);
     DWORD error = GetLastError();
 
-    if (problem == HM_PREPARE_OK) {
-        return;
-    }
+    if (problem == HM_PREPARE_OK) return;
     TerminateProcess(child->hProcess, RUN_EXIT_PREPARE);
     tool_fail(&run_command, problem == HM_PREPARE_NO_IMPORTS ? RUN_EXIT_IMPORTS
                             : problem == HM_PREPARE_NOT_X64  ? RUN_EXIT_NOT_X64
@@ -98,7 +94,6 @@ static BOOL WINAPI ignore_control(DWORD event) {
 static void job_join(HANDLE process) {
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits;
     HANDLE job = CreateJobObjectW(NULL, NULL);
-
     memset(&limits, 0, sizeof limits);
     limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK;
     if (job != NULL && SetInformationJobObject(job, JobObjectExtendedLimitInformation, &limits, sizeof limits)) {
@@ -110,7 +105,6 @@ static void job_join(HANDLE process) {
 static void title_clear(STARTUPINFOW *startup) {
     static wchar_t own[RUN_PATH];
     DWORD length = GetModuleFileNameW(NULL, own, RUN_PATH);
-
     if (length != 0 && length < RUN_PATH && startup->lpTitle != NULL && _wcsicmp(startup->lpTitle, own) == 0) {
         startup->lpTitle = NULL;
     }
@@ -118,7 +112,6 @@ static void title_clear(STARTUPINFOW *startup) {
 
 static void start(const wchar_t *path, wchar_t *command, PROCESS_INFORMATION *child) {
     STARTUPINFOW startup;
-
     GetStartupInfoW(&startup);
     startup.dwFlags |= STARTF_USESTDHANDLES;
     startup.hStdInput = GetStdHandle(STD_INPUT_HANDLE);
@@ -128,7 +121,6 @@ static void start(const wchar_t *path, wchar_t *command, PROCESS_INFORMATION *ch
     title_clear(&startup);
     if (!CreateProcessW(path, command, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &startup, child)) {
         DWORD error = GetLastError();
-
         tool_fail(&run_command, RUN_EXIT_PROGRAM, "the program does not start (error %lu)", error);
     }
     job_join(child->hProcess);
@@ -136,13 +128,10 @@ static void start(const wchar_t *path, wchar_t *command, PROCESS_INFORMATION *ch
     SetConsoleCtrlHandler(ignore_control, TRUE);
 }
 
-static uint64_t time_of(const FILETIME *time) {
-    return (((uint64_t)time->dwHighDateTime << 32) | time->dwLowDateTime) * 100u;
-}
+static uint64_t time_of(const FILETIME *time) { return (((uint64_t)time->dwHighDateTime << 32) | time->dwLowDateTime) * 100u; }
 
 static void usage_sample(HANDLE process, struct run_usage *usage) {
     PROCESS_MEMORY_COUNTERS memory = {.cb = sizeof memory};
-
     if (GetProcessMemoryInfo(process, &memory, sizeof memory)) {
         usage->faults = memory.PageFaultCount > usage->faults ? memory.PageFaultCount : usage->faults;
         usage->peak_rss_bytes =
@@ -152,10 +141,7 @@ static void usage_sample(HANDLE process, struct run_usage *usage) {
 
 static void wait(HANDLE process, bool sample, struct run_usage *usage) {
     FILETIME created, exited, kernel, user;
-
-    while (WaitForSingleObject(process, sample ? SAMPLE_MS : INFINITE) == WAIT_TIMEOUT) {
-        usage_sample(process, usage);
-    }
+    while (WaitForSingleObject(process, sample ? SAMPLE_MS : INFINITE) == WAIT_TIMEOUT) usage_sample(process, usage);
     usage_sample(process, usage);
     if (GetProcessTimes(process, &created, &exited, &kernel, &user)) {
         usage->user_ns = time_of(&user);

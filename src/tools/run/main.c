@@ -49,17 +49,12 @@ static wchar_t *command_behind(wchar_t *command, int count) {
     for (int word = 0; word < count; word++) {
         bool quoted = false;
         unsigned slashes = 0;
-
         for (; *command != L'\0' && (quoted || (*command != L' ' && *command != L'\t')); command++) {
             /* In the program's own name a backslash is only a letter. */
-            if (*command == L'"' && (word == 0 || slashes % 2 == 0)) {
-                quoted = !quoted;
-            }
+            if (*command == L'"' && (word == 0 || slashes % 2 == 0)) quoted = !quoted;
             slashes = *command == L'\\' ? slashes + 1 : 0;
         }
-        while (*command == L' ' || *command == L'\t') {
-            command++;
-        }
+        while (*command == L' ' || *command == L'\t') command++;
     }
     return command;
 }
@@ -68,7 +63,6 @@ static wchar_t *command_behind(wchar_t *command, int count) {
 static void command_program(const wchar_t *command, wchar_t name[RUN_PATH]) {
     bool quoted = false;
     size_t length = 0;
-
     for (; *command != L'\0' && (quoted || (*command != L' ' && *command != L'\t')) && length + 1 < RUN_PATH; command++) {
         if (*command == L'"') {
             quoted = !quoted;
@@ -82,10 +76,7 @@ static void command_program(const wchar_t *command, wchar_t name[RUN_PATH]) {
 /* Files are opened before the program starts, so that a bad name costs nothing. */
 static FILE *file_open(const char *option, const char *path) {
     FILE *file = path != NULL ? words_file(path) : NULL;
-
-    if (path != NULL && file == NULL) {
-        tool_fail(&run_command, TOOL_EXIT_USAGE, "--%s: '%s' cannot be written", option, path);
-    }
+    if (path != NULL && file == NULL) tool_fail(&run_command, TOOL_EXIT_USAGE, "--%s: '%s' cannot be written", option, path);
     return file;
 }
 
@@ -119,7 +110,6 @@ int main(void) {
     wchar_t *command;
     FILE *json, *trace;
     DWORD status;
-
     tool_within(&run_command, "trace-calls", main_options.trace_calls, 1, 1000000000);
     command = command_behind(GetCommandLineW(), first);
     command_program(command, name);
@@ -127,9 +117,7 @@ int main(void) {
     json = file_open("json", main_options.json);
     trace = file_open("trace", main_options.trace);
     status = launch_run(&main_options, path, command, &shared, &usage);
-    if (!outputs_write(shared, &usage, argv[first], status, json, trace) && status == 0) {
-        status = TOOL_EXIT_UNWRITTEN;
-    }
+    if (!outputs_write(shared, &usage, argv[first], status, json, trace) && status == 0) status = TOOL_EXIT_UNWRITTEN;
     fflush(NULL);
     ExitProcess(status); /* all 32 bits of it */
 }

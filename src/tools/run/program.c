@@ -12,13 +12,10 @@ enum { HEADER_BYTES = 4096 };
 static DWORD headers_read(const wchar_t *path, const char *shown, unsigned char head[HEADER_BYTES]) {
     HANDLE file = CreateFileW(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL, OPEN_EXISTING, 0, NULL);
     DWORD got = 0;
-
     if (file == INVALID_HANDLE_VALUE) {
         tool_fail(&run_command, RUN_EXIT_PROGRAM, "program '%s' cannot be read (error %lu)", shown, GetLastError());
     }
-    if (!ReadFile(file, head, HEADER_BYTES, &got, NULL)) {
-        got = 0;
-    }
+    if (!ReadFile(file, head, HEADER_BYTES, &got, NULL)) got = 0;
     CloseHandle(file);
     return got;
 }
@@ -27,7 +24,6 @@ static void headers_check(const unsigned char *head, DWORD length, const char *s
     const IMAGE_DOS_HEADER *dos = (const void *)head;
     const IMAGE_NT_HEADERS64 *nt;
     const IMAGE_DATA_DIRECTORY *imports;
-
     if (length < sizeof *dos || dos->e_magic != IMAGE_DOS_SIGNATURE || dos->e_lfanew < 0 ||
         (size_t)dos->e_lfanew + sizeof *nt > HEADER_BYTES || (size_t)dos->e_lfanew + sizeof nt->FileHeader + 8 > length) {
         tool_fail(&run_command, RUN_EXIT_PROGRAM, "'%s' is not a Windows program", shown);
@@ -48,7 +44,6 @@ static void headers_check(const unsigned char *head, DWORD length, const char *s
 
 static bool is_file(const wchar_t *path) {
     DWORD attributes = GetFileAttributesW(path);
-
     return attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) == 0;
 }
 
@@ -57,26 +52,18 @@ static bool placed_find(const wchar_t *name, wchar_t path[RUN_PATH]) {
     wchar_t *file = NULL;
     DWORD length = GetFullPathNameW(name, RUN_PATH, path, &file);
     bool brief, suffixed;
-
-    if (length == 0 || length + 5 >= RUN_PATH || file == NULL) {
-        return false;
-    }
+    if (length == 0 || length + 5 >= RUN_PATH || file == NULL) return false;
     brief = wcschr(file, L'.') == NULL;
-    if (!brief && is_file(path)) {
-        return true;
-    }
+    if (!brief && is_file(path)) return true;
     wcscat(path, L".exe");
     suffixed = is_file(path);
-    if (!suffixed) {
-        path[length] = L'\0';
-    }
+    if (!suffixed) path[length] = L'\0';
     return suffixed || (brief && is_file(path));
 }
 
 static bool searched_find(const wchar_t *name, wchar_t path[RUN_PATH]) {
     wchar_t *file;
     DWORD length = SearchPathW(NULL, name, L".exe", RUN_PATH, path, &file);
-
     return length != 0 && length < RUN_PATH && is_file(path);
 }
 
@@ -84,7 +71,6 @@ void program_find(const wchar_t *name, wchar_t path[RUN_PATH]) {
     static unsigned char head[HEADER_BYTES];
     static char shown[RUN_PATH * 3];
     bool placed = wcspbrk(name, L"\\/:") != NULL;
-
     WideCharToMultiByte(CP_UTF8, 0, name, -1, shown, sizeof shown, NULL, NULL);
     if (!(placed ? placed_find(name, path) : searched_find(name, path))) {
         tool_fail(&run_command, RUN_EXIT_PROGRAM, "there is no program '%s'", shown);

@@ -33,7 +33,6 @@ static void counts_sum(const HM_REDIRECT_SHARED *shared, HM_REDIRECT_COUNTS *sum
             for (int reason = 0; reason < HM_REDIRECT_REASONS; reason++) {
                 const HM_REDIRECT_CELL *from = &shared->slot[slot].cell[kind][reason];
                 HM_REDIRECT_CELL *to = &sum->cell[kind][reason];
-
                 to->calls += from->calls;
                 to->failures += from->failures;
                 to->bytes += from->bytes;
@@ -72,16 +71,11 @@ static void kinds_print(FILE *out, const HM_REDIRECT_COUNTS *sum, const struct r
     HM_REDIRECT_CELL all[2] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
 
     tool_table_row(&table);
-    for (size_t head = 0; head < sizeof heads / sizeof heads[0]; head++) {
-        tool_table_cell(&table, "%s", heads[head]);
-    }
+    for (size_t head = 0; head < sizeof heads / sizeof heads[0]; head++) tool_table_cell(&table, "%s", heads[head]);
     tool_table_row(&table);
     for (int kind = 0; kind < HM_CALL_KINDS; kind++) {
         HM_REDIRECT_CELL passed = {0, 0, 0, 0};
-
-        for (int reason = 1; reason < HM_REDIRECT_REASONS; reason++) {
-            cell_add(&passed, &sum->cell[kind][reason]);
-        }
+        for (int reason = 1; reason < HM_REDIRECT_REASONS; reason++) cell_add(&passed, &sum->cell[kind][reason]);
         if (sum->cell[kind][HM_BY_ENGINE].calls + passed.calls != 0) {
             report_row(&table, kind_names[kind], &sum->cell[kind][HM_BY_ENGINE], &passed, usage);
         }
@@ -95,11 +89,9 @@ static void kinds_print(FILE *out, const HM_REDIRECT_COUNTS *sum, const struct r
 
 static void reasons_print(FILE *out, const HM_REDIRECT_COUNTS *sum) {
     bool any = false;
-
     for (int reason = 1; reason < HM_REDIRECT_REASONS; reason++) {
         for (int kind = 0; kind < HM_CALL_KINDS; kind++) {
             uint64_t calls = sum->cell[kind][reason].calls;
-
             if (calls != 0) {
                 fprintf(out, "%s%s, %s: %llu", any ? "; " : "by the system: ", kind_names[kind], reason_names[reason],
                         (unsigned long long)calls);
@@ -107,14 +99,11 @@ static void reasons_print(FILE *out, const HM_REDIRECT_COUNTS *sum) {
             }
         }
     }
-    if (any) {
-        fputc('\n', out);
-    }
+    if (any) fputc('\n', out);
 }
 
 void report_print(FILE *out, const struct run_options *options, const HM_REDIRECT_SHARED *shared, const struct run_usage *usage) {
     static HM_REDIRECT_COUNTS sum;
-
     counts_sum(shared, &sum);
     fprintf(out, "hostmem-run: %lu process%s%s\n", shared->cProcesses, shared->cProcesses == 1 ? "" : "es",
             options->off ? ", everything passed on (--off)" : "");
@@ -135,10 +124,7 @@ static void json_calls(struct json *json, const HM_REDIRECT_COUNTS *sum, const s
     for (int kind = 0; kind < HM_CALL_KINDS; kind++) {
         for (int reason = 0; reason < HM_REDIRECT_REASONS; reason++) {
             const HM_REDIRECT_CELL *cell = &sum->cell[kind][reason];
-
-            if (cell->calls == 0) {
-                continue;
-            }
+            if (cell->calls == 0) continue;
             json_object(json, NULL);
             json_text(json, "kind", kind_names[kind]);
             json_text(json, "by", reason == HM_BY_ENGINE ? "engine" : "system");

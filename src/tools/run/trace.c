@@ -17,7 +17,6 @@ void trace_write(FILE *out, const HM_REDIRECT_SHARED *shared, const struct run_u
     for (uint64_t i = 0; i < count; i++) {
         const HM_REDIRECT_RECORD *record = &shared->record[i];
         uint64_t us = (uint64_t)((double)(record->ticks - shared->startTicks) / usage->ticks_per_ns / 1000.0);
-
         if (record->ticks == 0 || record->op >= HM_OPS) {
             continue; /* taken by a thread that did not live to write it */
         }
@@ -26,7 +25,6 @@ void trace_write(FILE *out, const HM_REDIRECT_SHARED *shared, const struct run_u
     }
     if (shared->cRecorded > count) {
         uint64_t lost = shared->cRecorded - count;
-
         fprintf(out, "# %" PRIu64 " calls more were not recorded: --trace-calls makes room\n", lost);
         fprintf(stderr, "%s: --trace: no room for %" PRIu64 " of %" PRIu64 " calls; --trace-calls makes room\n", run_command.name,
                 lost, (uint64_t)shared->cRecorded);

@@ -35,8 +35,7 @@ static void print_managers(struct json *json, const struct published_half *now) 
 
 /* Changes per second since the look before, of everything: of what is held now it says how fast that grows or shrinks. */
 static void print_rates(struct json *json, const struct top *top) {
-    if (!top->has_before)
-        return;
+    if (!top->has_before) return;
     double seconds = (double)(top->now.written_ms - top->before.written_ms) / 1000;
     json_object(json, "rates");
 #define RATE(name) tool_json_number(json, #name, (double)(int64_t)(top->now.totals.name - top->before.totals.name) / seconds);
@@ -68,8 +67,7 @@ static void print_classes(struct json *json, const struct published_half *now) {
     json_array(json, "classes");
     for (unsigned i = 0; i < PUBLISHED_CLASSES; i++) {
         const struct published_class *row = &now->row[i];
-        if (row->slabs == 0)
-            continue;
+        if (row->slabs == 0) continue;
         json_object(json, NULL);
         json_count(json, "size_bytes", row->size_bytes);
         json_count(json, "slabs", row->slabs);

@@ -13,8 +13,7 @@ void keys_end(void) {}
 
 int keys_wait(uint64_t ms) {
     for (uint64_t waited = 0; waited < ms; waited += 50) {
-        if (_isatty(0) && _kbhit())
-            return _getch();
+        if (_isatty(0) && _kbhit()) return _getch();
         look_sleep_ms(50);
     }
     return 0;
@@ -31,23 +30,20 @@ static bool changed;
 
 void keys_begin(void) {
     changed = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &ordinary) == 0;
-    if (!changed)
-        return;
+    if (!changed) return;
     struct termios single = ordinary;
     single.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
     tcsetattr(STDIN_FILENO, TCSANOW, &single);
 }
 
 void keys_end(void) {
-    if (changed)
-        tcsetattr(STDIN_FILENO, TCSANOW, &ordinary);
+    if (changed) tcsetattr(STDIN_FILENO, TCSANOW, &ordinary);
 }
 
 int keys_wait(uint64_t ms) {
     struct pollfd input = {.fd = changed ? STDIN_FILENO : -1, .events = POLLIN};
     unsigned char key;
-    if (poll(&input, 1, (int)ms) <= 0 || !(input.revents & POLLIN))
-        return 0;
+    if (poll(&input, 1, (int)ms) <= 0 || !(input.revents & POLLIN)) return 0;
     return read(STDIN_FILENO, &key, 1) == 1 ? key : 'q'; /* the terminal is gone */
 }
 

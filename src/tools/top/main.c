@@ -15,18 +15,15 @@ static void end(int number) {
 }
 
 static void history_add(double *values, uint64_t count, double value) {
-    if (count >= TOP_HISTORY)
-        memmove(values, values + 1, (TOP_HISTORY - 1) * sizeof *values);
+    if (count >= TOP_HISTORY) memmove(values, values + 1, (TOP_HISTORY - 1) * sizeof *values);
     values[count < TOP_HISTORY ? count : TOP_HISTORY - 1] = value;
 }
 
 /* Takes another look, if the process has published one since. */
 static bool look_again(struct top *top) {
     static struct published_half fresh;
-    if (!look_copy(&top->look, &fresh))
-        return false;
-    if (fresh.written_ms == top->now.written_ms)
-        return true;
+    if (!look_copy(&top->look, &fresh)) return false;
+    if (fresh.written_ms == top->now.written_ms) return true;
     top->before = top->now;
     top->now = fresh;
     top->has_before = true;
@@ -51,26 +48,22 @@ static void show(const struct top *top, bool full) {
 static void watch(const struct tool_command *command, struct top *top, uint64_t interval_ms, bool json) {
     signal(SIGINT, end);
     signal(SIGTERM, end);
-    if (!json)
-        screen_begin(true), keys_begin();
+    if (!json) screen_begin(true), keys_begin();
     bool alive = true;
     while (!over && alive) {
         if (json)
             json_print(top);
         else
             show(top, true);
-        if (fflush(stdout) != 0)
-            break;
+        if (fflush(stdout) != 0) break;
         if (json)
             look_sleep_ms(interval_ms);
         else if (keys_wait(interval_ms) == 'q')
             over = 1;
         alive = look_again(top) && look_alive(&top->look);
     }
-    if (!json)
-        keys_end(), screen_end();
-    if (!alive)
-        fprintf(stderr, "%s: process %llu has ended\n", command->name, (unsigned long long)top->look.process);
+    if (!json) keys_end(), screen_end();
+    if (!alive) fprintf(stderr, "%s: process %llu has ended\n", command->name, (unsigned long long)top->look.process);
 }
 
 int main(int argc, char **argv) {

@@ -11,9 +11,7 @@
 
 enum { LABEL = 13, ROWS_UNBOUND = 30 };
 
-static double share(uint64_t part, uint64_t whole) {
-    return whole ? (double)part / (double)whole : 0;
-}
+static double share(uint64_t part, uint64_t whole) { return whole ? (double)part / (double)whole : 0; }
 
 /* "1,234,567" */
 static const char *digits(uint64_t value, char text[32]) {
@@ -22,8 +20,7 @@ static const char *digits(uint64_t value, char text[32]) {
     char *to = text;
     for (int i = 0; i < length; i++) {
         *to++ = plain[i];
-        if (i + 1 < length && (length - i - 1) % 3 == 0)
-            *to++ = ',';
+        if (i + 1 < length && (length - i - 1) % 3 == 0) *to++ = ',';
     }
     *to = 0;
     return text;
@@ -53,7 +50,6 @@ static void totals(struct lines *lines, const struct top *top, int bar) {
     const struct published_totals *t = &top->now.totals;
     char a[24], b[24], c[24], d[24];
     uint64_t cached = t->cached_block_bytes;
-
     struct line *line = label(lines, "allocations");
     line_bar(line, bar, (struct bar_part[]){{BLUE, share(t->committed_bytes, t->reserved_bytes)}}, 1);
     line_put(line, BLUE, "  %s", look_bytes(t->committed_bytes, a));
@@ -125,8 +121,7 @@ static void rates(struct lines *lines, const struct top *top, int width) {
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         enum colour colour = row[i].count == 0 ? DIM : i == 7 ? RED : PLAIN;
         const char *count = digits((uint64_t)((double)row[i].count / seconds + 0.5), (char[32]){0});
-        if (line->width + (int)(strlen(count) + strlen(row[i].name)) + 1 > width)
-            line = label(lines, "");
+        if (line->width + (int)(strlen(count) + strlen(row[i].name)) + 1 > width) line = label(lines, "");
         line_put(line, colour, "%s", count);
         line_put(line, DIM, " %s  ", row[i].name);
     }
@@ -135,8 +130,7 @@ static void rates(struct lines *lines, const struct top *top, int width) {
 /* ---- Tables ------------------------------------------------------------------------------------------------------- */
 
 static void more(struct lines *lines, uint64_t count, uint64_t shown) {
-    if (count > shown)
-        line_put(lines_add(lines), DIM, "  and %" PRIu64 " more", count - shown);
+    if (count > shown) line_put(lines_add(lines), DIM, "  and %" PRIu64 " more", count - shown);
 }
 
 /* One count of a budget: a row of its own. */
@@ -154,8 +148,7 @@ static uint64_t counts_add(struct count *to, const char *name, const struct publ
     to[0] = (struct count){.kind = "committed", .use = b->committed_bytes, .peak = b->peak_committed_bytes,
                            .soft = b->soft_commit_bytes, .hard = b->hard_commit_bytes, .refused = refused};
     snprintf(to[0].name, sizeof to[0].name, "%s", name);
-    if (!reserved_too && b->soft_reserve_bytes == 0 && b->hard_reserve_bytes == 0)
-        return 1;
+    if (!reserved_too && b->soft_reserve_bytes == 0 && b->hard_reserve_bytes == 0) return 1;
     to[1] = (struct count){.kind = "reserved", .use = b->reserved_bytes, .peak = b->peak_reserved_bytes,
                            .soft = b->soft_reserve_bytes, .hard = b->hard_reserve_bytes};
     return 2;
@@ -177,8 +170,7 @@ static uint64_t counts_make(const struct published_half *now, struct count *coun
     for (uint64_t i = 0; i < now->count_heaps && i < PUBLISHED_HEAPS; i++) {
         const struct published_heap *h = &now->heap[i];
         snprintf(name, sizeof name, "heap %" PRIu64, h->number);
-        if (limited(&h->budget))
-            count += counts_add(counts + count, name, &h->budget, false);
+        if (limited(&h->budget)) count += counts_add(counts + count, name, &h->budget, false);
     }
     return count;
 }
@@ -187,13 +179,10 @@ static uint64_t counts_make(const struct published_half *now, struct count *coun
 static void limit_bar(struct line *line, int bar, const struct count *c) {
     uint64_t lowest = c->soft != 0 && (c->hard == 0 || c->soft < c->hard) ? c->soft : c->hard;
     enum colour colour = c->use > lowest ? RED : c->use >= lowest - lowest / 8 ? ORANGE : GREEN;
-    if (lowest != 0)
-        line_bar(line, bar, (struct bar_part[]){{colour, share(c->use, c->hard != 0 ? c->hard : c->soft)}}, 1);
+    if (lowest != 0) line_bar(line, bar, (struct bar_part[]){{colour, share(c->use, c->hard != 0 ? c->hard : c->soft)}}, 1);
 }
 
-static const char *limit_text(uint64_t bytes, char text[24]) {
-    return bytes != 0 ? look_bytes(bytes, text) : "-";
-}
+static const char *limit_text(uint64_t bytes, char text[24]) { return bytes != 0 ? look_bytes(bytes, text) : "-"; }
 
 static uint64_t budgets(struct lines *lines, const struct top *top, bool bars, uint64_t rows) {
     static struct count counts[COUNTS_AT_MOST];
@@ -212,8 +201,7 @@ static uint64_t budgets(struct lines *lines, const struct top *top, bool bars, u
         line_put(line, c->soft ? PLAIN : DIM, "%11s", limit_text(c->soft, a));
         line_put(line, c->hard ? PLAIN : DIM, "%11s", limit_text(c->hard, a));
         line_put(line, c->refused ? RED : DIM, "%9s  ", digits(c->refused, n));
-        if (bars)
-            limit_bar(line, 12, c);
+        if (bars) limit_bar(line, 12, c);
     }
     more(lines, count, shown);
     return shown;
@@ -240,8 +228,7 @@ static void heaps(struct lines *lines, const struct top *top, bool bars, uint64_
         char name[80];
         const struct published_budget *budget = &h->budget;
         char of[32] = "";
-        if (h->manager != 0)
-            snprintf(of, sizeof of, " of %" PRIu64, h->manager);
+        if (h->manager != 0) snprintf(of, sizeof of, " of %" PRIu64, h->manager);
         snprintf(name, sizeof name, "%" PRIu64 "%s%s%s", h->number, of, h->flags & PUBLISHED_HEAP_OF_PROCESS ? " process" : "",
                  h->flags & PUBLISHED_HEAP_EXECUTABLE ? " code" : "");
         line = lines_add(lines);
@@ -250,16 +237,14 @@ static void heaps(struct lines *lines, const struct top *top, bool bars, uint64_
         line_put(line, GREEN, "%12s", look_bytes(h->live_bytes, c));
         line_put(line, PLAIN, "%12s", digits(h->live_blocks, n));
         line_put(line, VIOLET, "%12s  ", digits(h->cached_blocks, k));
-        if (bars)
-            line_bar(line, 12, (struct bar_part[]){{GREEN, share(h->live_bytes, budget->committed_bytes)}}, 1);
+        if (bars) line_bar(line, 12, (struct bar_part[]){{GREEN, share(h->live_bytes, budget->committed_bytes)}}, 1);
     }
     more(lines, top->now.count_heaps, shown);
 }
 
 static int class_order(const void *left, const void *right) {
     const struct published_class *a = left, *b = right;
-    if (a->slab_bytes != b->slab_bytes)
-        return a->slab_bytes < b->slab_bytes ? 1 : -1;
+    if (a->slab_bytes != b->slab_bytes) return a->slab_bytes < b->slab_bytes ? 1 : -1;
     return a->size_bytes < b->size_bytes ? -1 : a->size_bytes > b->size_bytes;
 }
 
@@ -268,8 +253,7 @@ static void classes(struct lines *lines, const struct top *top, uint64_t rows) {
     char a[24], n[32], k[32];
     uint64_t used = 0, shown = 0;
     for (unsigned i = 0; i < PUBLISHED_CLASSES; i++) {
-        if (top->now.row[i].slabs != 0)
-            row[used++] = top->now.row[i];
+        if (top->now.row[i].slabs != 0) row[used++] = top->now.row[i];
     }
     qsort(row, used, sizeof *row, class_order);
     struct line *line = lines_add(lines);
@@ -304,8 +288,7 @@ static void threads(struct lines *lines, const struct top *top, uint64_t rows) {
     for (; shown < held && shown < rows; shown++) {
         const struct published_thread *t = &thread[shown];
         snprintf(name, sizeof name, "(ended)");
-        if (t->number != 0)
-            look_thread_name(&top->look, t->number, name, sizeof name);
+        if (t->number != 0) look_thread_name(&top->look, t->number, name, sizeof name);
         struct line *line = lines_add(lines);
         line_put(line, t->number != 0 ? PLAIN : DIM, "%-9" PRIu64, t->number);
         line_put(line, DIM, "%-14.13s", name);
@@ -320,11 +303,9 @@ static void threads(struct lines *lines, const struct top *top, uint64_t rows) {
 static void beside(struct lines *lines, const struct lines *left, const struct lines *right, int at) {
     for (int i = 0; i < left->count || i < right->count; i++) {
         struct line *line = lines_add(lines);
-        if (i < left->count)
-            *line = left->line[i];
+        if (i < left->count) *line = left->line[i];
         line_pad(line, at);
-        if (i >= right->count || line->length + right->line[i].length >= LINE_ROOM)
-            continue;
+        if (i >= right->count || line->length + right->line[i].length >= LINE_ROOM) continue;
         memcpy(line->text + line->length, right->line[i].text, right->line[i].length + 1);
         line->length += right->line[i].length;
         line->width += right->line[i].width;
@@ -336,8 +317,7 @@ void panels_make(const struct top *top, struct lines *lines, int width, int heig
     int bar = width - LABEL - 58 < 10 ? 10 : width - LABEL - 58;
     heading(lines, top, width);
     totals(lines, top, bar);
-    if (top->has_before)
-        history(lines, top, bar);
+    if (top->has_before) history(lines, top, bar);
     lines_add(lines);
     rates(lines, top, width);
     lines_add(lines);
@@ -351,12 +331,10 @@ void panels_make(const struct top *top, struct lines *lines, int width, int heig
     lines_add(lines);
     room -= (int)heap_rows;
     int rows = height == 0 ? ROWS_UNBOUND : two ? room : room / 2;
-    if (rows < 3)
-        rows = 3;
+    if (rows < 3) rows = 3;
     left.count = right.count = 0;
     classes(&left, top, (uint64_t)rows);
-    if (!two)
-        lines_add(&left);
+    if (!two) lines_add(&left);
     threads(two ? &right : &left, top, (uint64_t)rows);
     beside(lines, &left, &right, two ? 54 : 0);
 }

@@ -31,8 +31,7 @@ struct line *lines_add(struct lines *lines) {
 
 static void put_raw(struct line *line, const char *text) {
     size_t length = strlen(text);
-    if (line->length + length >= LINE_ROOM)
-        return;
+    if (line->length + length >= LINE_ROOM) return;
     memcpy(line->text + line->length, text, length + 1);
     line->length += length;
 }
@@ -40,8 +39,7 @@ static void put_raw(struct line *line, const char *text) {
 /* Characters, not bytes: those that go on from a byte before do not count. */
 static int cells(const char *text) {
     int count = 0;
-    for (; *text; text++)
-        count += (*text & 0xc0) != 0x80;
+    for (; *text; text++) count += (*text & 0xc0) != 0x80;
     return count;
 }
 
@@ -49,21 +47,18 @@ static void put_text(struct line *line, enum colour colour, const char *all) {
     char text[LINE_ROOM];
     size_t length = 0;
     for (int left = widest - line->width; all[length] != 0 && length + 1 < sizeof text; length++) {
-        if ((all[length] & 0xc0) != 0x80 && left-- <= 0)
-            break;
+        if ((all[length] & 0xc0) != 0x80 && left-- <= 0) break;
         text[length] = all[length];
     }
     text[length] = 0;
-    if (length == 0)
-        return;
+    if (length == 0) return;
     char code[32];
     if (coloured && colour != PLAIN) {
         snprintf(code, sizeof code, "\033[%sm", codes[colour]);
         put_raw(line, code);
     }
     put_raw(line, text);
-    if (coloured && colour != PLAIN)
-        put_raw(line, "\033[0m");
+    if (coloured && colour != PLAIN) put_raw(line, "\033[0m");
     line->width += cells(text);
 }
 
@@ -86,10 +81,8 @@ void line_pad(struct line *line, int width) {
 static void put_cells(struct line *line, enum colour colour, const char *cell, int count) {
     char text[512] = "";
     size_t each = strlen(cell);
-    for (int i = 0; i < count && ((size_t)i + 1) * each < sizeof text; i++)
-        memcpy(text + (size_t)i * each, cell, each + 1);
-    if (count > 0)
-        put_text(line, colour, text);
+    for (int i = 0; i < count && ((size_t)i + 1) * each < sizeof text; i++) memcpy(text + (size_t)i * each, cell, each + 1);
+    if (count > 0) put_text(line, colour, text);
 }
 
 void line_bar(struct line *line, int width, const struct bar_part *parts, int count) {
@@ -97,19 +90,15 @@ void line_bar(struct line *line, int width, const struct bar_part *parts, int co
     int at = 0; /* half cells */
     for (int i = 0; i < count; i++) {
         share += parts[i].share > 0 ? parts[i].share : 0;
-        if (share > 1)
-            share = 1;
+        if (share > 1) share = 1;
         int end = (int)(share * width * 2 + 0.5);
         if (parts[i].share > 0 && end == at && at < width * 2)
             end++; /* a little is not nothing */
         /* Only the last part ends inside a cell: the next would have to share it. */
-        if (i + 1 < count)
-            end = (end + 1) / 2 * 2;
-        if (end < at)
-            end = at;
+        if (i + 1 < count) end = (end + 1) / 2 * 2;
+        if (end < at) end = at;
         put_cells(line, parts[i].colour, coloured || i == 0 ? "━" : "╍", (end - at) / 2);
-        if ((end - at) % 2 != 0)
-            put_cells(line, parts[i].colour, "╸", 1);
+        if ((end - at) % 2 != 0) put_cells(line, parts[i].colour, "╸", 1);
         at = end;
     }
     put_cells(line, FAINT, "─", width - (at + 1) / 2);
@@ -120,13 +109,10 @@ void line_spark(struct line *line, enum colour colour, int width, const double *
     uint64_t held = count < TOP_HISTORY ? count : TOP_HISTORY, shown = held < (uint64_t)width ? held : (uint64_t)width;
     double highest = 0;
     char text[LINE_ROOM] = "";
-    for (uint64_t i = held - shown; i < held; i++)
-        highest = values[i] > highest ? values[i] : highest;
+    for (uint64_t i = held - shown; i < held; i++) highest = values[i] > highest ? values[i] : highest;
     put_cells(line, FAINT, "▁", width - (int)shown);
-    for (uint64_t i = held - shown; i < held; i++)
-        strcat(text, heights[highest > 0 ? (int)(values[i] / highest * 7.99) : 0]);
-    if (shown > 0)
-        put_text(line, colour, text);
+    for (uint64_t i = held - shown; i < held; i++) strcat(text, heights[highest > 0 ? (int)(values[i] / highest * 7.99) : 0]);
+    if (shown > 0) put_text(line, colour, text);
 }
 
 /* ---- Terminal ----------------------------------------------------------------------------------------------------- */
@@ -135,14 +121,12 @@ void screen_begin(bool full) {
     coloured = tool_coloured();
     full_screen = full && tool_is_terminal(stdout);
     tool_terminal_begin();
-    if (full_screen)
-        fputs("\033[?1049h\033[?25l", stdout);
+    if (full_screen) fputs("\033[?1049h\033[?25l", stdout);
     fflush(stdout);
 }
 
 void screen_end(void) {
-    if (full_screen)
-        fputs("\033[?25h\033[?1049l", stdout);
+    if (full_screen) fputs("\033[?25h\033[?1049l", stdout);
     fflush(stdout);
 }
 
@@ -150,22 +134,18 @@ void screen_size(int *width, int *height) {
     tool_terminal_size(width, height);
     *width = *width == 0 ? 100 : *width;
     *height = *height == 0 ? 40 : *height;
-    if (tool_is_terminal(stdout))
-        widest = *width;
+    if (tool_is_terminal(stdout)) widest = *width;
     if (*width < 60)
         *width = 60; /* lines lose their ends */
-    if (*width > 200)
-        *width = 200;
+    if (*width > 200) *width = 200;
 }
 
 void screen_show(const struct lines *lines, bool full) {
     bool in_place = full && full_screen;
-    if (in_place)
-        fputs("\033[H", stdout);
+    if (in_place) fputs("\033[H", stdout);
     for (int i = 0; i < lines->count; i++) {
         fputs(lines->line[i].text, stdout);
         fputs(in_place ? (i + 1 < lines->count ? "\033[K\n" : "\033[K") : "\n", stdout);
     }
-    if (in_place)
-        fputs("\033[J", stdout);
+    if (in_place) fputs("\033[J", stdout);
 }

@@ -22,7 +22,6 @@ static LPVOID WINAPI body_alloc(LPVOID address, SIZE_T size, DWORD type, DWORD p
 
 static BOOL WINAPI body_free(LPVOID address, SIZE_T size, DWORD type) {
     bool foreign;
-
     return manager_free(address, size, type, &foreign) || (foreign && VirtualFree(address, size, type));
 }
 
@@ -40,21 +39,14 @@ static SIZE_T WINAPI body_query(LPCVOID address, PMEMORY_BASIC_INFORMATION info,
 
 static LPVOID WINAPI body_heap_alloc(HANDLE heap, DWORD flags, SIZE_T size) {
     void *block;
-
-    if (heap != GetProcessHeap()) {
-        return HeapAlloc(heap, flags, size);
-    }
+    if (heap != GetProcessHeap()) return HeapAlloc(heap, flags, size);
     block = manager_heap_alloc(size);
-    if (block != NULL && (flags & HEAP_ZERO_MEMORY) != 0) {
-        memset(block, 0, size);
-    }
+    if (block != NULL && (flags & HEAP_ZERO_MEMORY) != 0) memset(block, 0, size);
     return block;
 }
 
 static BOOL WINAPI body_heap_free(HANDLE heap, DWORD flags, LPVOID block) {
-    if (heap != GetProcessHeap()) {
-        return HeapFree(heap, flags, block);
-    }
+    if (heap != GetProcessHeap()) return HeapFree(heap, flags, block);
     return manager_heap_free(block) || HeapFree(heap, flags, block);
 }
 
@@ -71,23 +63,16 @@ static LPVOID WINAPI body_heap_realloc(HANDLE heap, DWORD flags, LPVOID block, S
     MEMORY_BASIC_INFORMATION info;
     SIZE_T readable = 0;
     void *moved;
-
-    if (heap != GetProcessHeap() || manager_query(block, &info) != sizeof info) {
-        return HeapReAlloc(heap, flags, block, size);
-    }
+    if (heap != GetProcessHeap() || manager_query(block, &info) != sizeof info) return HeapReAlloc(heap, flags, block, size);
     if ((flags & (HEAP_REALLOC_IN_PLACE_ONLY | HEAP_ZERO_MEMORY)) != 0) {
         SetLastError(ERROR_NOT_SUPPORTED);
         return NULL;
     }
     readable = (SIZE_T)((char *)info.BaseAddress + info.RegionSize - (char *)block);
     moved = manager_heap_alloc(size);
-    if (moved == NULL) {
-        return NULL;
-    }
+    if (moved == NULL) return NULL;
     memcpy(moved, block, size < readable ? size : readable);
-    if (manager_heap_free(block)) {
-        return moved;
-    }
+    if (manager_heap_free(block)) return moved;
     manager_heap_free(moved);
     return HeapReAlloc(heap, flags, block, size);
 }
@@ -96,13 +81,8 @@ static LPVOID WINAPI body_heap_realloc(HANDLE heap, DWORD flags, LPVOID block, S
 
 static LPVOID WINAPI body_map_at(HANDLE section, DWORD access, DWORD high, DWORD low, SIZE_T size, LPVOID address) {
     void *view = MapViewOfFileEx(section, access, high, low, size, address);
-
-    if (view == NULL && manager_view_needed(address, size)) {
-        view = MapViewOfFileEx(section, access, high, low, size, address);
-    }
-    if (view != NULL) {
-        manager_view_acquired(view, size);
-    }
+    if (view == NULL && manager_view_needed(address, size)) view = MapViewOfFileEx(section, access, high, low, size, address);
+    if (view != NULL) manager_view_acquired(view, size);
     return view;
 }
 
@@ -112,17 +92,12 @@ static LPVOID WINAPI body_map(HANDLE section, DWORD access, DWORD high, DWORD lo
 
 static BOOL WINAPI body_unmap(LPCVOID view) {
     BOOL done = UnmapViewOfFile(view);
-
-    if (done) {
-        manager_view_released((void *)(uintptr_t)view);
-    }
+    if (done) manager_view_released((void *)(uintptr_t)view);
     return done;
 }
 
 /* A program that ends from within ends as main would have: the report is written on the way out. */
-static void WINAPI body_exit(UINT status) {
-    exit((int)status);
-}
+static void WINAPI body_exit(UINT status) { exit((int)status); }
 
 #define BODY(function) ((void (*)(void))(function))
 const struct clr_body bodies_table[] = {

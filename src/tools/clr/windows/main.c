@@ -35,13 +35,10 @@ const struct tool_command clr_command = {
              "program that the runtime does not start, 5 for a memory manager that cannot be made.",
 };
 
-enum clr_watch clr_write_watch(void) {
-    return (enum clr_watch)main_options.write_watch;
-}
+enum clr_watch clr_write_watch(void) { return (enum clr_watch)main_options.write_watch; }
 
 int main(int argc, char **argv) {
     int first = tool_operands(&clr_command, argc, argv);
-
     report_check(&main_options);
     return run_program(&main_options, argc - first, argv + first, report_write);
 }

@@ -5,10 +5,7 @@
 
 DWORD raw_vm_alloc(uintptr_t address, SIZE_T size, DWORD type, DWORD protect, void **memory) {
     void *got = VirtualAlloc((void *)address, size, type, protect);
-
-    if (got == NULL) {
-        return GetLastError();
-    }
+    if (got == NULL) return GetLastError();
     *memory = got;
     return 0;
 }
@@ -27,10 +24,7 @@ DWORD raw_vm_query(uintptr_t address, MEMORY_BASIC_INFORMATION *info) {
 
 DWORD raw_vm_load(DWORD *load, SIZE_T *available) {
     MEMORYSTATUSEX state = {.dwLength = sizeof state};
-
-    if (!GlobalMemoryStatusEx(&state)) {
-        return GetLastError();
-    }
+    if (!GlobalMemoryStatusEx(&state)) return GetLastError();
     *load = state.dwMemoryLoad;
     *available = state.ullAvailPhys;
     return 0;

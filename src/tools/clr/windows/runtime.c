@@ -22,28 +22,21 @@ typedef int(WINAPI *shutdown_function)(void *host, unsigned domain);
 
 static bool path_full(const char *path, char *full, DWORD size) {
     DWORD length = GetFullPathNameA(path, size, full, NULL);
-
     return length != 0 && length < size && GetFileAttributesA(full) != INVALID_FILE_ATTRIBUTES;
 }
 
 static void program_find(struct clr_runtime *runtime, const char *program) {
     FILE *file = path_full(program, runtime->program, sizeof runtime->program) ? fopen(runtime->program, "rb") : NULL;
     bool dotnet;
-
-    if (file == NULL) {
-        tool_fail(&clr_command, TOOL_EXIT_USAGE, "program '%s' cannot be read", program);
-    }
+    if (file == NULL) tool_fail(&clr_command, TOOL_EXIT_USAGE, "program '%s' cannot be read", program);
     dotnet = assembly_is_dotnet(file);
     fclose(file);
-    if (!dotnet) {
-        tool_fail(&clr_command, TOOL_EXIT_USAGE, "program '%s' is not a .NET assembly", program);
-    }
+    if (!dotnet) tool_fail(&clr_command, TOOL_EXIT_USAGE, "program '%s' is not a .NET assembly", program);
 }
 
 void runtime_find(struct clr_runtime *runtime, const char *folder, const char *program) {
     const char *named_by = "--runtime";
     char path[2 * sizeof runtime->folder];
-
     program_find(runtime, program);
     if (folder == NULL) {
         named_by = "HOSTMEM_CLR_RUNTIME";
@@ -51,10 +44,7 @@ void runtime_find(struct clr_runtime *runtime, const char *folder, const char *p
     }
     if (folder == NULL || folder[0] == '\0') {
         DWORD length = GetModuleFileNameA(NULL, path, sizeof path / 2);
-
-        while (length > 0 && path[length - 1] != '\\') {
-            length--;
-        }
+        while (length > 0 && path[length - 1] != '\\') length--;
         snprintf(path + length, sizeof path - length, "%s", RUNTIME_DEFAULT);
         named_by = "the default runtime folder (--runtime names another)";
         folder = path;
@@ -73,22 +63,16 @@ void runtime_find(struct clr_runtime *runtime, const char *folder, const char *p
 static HMODULE library_load(const struct clr_runtime *runtime, const char *name) {
     char path[2 * sizeof runtime->folder];
     HMODULE module;
-
     snprintf(path, sizeof path, "%s\\%s", runtime->folder, name);
     module = LoadLibraryExA(path, NULL, LOAD_WITH_ALTERED_SEARCH_PATH);
-    if (module == NULL) {
-        tool_fail(&clr_command, CLR_EXIT_RUNTIME, "'%s' cannot be loaded (error %lu)", path, GetLastError());
-    }
+    if (module == NULL) tool_fail(&clr_command, CLR_EXIT_RUNTIME, "'%s' cannot be loaded (error %lu)", path, GetLastError());
     return module;
 }
 
-void runtime_load(struct clr_runtime *runtime) {
-    runtime->library = library_load(runtime, RUNTIME_LIBRARY);
-}
+void runtime_load(struct clr_runtime *runtime) { runtime->library = library_load(runtime, RUNTIME_LIBRARY); }
 
 static void library_hook(HMODULE module, const char *name) {
     int led = imports_lead(module);
-
     if (led < 6) {
         tool_fail(&clr_command, CLR_EXIT_RUNTIME, "%s: %s", name,
                   led < 0 ? "its imports cannot be changed" : "it does not ask the system for memory: not a CLR to be hosted");
@@ -108,15 +92,12 @@ static char *utf8(const char *text) {
     wchar_t *wide = malloc(((size_t)wide_length + 1) * sizeof *wide);
     int length = 0;
     char *result = NULL;
-
     if (wide != NULL) {
         MultiByteToWideChar(CP_ACP, 0, text, -1, wide, wide_length);
         length = WideCharToMultiByte(CP_UTF8, 0, wide, -1, NULL, 0, NULL, NULL);
         result = malloc((size_t)length + 1);
     }
-    if (result == NULL) {
-        tool_fail(&clr_command, CLR_EXIT_PROGRAM, "out of memory");
-    }
+    if (result == NULL) tool_fail(&clr_command, CLR_EXIT_PROGRAM, "out of memory");
     WideCharToMultiByte(CP_UTF8, 0, wide, -1, result, length + 1, NULL, NULL);
     free(wide);
     return result;
@@ -129,7 +110,6 @@ static char *runtime_assemblies(const char *folder) {
     size_t length = 0, room = 1 << 20;
     char *list = malloc(room);
     HANDLE search;
-
     snprintf(pattern, sizeof pattern, "%s\\*.dll", folder);
     search = FindFirstFileA(pattern, &found);
     if (search == INVALID_HANDLE_VALUE || list == NULL) {
@@ -145,16 +125,11 @@ static char *runtime_assemblies(const char *folder) {
 
 static FARPROC runtime_export(const struct clr_runtime *runtime, const char *name) {
     FARPROC symbol = GetProcAddress(runtime->library, name);
-
-    if (symbol == NULL) {
-        tool_fail(&clr_command, CLR_EXIT_RUNTIME, "the runtime exports no %s", name);
-    }
+    if (symbol == NULL) tool_fail(&clr_command, CLR_EXIT_RUNTIME, "the runtime exports no %s", name);
     return symbol;
 }
 
-static const char *truth(bool value) {
-    return value ? "true" : "false";
-}
+static const char *truth(bool value) { return value ? "true" : "false"; }
 
 int runtime_run(const struct clr_runtime *runtime, const struct clr_options *options, int argc, char **argv) {
     initialize_function initialize = (initialize_function)(void (*)(void))runtime_export(runtime, "coreclr_initialize");
@@ -171,18 +146,12 @@ int runtime_run(const struct clr_runtime *runtime, const struct clr_options *opt
     int result;
 
     *strrchr(app_folder, '\\') = '\0'; /* a full path has one */
-    for (int at = 1; at < argc; at++) {
-        argv[at] = utf8(argv[at]);
-    }
+    for (int at = 1; at < argc; at++) argv[at] = utf8(argv[at]);
     result = initialize(program, "hostmem-clr", (int)(sizeof keys / sizeof keys[0]), keys, values, &host, &domain);
-    if (result < 0) {
-        tool_fail(&clr_command, CLR_EXIT_PROGRAM, "the runtime does not start (0x%08X)", (unsigned)result);
-    }
+    if (result < 0) tool_fail(&clr_command, CLR_EXIT_PROGRAM, "the runtime does not start (0x%08X)", (unsigned)result);
     bodies_started();
     result = execute(host, domain, argc - 1, (const char **)(uintptr_t)(argv + 1), program, &exit_code);
-    if (result < 0) {
-        tool_fail(&clr_command, CLR_EXIT_PROGRAM, "program '%s' does not run (0x%08X)", argv[0], (unsigned)result);
-    }
+    if (result < 0) tool_fail(&clr_command, CLR_EXIT_PROGRAM, "program '%s' does not run (0x%08X)", argv[0], (unsigned)result);
     shut_down(host, domain);
     return (int)exit_code;
 }
