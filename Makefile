@@ -106,8 +106,8 @@ ifeq ($(OS),windows)
 tool_sources = $(if $(filter clr,$(1)),$(patsubst %,src/tools/clr/%.c,assembly collect counts host raw record report run),$\
 	$(wildcard src/tools/$(1)/*.c)) $(sort $(wildcard src/tools/$(1)/windows/*.c))
 endif
-# The tools bring no part of the engine but its writer of JSON.
-tool_common_sources := $(sort $(wildcard src/tools/common/*.c)) src/base/json.c
+# The tools bring no part of the engine but its writer of JSON, and what writes a view.
+tool_common_sources := $(sort $(wildcard src/tools/common/*.c)) src/base/json.c src/base/published_json.c
 test_common_sources := $(sort $(wildcard tests/common/*.c))
 
 # A test program is one file; what several of a folder share goes to tests/common.

@@ -192,4 +192,16 @@ struct published {
     struct published_half half[2];
 };
 
+/*
+ * The parts of a view as JSON, the same by HmWriteStats and by hostmem-top: the first two are members of the object that is open,
+ * the others elements of an array. A heap's stays open for what else is to be said of it.
+ */
+struct json;
+void published_write_totals(struct json *json, const struct published_totals *totals);
+void published_write_budget(struct json *json, const struct published_budget *budget);
+void published_write_manager(struct json *json, const struct published_manager *manager);
+void published_write_heap(struct json *json, const struct published_heap *heap);
+void published_write_class(struct json *json, const struct published_class *row); /* nothing where there are no slabs */
+void published_write_thread(struct json *json, const struct published_thread *thread, const char *name); /* or NULL */
+
 #endif

@@ -67,6 +67,20 @@ void clerks_budget(struct budget *budget, struct published_budget *shown) {
 
 uint64_t clerks_manager_of(struct heap *heap) { return heap_budget(heap)->parent->number; }
 
+void clerks_heap(struct heap *heap, const struct heap_figures *figures, struct published_heap *shown) {
+    struct class_figures sum = heap_figures_sum(figures);
+    *shown = (struct published_heap){
+        .number = figures->number,
+        .flags = (figures->of_process ? PUBLISHED_HEAP_OF_PROCESS : 0u) | (figures->executable ? PUBLISHED_HEAP_EXECUTABLE : 0u),
+        .manager = clerks_manager_of(heap),
+        .slabs = sum.slabs,
+        .live_blocks = sum.live,
+        .live_bytes = sum.live_bytes,
+        .cached_blocks = sum.cached,
+    };
+    clerks_budget(heap_budget(heap), &shown->budget);
+}
+
 struct managers {
     void (*visit)(const struct published_manager *manager, void *context);
     void *context;

@@ -15,6 +15,9 @@
 /* Adds the heap to the totals, and to the rows of classes unless rows is NULL. */
 void clerks_add_heap(const struct heap_figures *figures, struct published_totals *totals, struct published_class *rows);
 
+/* The heap as a view shows it. */
+void clerks_heap(struct heap *heap, const struct heap_figures *figures, struct published_heap *shown);
+
 /* What a budget, which somebody holds, has and may have; and a heap's with its manager's number. */
 void clerks_budget(struct budget *budget, struct published_budget *shown);
 uint64_t clerks_manager_of(struct heap *heap);

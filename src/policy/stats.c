@@ -76,68 +76,29 @@ void stats_collect_heap(struct heap *heap, HM_HEAP_STATS *stats) {
 
 /* ---- JSON --------------------------------------------------------------------------------------------------------- */
 
-static void write_class(struct json *json, unsigned n, const struct class_figures *row) {
-    if (row->slabs == 0) return;
-    json_object(json, NULL);
-    json_count(json, "size_bytes", n == FIGURES_LARGE ? 0 : class_size(n));
-    json_count(json, "slabs", row->slabs);
-    json_count(json, "slab_bytes", row->slab_bytes);
-    json_count(json, "room", row->room);
-    json_count(json, "live", row->live);
-    json_count(json, "live_bytes", row->live_bytes);
-    json_count(json, "cached", row->cached);
-    json_close(json);
-}
-
-static void write_budget(struct json *json, const char *key, const struct published_budget *budget) {
-    json_object(json, key);
-#define WRITE_FIGURE(name) json_count(json, #name, budget->name);
-    PUBLISHED_BUDGET(WRITE_FIGURE)
-#undef WRITE_FIGURE
-    json_close(json);
-}
-
-static void write_manager(const struct published_manager *manager, void *context) {
-    struct json *json = context;
-    json_object(json, NULL);
-    json_count(json, "manager", manager->number);
-    json_text(json, "name", manager->name);
-    write_budget(json, "budget", &manager->budget);
-    json_close(json);
-}
+static void write_manager(const struct published_manager *manager, void *json) { published_write_manager(json, manager); }
 
 static void write_heap(struct heap *heap, void *context) {
     struct json *json = context;
     struct heap_figures figures;
-    struct published_budget budget;
+    struct published_heap shown;
     heap_figures(heap, &figures);
-    clerks_budget(heap_budget(heap), &budget);
-    struct class_figures sum = heap_figures_sum(&figures);
-    json_object(json, NULL);
-    json_count(json, "heap", figures.number);
-    json_bool(json, "of_process", figures.of_process);
-    json_bool(json, "executable", figures.executable);
-    json_count(json, "manager", clerks_manager_of(heap));
-    write_budget(json, "budget", &budget);
-    json_count(json, "slabs", sum.slabs);
-    json_count(json, "live_blocks", sum.live);
-    json_count(json, "live_bytes", sum.live_bytes);
-    json_count(json, "cached_blocks", sum.cached);
+    clerks_heap(heap, &figures, &shown);
+    published_write_heap(json, &shown);
     json_array(json, "classes");
-    for (unsigned n = 0; n < FIGURES_ROWS; n++) write_class(json, n, &figures.row[n]);
+    for (unsigned n = 0; n < FIGURES_ROWS; n++) {
+        const struct class_figures *of = &figures.row[n];
+        uint64_t size_bytes = n == FIGURES_LARGE ? 0 : class_size(n);
+        struct published_class row = {size_bytes, of->slabs, of->slab_bytes, of->room, of->live, of->live_bytes, of->cached};
+        published_write_class(json, &row);
+    }
     json_close(json);
     json_close(json);
 }
 
-static void write_thread(const struct census *held, void *context) {
-    struct json *json = context;
-    json_object(json, NULL);
-    json_count(json, "thread", held->thread);
-    json_count(json, "blocks", held->blocks);
-    json_count(json, "block_bytes", held->block_bytes);
-    json_count(json, "spans", held->spans);
-    json_count(json, "span_bytes", held->span_bytes);
-    json_close(json);
+static void write_thread(const struct census *held, void *json) {
+    struct published_thread thread = {held->thread, held->blocks, held->block_bytes, held->spans, held->span_bytes};
+    published_write_thread(json, &thread, NULL);
 }
 
 static void write_calls(const struct call_record *record, void *context) {
@@ -176,15 +137,11 @@ void stats_write(HM_WRITE write, void *context) {
     json_count(&json, "version", 2);
     json_text(&json, "program", program);
     json_count(&json, "process", os_process_number());
-    json_object(&json, "totals");
-#define WRITE_TOTAL(name) json_count(&json, #name, totals.name);
-    PUBLISHED_TOTALS(WRITE_TOTAL)
-#undef WRITE_TOTAL
-    json_close(&json);
+    published_write_totals(&json, &totals);
     json_object(&json, "failed");
     for (unsigned n = ST_OK + 1; n < ST_COUNT; n++) json_count(&json, error_name((enum status)n), error_count((enum status)n));
     json_close(&json);
-    write_budget(&json, "budget", &process);
+    published_write_budget(&json, &process);
     json_array(&json, "managers");
     clerks_each_manager(write_manager, &json);
     json_close(&json);

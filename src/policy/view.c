@@ -39,18 +39,7 @@ static void show_heap(struct heap *heap, void *context) {
     heap_figures(heap, &figures);
     clerks_add_heap(&figures, &half->totals, half->row);
     uint64_t n = half->count_heaps++;
-    if (n >= PUBLISHED_HEAPS) return;
-    struct class_figures sum = heap_figures_sum(&figures);
-    half->heap[n] = (struct published_heap){
-        .number = figures.number,
-        .flags = (figures.of_process ? PUBLISHED_HEAP_OF_PROCESS : 0u) | (figures.executable ? PUBLISHED_HEAP_EXECUTABLE : 0u),
-        .manager = clerks_manager_of(heap),
-        .slabs = sum.slabs,
-        .live_blocks = sum.live,
-        .live_bytes = sum.live_bytes,
-        .cached_blocks = sum.cached,
-    };
-    clerks_budget(heap_budget(heap), &half->heap[n].budget);
+    if (n < PUBLISHED_HEAPS) clerks_heap(heap, &figures, &half->heap[n]);
 }
 
 static void show_manager(const struct published_manager *manager, void *context) {
