@@ -63,7 +63,9 @@ static uint64_t grown(const struct range *r, bool *used) {
     }
     *used = !unused;
     uint64_t more = row + r->count < STRETCH_PAGES ? row + r->count : STRETCH_PAGES, first = atom_load_rlx_u64(&there[0]);
-    atom_store_rlx_u64(&there[first != 0 && GROWTH_PAGE(first) != next], next | more << 35 | unused);
+    /* What an earlier row left for this page in the second place is not to be found beside this one. */
+    bool second = GROWTH_PAGE(atom_load_rlx_u64(&there[1])) == next || (first != 0 && GROWTH_PAGE(first) != next);
+    atom_store_rlx_u64(&there[second], next | more << 35 | unused);
     return row;
 }
 
