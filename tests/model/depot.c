@@ -9,15 +9,8 @@
 
 #include <string.h>
 
-#include "base/base.h"
-#undef HM_ASSERT
-#define HM_ASSERT(condition) MODEL_HOLDS(condition)
-#include "heap/classes.h"
-#include "heap/set.h"
-#undef CLASS_COUNT
-#define CLASS_COUNT 1u
-#undef SET_SEGMENTS
-#define SET_SEGMENTS 1u
+#include "one_class.h"
+
 #include "heap/heap_inside.h"
 
 #define BLOCKS 4

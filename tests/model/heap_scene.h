@@ -11,16 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/base.h"
-#undef HM_ASSERT
-#define HM_ASSERT(condition) MODEL_HOLDS(condition)
-/* One class, and sets of one segment: what there is more of is only more of the same. */
-#include "heap/classes.h"
-#include "heap/set.h"
-#undef CLASS_COUNT
-#define CLASS_COUNT 1u
-#undef SET_SEGMENTS
-#define SET_SEGMENTS 1u
+#include "one_class.h"
 #define EMPTY_LEAST GRANULE_BYTES /* one slab */
 #define LARGE_LEAST 1u
 /* What is counted for people would only be steps more. */

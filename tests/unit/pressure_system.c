@@ -211,21 +211,27 @@ static int child_charges(IHostMemoryManager *m, struct listener *inherited, int 
     return inherited->thread == os_thread_id() ? 4 : 0;
 }
 
+/* True in a child, which ends itself with its answer; false in its parent when it has, which must be 0. */
+static bool forked(void) {
+    int status = -1;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(60);
+        return true;
+    }
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK_EQ(status, 0);
+    return false;
+}
+
 static void test_fork_charges(void) {
     struct listener l = LISTENER;
     IHostMemoryManager *m = manager_make(&LIMITS(.cbSoftCommit = MIB));
     listen_to(m, &l);
     EVENTUALLY(heard(&l, eMemoryAvailableHigh) >= 1);
     for (int depth = 0; depth < 3; depth++) {
-        int status = -1;
-        fflush(NULL);
-        pid_t pid = fork();
-        if (pid == 0) {
-            alarm(60);
-            _exit(child_charges(m, &l, depth));
-        }
-        CHECK(waitpid(pid, &status, 0) == pid);
-        CHECK_EQ(status, 0);
+        if (forked()) _exit(child_charges(m, &l, depth));
     }
     CHECK_EQ(m->lpVtbl->Release(m), 0);
 }
@@ -237,15 +243,7 @@ static void test_fork(void) {
     listen_to(m, &l);
     EVENTUALLY(heard(&l, eMemoryAvailableLow) >= 1);
     for (int i = 0; i < 5; i++) {
-        int status = -1;
-        fflush(NULL);
-        pid_t pid = fork();
-        if (pid == 0) {
-            alarm(60);
-            _exit(child(m, &l));
-        }
-        CHECK(waitpid(pid, &status, 0) == pid);
-        CHECK_EQ(status, 0);
+        if (forked()) _exit(child(m, &l));
     }
     uint32_t lows = heard(&l, eMemoryAvailableLow);
     EVENTUALLY(heard(&l, eMemoryAvailableLow) > lows);
