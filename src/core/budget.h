@@ -1,9 +1,9 @@
 /*
  * budget.h - how much memory is reserved and committed, for whom, and how much may be. Layer: core.
  *
- * A budget counts the pages that are charged to it and knows where its lines are. The process has one, a manager with lines of
- * its own has one (an account: it has a number, which the spans of its allocations carry), and so has each heap. Budgets form a
- * tree with the process at its root; what is charged to one is charged to all above it, or to none.
+ * A budget counts the pages that are charged to it and knows where its lines are. The process has one, each manager has one (an
+ * account: it has a number, which the spans of its allocations carry), and so has each heap. Budgets form a tree with the process
+ * at its root; what is charged to one is charged to all above it, or to none.
  *
  * Charging happens where memory comes from a region or the system and where pages are committed, never for a request that a
  * thread's cache answers: what caches hold stays charged, as reserved and committed, to whoever it came from.

@@ -1,6 +1,6 @@
 /*
- * windows.c - the system is 64-bit Windows (or Wine). Layer: os; the contract is os.h, linux.c is this file's mirror image,
- * function by function in the same order. Only kernel32 is called.
+ * windows.c - the system is 64-bit Windows (or Wine). Layer: os; the contract is os.h, which says what stands where. Its other
+ * side is linux.c with its neighbours. Only kernel32 is called, and of ntdll what the import library has not.
  *
  * Win32 has nearly the states that the contract asks for, so most functions are one call and a translation of its error.
  * What needs words:
