@@ -1,18 +1,26 @@
 /*
- * pages.c - page bytes in runs, and the busy bits that order calls on the same pages.
+ * pages.c - page bytes in runs, and the locks that order calls on the same pages.
  *
  * A range may cross sheets and slots, so every function walks stretches: the part of the range that lies in one sheet. Whole
  * sheets that nobody ever used are passed over: most of a huge reservation. Bytes are atomic because a query reads them while a
  * commit writes them; whole words of eight are written and compared at once.
  *
- * Busy bits. pages_lock takes the bits of a range from the lowest word up, each word's part by one CAS, and holds what it
- * has while it waits for the next. A waiter holds only bits below the one that it waits for, and so does everybody else,
- * so the waiter for the highest bit waits for a thread that waits for nothing: no deadlock. Calls on disjoint ranges share words
- * but never bits, and a failed CAS that was caused by a neighbour is simply repeated.
+ * Locks. A page has a busy bit, and a sheet of which all pages are wanted can be locked at once, so that who releases a terabyte
+ * does not write a bit for each page and does not touch the tables of sheets that nobody used:
+ *
+ *   SHEET_FREE -> SHEET_LOCKED    all of its pages are one call's, whatever its bits say (they are 0)
+ *   SHEET_LOCKED -> SHEET_FREE    by that call
+ *   SHEET_FREE -> SHEET_BY_PAGE   by a call that wants some of its pages; for ever: from now on the bits tell
+ *
+ * So whoever holds pages of a sheet holds them by the sheet's lock or by bits, and the sheet's state, which nobody else changes
+ * meanwhile, says which it is. pages_lock goes from the lowest page up, takes each sheet, or each word's part of the bits, by one
+ * CAS, and holds what it has while it waits for the next. A waiter holds only pages below those that it waits for, and so does
+ * everybody else, so the waiter for the highest waits for a thread that waits for nothing: no deadlock. Calls on disjoint
+ * ranges share words but never pages, and a failed CAS that was caused by a neighbour is simply repeated.
  *
  * A thread that is gone gives nothing. What it had in a parent is nobody's in the child of a fork (pages_after_fork); where a
  * process that ends has ended its other threads in the middle of what they did, as Windows does before DLLs are told, the one
- * that is left takes the bits over.
+ * that is left takes the locks over.
  */
 #include "core/pages.h"
 
@@ -137,61 +145,128 @@ bool pages_all_committed(struct page first, uint64_t count) {
     return true;
 }
 
-static uint64_t bits_from(size_t first, size_t count) {
-    return (count >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1) << first;
+/* ---- Locks -------------------------------------------------------------------------------------------------------- */
+
+static inline uint64_t *lock_word(struct stretch s) { return &s.slot->lock[stretch_sheet(s) / SHEETS_PER_LOCK]; }
+static inline unsigned lock_shift(struct stretch s) { return (unsigned)(stretch_sheet(s) % SHEETS_PER_LOCK) * 2; }
+
+static inline unsigned sheet_state(struct stretch s) {
+    return atom_load_acq_u64(lock_word(s)) >> lock_shift(s) & 3; /* acq: pairs with sheet_change */
 }
 
-/* Takes the bits of one word, all at once. */
-static void busy_take(uint64_t *word, uint64_t bits) {
-    uint64_t seen = 0; /* most likely; and what is new should be written before it is read */
-    /* acq: pairs with busy_give; the holder before has finished with these pages. */
-    for (unsigned attempt = 0; !atom_cas_acqrel_u64(word, &seen, seen | bits);) {
-        while (seen & bits && !(attempt >= GONE_AFTER && os_others_ended())) {
-            os_yield(attempt++);
-            seen = atom_load_rlx_u64(word); /* rlx: the CAS decides */
-        }
+/* If the sheet is in one state, puts it in another. Returns in which it was. */
+static unsigned sheet_change(struct stretch s, unsigned from, unsigned to) {
+    uint64_t *word = lock_word(s), seen = atom_load_rlx_u64(word); /* rlx: the CAS decides */
+    unsigned shift = lock_shift(s);
+    while ((seen >> shift & 3) == from) {
+        /* acq: the holder before has finished with these pages. rel: pairs with that. */
+        if (atom_cas_acqrel_u64(word, &seen, seen ^ (uint64_t)(from ^ to) << shift)) return from;
     }
+    return seen >> shift & 3;
 }
 
-static void busy_give(uint64_t *word, uint64_t bits) {
-    /* Whoever has all bits of a word is the only one to write it. rel: pairs with busy_take */
-    if (bits == ~(uint64_t)0) return atom_store_rel_u64(word, 0);
-    uint64_t seen = bits;                                             /* most likely */
-    while (!atom_cas_acqrel_u64(word, &seen, seen & ~bits)) continue; /* rel: pairs with busy_take */
-}
-
-/* Applies `change` to the busy bits of the range, word by word from the lowest up. */
-static void busy_each(struct page first, uint64_t count, void (*change)(uint64_t *word, uint64_t bits)) {
-    while (count > 0) {
-        struct stretch s = stretch_at(first, count);
-        size_t bit = s.first % 64;
-        size_t part = 64 - bit < s.count ? 64 - bit : s.count;
-        change(&s.slot->busy[s.first / 64], bits_from(bit, part));
-        first.n += part;
-        count -= part;
-    }
-}
-
-void pages_lock(struct page first, uint64_t count) { busy_each(first, count, busy_take); }
-
-void pages_unlock(struct page first, uint64_t count) { busy_each(first, count, busy_give); }
-
-bool pages_try_lock(struct page first, uint64_t count) {
-    for (uint64_t done = 0; done < count;) {
-        struct stretch s = stretch_at((struct page){first.n + done}, count - done);
-        size_t bit = s.first % 64, part = 64 - bit < s.count ? 64 - bit : s.count;
-        uint64_t *word = &s.slot->busy[s.first / 64], bits = bits_from(bit, part);
-        uint64_t seen = atom_load_rlx_u64(word); /* rlx: the CAS decides; acq as in busy_take */
-        while (!(seen & bits) && !atom_cas_acqrel_u64(word, &seen, seen | bits)) continue;
-        if (seen & bits) {
-            if (done) pages_unlock(first, done);
-            return false;
-        }
-        done += part;
+/* Locks the sheet as a whole, if all of it is wanted, or has it locked by pages. False: another has it, and nobody shall wait. */
+static bool sheet_take(struct stretch s, bool wait, unsigned *state) {
+    unsigned wanted = s.count == PAGES_PER_SHEET ? SHEET_LOCKED : SHEET_BY_PAGE;
+    for (unsigned attempt = 0; (*state = sheet_state(s)) != SHEET_BY_PAGE; os_yield(attempt++)) {
+        *state = wanted;
+        if (sheet_change(s, SHEET_FREE, wanted) == SHEET_FREE) return true;
+        if (!wait) return false;
+        if (attempt >= GONE_AFTER && os_others_ended()) sheet_change(s, SHEET_LOCKED, SHEET_FREE);
     }
     return true;
 }
 
+static uint64_t bits_from(size_t first, size_t count) {
+    return (count >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1) << first;
+}
+
+/* The busy bits of a stretch that stand in one word, past those of its first `done` pages. */
+struct bits {
+    uint64_t *word;
+    uint64_t mask;
+    size_t count;
+};
+
+static inline struct bits bits_at(struct stretch s, size_t done) {
+    size_t within = s.first % PAGES_PER_SHEET + done, bit = within % 64, left = s.count - done;
+    size_t count = left < 64 - bit ? left : 64 - bit;
+    return (struct bits){&s.slot->sheet[stretch_sheet(s)].busy[within / 64], bits_from(bit, count), count};
+}
+
+/* All at once. False: another has some, and nobody shall wait. */
+static bool bits_take(struct bits bits, bool wait) {
+    uint64_t seen = 0; /* most likely; and what is new should be written before it is read */
+    /* acq: pairs with bits_give; the holder before has finished with these pages. */
+    for (unsigned attempt = 0; !atom_cas_acqrel_u64(bits.word, &seen, seen | bits.mask);) {
+        while (seen & bits.mask && !(attempt >= GONE_AFTER && os_others_ended())) {
+            if (!wait) return false;
+            os_yield(attempt++);
+            seen = atom_load_rlx_u64(bits.word); /* rlx: the CAS decides */
+        }
+    }
+    return true;
+}
+
+static void bits_give(struct bits bits) {
+    /* Whoever has all bits of a word is the only one to write it. rel: pairs with bits_take */
+    if (bits.mask == ~(uint64_t)0) return atom_store_rel_u64(bits.word, 0);
+    uint64_t seen = bits.mask;                                                  /* most likely */
+    while (!atom_cas_acqrel_u64(bits.word, &seen, seen & ~bits.mask)) continue; /* rel: pairs with bits_take */
+}
+
+static void stretch_give(struct stretch s, unsigned state) {
+    if (state == SHEET_LOCKED) {
+        sheet_change(s, SHEET_LOCKED, SHEET_FREE);
+        return;
+    }
+    for (size_t done = 0; done < s.count;) {
+        struct bits bits = bits_at(s, done);
+        bits_give(bits);
+        done += bits.count;
+    }
+}
+
+static bool stretch_take(struct stretch s, bool wait) {
+    unsigned state;
+    if (!sheet_take(s, wait, &state)) return false;
+    for (size_t done = 0; state == SHEET_BY_PAGE && done < s.count;) {
+        struct bits bits = bits_at(s, done);
+        if (!bits_take(bits, wait)) {
+            stretch_give((struct stretch){s.slot, s.first, done}, state);
+            return false;
+        }
+        done += bits.count;
+    }
+    return true;
+}
+
+static bool pages_take(struct page first, uint64_t count, bool wait) {
+    for (uint64_t done = 0; done < count;) {
+        struct stretch s = stretch_at((struct page){first.n + done}, count - done);
+        if (!stretch_take(s, wait)) {
+            pages_unlock(first, done);
+            return false;
+        }
+        done += s.count;
+    }
+    return true;
+}
+
+void pages_lock(struct page first, uint64_t count) { pages_take(first, count, true); }
+
+bool pages_try_lock(struct page first, uint64_t count) { return pages_take(first, count, false); }
+
+void pages_unlock(struct page first, uint64_t count) {
+    while (count > 0) {
+        struct stretch s = stretch_at(first, count);
+        stretch_give(s, sheet_state(s));
+        first.n += s.count;
+        count -= s.count;
+    }
+}
+
+/* Of the part of a span that is less than a sheet: its bits tell, since nobody who locks the whole sheet does anything to it. */
 static inline __attribute__((always_inline)) bool stretch_at_rest(struct stretch s, uint8_t state) {
     uint64_t eight = byte_repeated(state);
     uint8_t *at = stretch_bytes(s), *end = at + s.count;
@@ -201,9 +276,10 @@ static inline __attribute__((always_inline)) bool stretch_at_rest(struct stretch
     for (; at < end; at++) {
         if (atom_load_acq_u8(at) != state) return false; /* acq: the same */
     }
-    for (size_t i = s.first, stop = s.first + s.count; i < stop; i = (i | 63) + 1) {
-        /* rlx: a look, which says nothing about the next moment. */
-        if (atom_load_rlx_u64(&s.slot->busy[i / 64]) & bits_from(i % 64, stop - i)) return false;
+    for (size_t done = 0; done < s.count;) {
+        struct bits bits = bits_at(s, done);
+        if (atom_load_rlx_u64(bits.word) & bits.mask) return false; /* rlx: a look, which says nothing about the next moment */
+        done += bits.count;
     }
     return true;
 }
@@ -227,10 +303,11 @@ bool pages_at_rest(struct granule start, uint64_t count, uint8_t state) {
 /* rlx: the child has one thread. What that one holds, if a signal handler forks in the middle of a call, is its own. */
 static void slot_after_fork(struct slot *slot) {
     for (size_t sheet = 0; sheet < SHEETS_PER_SLOT; sheet++) {
-        if (!slot_used(slot, sheet)) continue;
-        uint64_t *word = &slot->busy[sheet * (PAGES_PER_SHEET / 64)];
+        struct stretch s = {slot, sheet * PAGES_PER_SHEET, PAGES_PER_SHEET};
+        if (sheet_change(s, SHEET_LOCKED, SHEET_FREE) != SHEET_BY_PAGE) continue;
+        uint64_t *busy = slot->sheet[sheet].busy;
         for (size_t i = 0; i < PAGES_PER_SHEET / 64; i++) {
-            if (atom_load_rlx_u64(&word[i])) atom_store_rlx_u64(&word[i], 0);
+            if (atom_load_rlx_u64(&busy[i])) atom_store_rlx_u64(&busy[i], 0);
         }
     }
 }

@@ -51,13 +51,16 @@ bool pages_all_committed(struct page first, uint64_t count);
 /* How many are. */
 uint64_t pages_count_committed(struct page first, uint64_t count);
 
-/* Have these pages of a region, from a granule's first on, all that byte, and is no call changing one, as far as can be seen? */
+/*
+ * Have these pages, from a granule's first on, of one span that is less than a sheet, all that byte, and is no call changing one,
+ * as far as can be seen?
+ */
 bool pages_at_rest(struct granule start, uint64_t count, uint8_t state);
 
 /*
  * Between pages_lock and pages_unlock no other call changes these pages. The only place in the engine where one thread waits
- * for another, and only for a call on the same pages: bits are taken from the lowest page up, so no two calls wait for each
- * other.
+ * for another, and only for a call on the same pages: they are taken from the lowest up, so no two calls wait for each other.
+ * What is unlocked is what was locked, or a part of it if that was less than a sheet.
  */
 void pages_lock(struct page first, uint64_t count);
 bool pages_try_lock(struct page first, uint64_t count); /* takes all of them or none, and never waits */

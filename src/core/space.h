@@ -3,7 +3,7 @@
  *
  * The 47-bit user space is cut into slots of 4 GiB. A slot in which the engine has given anything out has a struct slot of
  * tables, made when first needed and kept for the life of the process; one load finds it. What is known of 8 MiB, a sheet,
- * stands together in a page, so that one small span in a slot of its own touches three pages of tables. A span is a run of
+ * stands together in a page, so that one small span in a slot of its own touches two pages of tables. A span is a run of
  * granules with one owner, written as one word at its first granule; every granule of it names that first granule, or the
  * sheet does that for all of its granules. Pages have a byte each. Where the memory came from (a region, or the system for
  * this one span) makes no difference to any of the tables.
@@ -67,9 +67,14 @@ enum region_kind {
 
 struct sheet {
     _Alignas(PAGE_BYTES) uint64_t span[GRANULES_PER_SHEET]; /* the span that starts here, packed; 0 for none */
-    uint32_t head[GRANULES_PER_SHEET]; /* the first granule of the span that covers this one; may be out of date */
-    uint8_t state[PAGES_PER_SHEET];    /* page bytes */
+    uint32_t head[GRANULES_PER_SHEET];   /* the first granule of the span that covers this one; may be out of date */
+    uint8_t state[PAGES_PER_SHEET];      /* page bytes */
+    uint64_t busy[PAGES_PER_SHEET / 64]; /* bit: a call is changing the page, see pages.c */
 };
+
+/* How a sheet's pages are locked, in two bits of `lock`; see pages.c. */
+enum { SHEET_FREE, SHEET_LOCKED, SHEET_BY_PAGE };
+#define SHEETS_PER_LOCK ((size_t)32)
 
 /* What a range of many sheets would touch in each stands outside them. */
 struct slot {
@@ -80,7 +85,7 @@ struct slot {
     uint64_t used[SHEETS_PER_SLOT / 64]; /* bit: a span has started in the sheet, or a page of it had a byte; stays set */
     uint32_t cover[SHEETS_PER_SLOT];     /* head + 1 of the span that covers the whole sheet, 0 for none */
     uint8_t step[STEPS_PER_SLOT];        /* of a heap region: what is read-write, see steps.c */
-    _Alignas(PAGE_BYTES) uint64_t busy[PAGES_PER_SLOT / 64]; /* bit: a call is changing the page */
+    uint64_t lock[SHEETS_PER_SLOT / SHEETS_PER_LOCK]; /* each sheet's SHEET_FREE, ... */
     struct sheet sheet[SHEETS_PER_SLOT];
 };
 _Static_assert(sizeof(struct sheet) == PAGE_BYTES, "a sheet is a page");

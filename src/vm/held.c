@@ -7,7 +7,7 @@
  * Invariants
  *  1. Every held page lies in a noted range (held_notes.c), or in a run of keep.c's.
  *  2. What is charged (held_charge) is the bytes of all held pages.
- *  3. Pages change from and to held only with their busy bits taken.
+ *  3. Pages change from and to held only while they are locked.
  */
 #include "vm/held.h"
 

@@ -3,7 +3,7 @@
  * and its bound.
  *
  * A note names a range in which pages were held and when. It is a hint for finding them: the pages' bytes are the truth, so a
- * note may be out of date, and is then dropped. Giving back takes the pages' busy bits without waiting, and so never meets a
+ * note may be out of date, and is then dropped. Giving back locks the pages without waiting, and so never meets a
  * call at work on them.
  */
 #include "vm/held.h"

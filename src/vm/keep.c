@@ -3,7 +3,7 @@
  *
  * A kept run: its granules stay taken in the region's bitmap, their heads written, its span word is 0, its pages are held or not
  * committed. A run is in the table once; whoever takes its word out of the table owns it. Notes of held.c may name pages in
- * it, so what changes its pages takes their busy bits, without waiting.
+ * it, so what changes its pages locks them, without waiting.
  */
 #include "vm/keep.h"
 

@@ -7,7 +7,7 @@
  * page is written; of a committed one that is not noted the system is asked.
  *
  * Looking takes no lock: who decommits a page in the same moment may be told of it twice, or with the next call. Only
- * forgetting a note takes its page's busy bit. A page is told, or marked by the system, before its note is forgotten.
+ * forgetting a note locks its page. A page is told, or marked by the system, before its note is forgotten.
  */
 #include "vm/written.h"
 

@@ -1,4 +1,4 @@
-/* Page bytes in runs, against an array; runs that cross slots; and the busy bits. */
+/* Page bytes in runs, against an array; runs that cross slots; and the locks of pages. */
 #include "core/pages.h"
 
 #include <string.h>
@@ -90,6 +90,51 @@ static void unused(void) {
     CHECK_EQ(pages_run(start, 2 * PAGES_PER_SLOT, 0xff), 2 * PAGES_PER_SLOT);
 }
 
+static unsigned lock_of(struct slot *slot, size_t sheet) {
+    return slot->lock[sheet / SHEETS_PER_LOCK] >> sheet % SHEETS_PER_LOCK * 2 & 3;
+}
+
+static bool locked(struct page first, uint64_t count) {
+    bool got = pages_try_lock(first, count);
+    if (got) pages_unlock(first, count);
+    return !got;
+}
+
+/* Sheets are locked as they are wanted: whole, or page by page from the first time on that only some are. */
+static void whole_sheets(void) {
+    const uint64_t sheet = PAGES_PER_SHEET;
+    struct page start = {BASE_PAGE + 16 * PAGES_PER_SLOT}, odd = {start.n + 3 * sheet - 5};
+    struct slot *slot = space_slot_make(page_address(start)), *next = space_slot_make(page_address(start) + SLOT_BYTES);
+    pages_lock(odd, PAGES_PER_SLOT); /* 5 pages, all sheets of the slot that follow, three of the next but for 5 pages */
+    CHECK(lock_of(slot, 1) == SHEET_FREE && lock_of(slot, 2) == SHEET_BY_PAGE && lock_of(slot, 3) == SHEET_LOCKED);
+    CHECK(lock_of(slot, SHEETS_PER_SLOT - 1) == SHEET_LOCKED && lock_of(next, 0) == SHEET_LOCKED);
+    CHECK(lock_of(next, 1) == SHEET_LOCKED && lock_of(next, 2) == SHEET_BY_PAGE && lock_of(next, 3) == SHEET_FREE);
+    for (size_t i = 3; i < SHEETS_PER_SLOT; i++) CHECK(lock_of(slot, i) == SHEET_LOCKED && !slot_used(slot, i));
+    CHECK(locked(odd, 1) && locked((struct page){odd.n + 5}, 1) && locked((struct page){odd.n + PAGES_PER_SLOT - 1}, 1));
+    CHECK(locked((struct page){start.n + 2 * sheet}, sheet) && locked((struct page){start.n + 3 * sheet}, sheet));
+    CHECK(locked(start, 2 * PAGES_PER_SLOT) && lock_of(slot, 0) == SHEET_FREE && lock_of(slot, 1) == SHEET_FREE);
+    CHECK(!locked(start, odd.n - start.n) && !locked((struct page){odd.n + PAGES_PER_SLOT}, 5));
+    pages_fill(odd, PAGES_PER_SLOT, PG_READ); /* as they come to be used they stay locked as they are */
+    CHECK(locked((struct page){odd.n + 9}, 1));
+    pages_unlock(odd, PAGES_PER_SLOT);
+    CHECK(lock_of(slot, 3) == SHEET_FREE && lock_of(next, 2) == SHEET_BY_PAGE && !locked(start, 2 * PAGES_PER_SLOT));
+
+    struct page four = {start.n + 4 * sheet}; /* a whole sheet of which some pages have been wanted */
+    pages_lock((struct page){four.n + 70}, 2);
+    CHECK(lock_of(slot, 4) == SHEET_BY_PAGE && locked(four, sheet) && locked((struct page){four.n - sheet}, 2 * sheet));
+    CHECK(!locked(four, 70) && !locked((struct page){four.n + 72}, sheet - 72) && lock_of(slot, 3) == SHEET_FREE);
+    pages_unlock((struct page){four.n + 70}, 2);
+    pages_lock(four, sheet);
+    CHECK(lock_of(slot, 4) == SHEET_BY_PAGE && locked((struct page){four.n + sheet - 1}, 1));
+    pages_after_fork();
+    CHECK(!locked(four, sheet));
+    pages_lock((struct page){start.n + 5 * sheet}, 2 * sheet);
+    CHECK(lock_of(slot, 6) == SHEET_LOCKED);
+    pages_after_fork();
+    CHECK(lock_of(slot, 6) == SHEET_FREE && !locked(start, PAGES_PER_SLOT));
+    pages_fill(start, 2 * PAGES_PER_SLOT, PG_NONE);
+}
+
 static uint64_t counters[COUNT];
 
 /* Adds to plain counters of the pages that it holds: two holders of one page at a time would lose an addition. */
@@ -98,6 +143,7 @@ static void *hold_and_add(void *context) {
     for (int i = 0; i < 20000; i++) {
         size_t first = thread_random(&random) % 256 + COUNT / 2 - 128;
         size_t count = 1 + thread_random(&random) % 150;
+        if (i % 64 == 0) first = COUNT / 2 - PAGES_PER_SHEET, count = 2 * PAGES_PER_SHEET; /* one whole sheet in each slot */
         pages_lock(page(first), count);
         for (size_t p = first; p < first + count; p++) counters[p]++;
         pages_unlock(page(first), count);
@@ -118,8 +164,9 @@ static void holding(void) {
     for (size_t i = 0; i < COUNT; i++) counted += counters[i];
     CHECK_EQ(counted, added);
     struct slot *slot = space_slot(page_address(page(0)));
-    for (size_t i = 0; i < PAGES_PER_SLOT / 64; i++) {
-        if (slot->busy[i]) CHECK_EQ(slot->busy[i], 0);
+    for (size_t i = 0; i < SHEETS_PER_SLOT * (PAGES_PER_SHEET / 64); i++) {
+        uint64_t busy = slot->sheet[i / (PAGES_PER_SHEET / 64)].busy[i % (PAGES_PER_SHEET / 64)];
+        if (busy) CHECK_EQ(busy, 0);
     }
 }
 
@@ -129,6 +176,7 @@ int main(void) {
     against_model();
     at_rest();
     unused();
+    whole_sheets();
     holding();
     return check_done();
 }
