@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,11 +24,15 @@ static uint64_t start_us;
 static uint32_t count_threads;
 static __thread uint32_t thread_number; /* from 1, in the order of the first call */
 
+/* The system's: in the C library's a thread that another has cancelled would end, in the middle of its malloc. */
+static ssize_t put(int fd, const char *text, size_t size) { return syscall(SYS_write, fd, text, size); }
+static int finish(int fd) { return (int)syscall(SYS_close, fd); }
+
 static void say(const char *text, const char *name, int error) {
     const char *why = error != 0 ? strerror(error) : "";
     const char *part[] = {"hostmem-record: ", text, name, error != 0 ? ": " : "", why, "\n"};
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
-        if (write(messages, part[i], strlen(part[i])) < 0) return; /* nobody is there to hear it */
+        if (put(messages, part[i], strlen(part[i])) < 0) return; /* nobody is there to hear it */
 }
 
 static uint64_t now_us(void) {
@@ -38,12 +43,12 @@ static uint64_t now_us(void) {
 
 static void flush(void) {
     for (size_t at = 0; at < length && file >= 0;) {
-        ssize_t written = write(file, buffer + at, length - at);
+        ssize_t written = put(file, buffer + at, length - at);
         if (written > 0) {
             at += (size_t)written;
         } else if (written == 0 || errno != EINTR) {
             int error = errno;
-            close(file);
+            finish(file);
             file = -1;
             say("the trace ends here, the program goes on", "", error);
         }
@@ -98,12 +103,12 @@ void trace_line(const char *op, uint64_t address, uint64_t size, uint32_t type, 
 
 void trace_close(void) {
     flush();
-    if (file >= 0 && close(file) != 0) say("the trace is not complete", "", errno);
+    if (file >= 0 && finish(file) != 0) say("the trace is not complete", "", errno);
     file = -1;
 }
 
 void trace_drop(void) {
-    if (file >= 0) close(file);
+    if (file >= 0) finish(file);
     file = -1;
     length = 0;
 }
