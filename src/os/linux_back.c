@@ -9,8 +9,8 @@
  * it cannot be opened, or the kernel has no large page to give, the answer is no.
  *
  * Then memory comes with each commit: as copies of zeros (os_faults.h), for two thirds of what faults would cost, else by
- * MADV_POPULATE_WRITE, which saves less and keeps others from committing meanwhile. The copies' file has to be kept; it stands
- * where a forked child does not see it.
+ * MADV_POPULATE_WRITE, which saves less and keeps others from committing meanwhile. The copies' file has to be kept, at a number
+ * that programs do not count on; it stands where a forked child does not see it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -84,7 +84,8 @@ static _Alignas(PAGE_BYTES) struct {
 } bring;
 
 static int64_t bring_open(int flags) {
-    return madvise(&bring, sizeof bring, MADV_WIPEONFORK) == 0 ? syscall(SYS_userfaultfd, flags) : -1;
+    if (madvise(&bring, sizeof bring, MADV_WIPEONFORK) != 0) return -1;
+    return linux_file_aside((int)syscall(SYS_userfaultfd, flags));
 }
 
 static int64_t bring_ask(uint64_t file, uint64_t request, void *argument) {
