@@ -303,7 +303,7 @@ void OS_FUNCTION(last_error_set)(uint32_t error) { last_error = error; }
 uint32_t OS_FUNCTION(last_error)(void) { return last_error; }
 
 bool OS_FUNCTION(environment)(const char *name, char *text, size_t room) {
-    const char *value = getenv(name);
+    const char *value = secure_getenv(name); /* who starts a program that has more rights than he may not set it up */
     if (value == NULL || *value == 0 || strlen(value) >= room) return false;
     strcpy(text, value);
     return true;
