@@ -66,6 +66,27 @@ END
 check "a program that cancels a thread" gcc -O0 -fno-builtin -pthread -o "$work/cancelled" "$work/cancelled.c"
 expect "it runs" 0 '' timeout 20 $record --output "$work/trace" "$work/cancelled"
 lines "... and all of its blocks are recorded" HA 10000
+# A program that closes what it has not opened, and has a file of its own then.
+cat >"$work/closes.c" <<'END'
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+int main(int count, char **names) {
+    struct stat stat;
+    for (int i = 3; i < 2000; i++) close(i);
+    int file = open(names[count - 1], O_CREAT | O_TRUNC | O_WRONLY, 0644);
+    for (int i = 0; i < 2000; i++) dup(file);
+    for (int i = 0; i < 5000; i++) free(malloc(100));
+    return fstat(file, &stat) != 0 || stat.st_size != 0;
+}
+END
+check "a program that closes all files" gcc -w -O0 -fno-builtin -o "$work/closes" "$work/closes.c"
+expect "it finds nothing in its own" 0 '' $record --output "$work/trace" "$work/closes" "$work/own"
+check "... afterwards, too" [ ! -s "$work/own" ]
+numbers='ls /proc/$$/fd | awk "\$1 < 100" | tr "\n" " "'
+check "it would find its files' numbers as they are" \
+    [ "$($record --output "$work/trace" sh -c "$numbers; :")" = "$(sh -c "$numbers; :")" ]
 # A program that nothing can be loaded before. An old trace must not pass for one of it.
 printf '.globl _start\n_start: mov $60, %%eax\nxor %%edi, %%edi\nsyscall\n' >"$work/static.s"
 check "a static program" gcc -nostdlib -static -o "$work/static" "$work/static.s"
