@@ -375,8 +375,12 @@ bool cache_put(struct cache *cache, unsigned set, unsigned bin, void *item) {
     struct last *last = &cache->own[set].head.last;
     bool behind = last->mark == LAST_CLOSED || last->mark == LAST_MIXED || last->mark == cache_mark(bin);
     if (behind) return put_one(cache, set, bin, item);
-    /* Where the one before cannot go, this one may. */
-    if (last_there(last) && !put_one(cache, set, cache_marked(last->mark), last->item)) return put_one(cache, set, bin, item);
+    struct last before = *last;
+    last->mark = LAST_NONE; /* it is on its way: a sweep, which making room may be the time for, must not give it back */
+    if (last_there(&before) && !put_one(cache, set, cache_marked(before.mark), before.item)) {
+        *last = before; /* where it cannot go, this one may */
+        return put_one(cache, set, bin, item);
+    }
     *last = (struct last){cache_mark(bin), item};
     return true;
 }
