@@ -224,13 +224,34 @@ bool pages_at_rest(struct granule start, uint64_t count, uint8_t state) {
     return s.count == count ? stretch_at_rest(s, state) : sheets_at_rest(granule_page(start), count, state);
 }
 
+/*
+ * A page that a thread of the parent was changing: where its byte says that it is committed, it has the access that that says.
+ * (Where it has more, as a page that was not committed yet, the next call for it sees to that.)
+ */
+static void page_after_fork(struct page page) {
+    struct found owner;
+    uint8_t state = space_find(page_address(page), &owner) ? pages_state(page) : PG_NONE;
+    if (prot_committed(state)) os_protect(page_address(page), PAGE_BYTES, state & PG_STATE_MASK);
+}
+
+/* The first page of a slot that is in use. */
+static uint64_t slot_page(const struct slot *slot) {
+    size_t n = 0;
+    while (n < SLOT_COUNT - 1 && space_slot_numbered(n) != slot) n++;
+    return (uint64_t)n * PAGES_PER_SLOT;
+}
+
 /* rlx: the child has one thread. What that one holds, if a signal handler forks in the middle of a call, is its own. */
 static void slot_after_fork(struct slot *slot) {
     for (size_t sheet = 0; sheet < SHEETS_PER_SLOT; sheet++) {
         if (!slot_used(slot, sheet)) continue;
-        uint64_t *word = &slot->busy[sheet * (PAGES_PER_SHEET / 64)];
-        for (size_t i = 0; i < PAGES_PER_SHEET / 64; i++) {
-            if (atom_load_rlx_u64(&word[i])) atom_store_rlx_u64(&word[i], 0);
+        for (size_t i = sheet * (PAGES_PER_SHEET / 64); i < (sheet + 1) * (PAGES_PER_SHEET / 64); i++) {
+            uint64_t bits = atom_load_rlx_u64(&slot->busy[i]);
+            if (bits == 0) continue;
+            atom_store_rlx_u64(&slot->busy[i], 0);
+            for (uint64_t first = slot_page(slot) + i * 64; bits != 0; bits &= bits - 1) {
+                page_after_fork((struct page){first + (uint64_t)__builtin_ctzll(bits)});
+            }
         }
     }
 }
