@@ -226,12 +226,17 @@ bool pages_at_rest(struct granule start, uint64_t count, uint8_t state) {
 
 /*
  * A page that a thread of the parent was changing: where its byte says that it is committed, it has the access that that says.
- * (Where it has more, as a page that was not committed yet, the next call for it sees to that.)
+ * (Where it has more, as a page that was not committed yet, the next call for it sees to that.) What was held of it goes: whether
+ * it still counts nobody knows, so the sum may stay too large by it, but not come to be too small.
  */
 static void page_after_fork(struct page page) {
     struct found owner;
     uint8_t state = space_find(page_address(page), &owner) ? pages_state(page) : PG_NONE;
-    if (prot_committed(state)) os_protect(page_address(page), PAGE_BYTES, state & PG_STATE_MASK);
+    if (prot_committed(state)) {
+        os_protect(page_address(page), PAGE_BYTES, state & PG_STATE_MASK);
+    } else if (prot_held(state) && os_decommit(page_address(page), PAGE_BYTES) == ST_OK) {
+        pages_fill(page, 1, PG_NONE);
+    }
 }
 
 /* The first page of a slot that is in use. */
@@ -241,7 +246,7 @@ static uint64_t slot_page(const struct slot *slot) {
     return (uint64_t)n * PAGES_PER_SLOT;
 }
 
-/* rlx: the child has one thread. What that one holds, if a signal handler forks in the middle of a call, is its own. */
+/* rlx: the child has one thread. (If a handler forks in the middle of that one's own call, this befalls its pages, too.) */
 static void slot_after_fork(struct slot *slot) {
     for (size_t sheet = 0; sheet < SHEETS_PER_SLOT; sheet++) {
         if (!slot_used(slot, sheet)) continue;
