@@ -96,9 +96,9 @@ HM_API SIZE_T WINAPI HmVirtualQuery(LPCVOID lpAddress, PMEMORY_BASIC_INFORMATION
 
 /*
  * On Linux, tells whether a fault hit a PAGE_GUARD page, and disarms the page if so: call it from the SIGSEGV handler with
- * si_addr. TRUE means that the page has just lost its guard (Win32's STATUS_GUARD_PAGE_VIOLATION): handle it and return,
- * the access will succeed. FALSE means another kind of fault. Async-signal-safe. On Windows the system itself disarms the
- * page and raises the exception; there the function always returns FALSE.
+ * si_addr. TRUE: the page has just lost its guard (Win32's STATUS_GUARD_PAGE_VIOLATION); handle it and return, the access will
+ * succeed. FALSE: another kind of fault; or another thread, told TRUE, was faster, and a query shows that the access is allowed
+ * now: just return. Async-signal-safe. On Windows the system disarms the page and raises the exception; there it is always FALSE.
  */
 HM_API BOOL WINAPI HmGuardPageHit(LPVOID lpAddress);
 

@@ -60,12 +60,18 @@ static uint64_t bound(void) {
     return bytes ? bytes : BOUND_DEFAULT;
 }
 
+uint64_t cache_bound_all(void) {
+    uint64_t bytes = atom_load_rlx_u64(&bound_everybody); /* rlx: as above */
+    return bytes ? bytes : BOUND_ALL_DEFAULT;
+}
+
+/* Is an item that no limit counts too little to be noticed? */
+static bool last_wanted(void) { return bound() >= LAST_BOUND && cache_bound_all() >= LAST_BOUND; }
+
 /* More bytes of limits; false if that is past the bounds. */
-static bool bound_take(struct cache *cache, uint64_t bytes, bool at_least) {
-    uint64_t most = atom_load_rlx_u64(&bound_everybody); /* rlx: as above */
-    if (!most) most = BOUND_ALL_DEFAULT;
-    if (!at_least && cache->bound_bytes + bytes > bound()) return false;
-    if (atom_add_acqrel_u64(&bound_all, bytes) + bytes > most) {
+static bool bound_take(struct cache *cache, uint64_t bytes) {
+    if (cache->bound_bytes + bytes > bound()) return false;
+    if (atom_add_acqrel_u64(&bound_all, bytes) + bytes > cache_bound_all()) {
         atom_add_acqrel_u64(&bound_all, -bytes);
         return false;
     }
@@ -117,7 +123,7 @@ uint64_t cache_empty_set(struct cache *cache, unsigned set) {
     if (!head->owner) return 0;
     for (unsigned bin = 0; bin < CACHE_BINS; bin++) bytes += magazine_close(cache, set, bin);
     bytes += last_flush(cache, set);
-    head_begin(head, head->owner, bound() >= LAST_BOUND);
+    head_begin(head, head->owner, last_wanted());
     return bytes;
 }
 
@@ -149,7 +155,7 @@ bool cache_attach(struct cache *cache, unsigned set, uint64_t owner, const struc
     atom_signal_fence(); /* the page is written before it is read: see table_touch */
     if (!s->room) s->room = room_make();
     if (!s->room) return false;
-    head_begin(&cache->own[set].head, owner, bound() >= LAST_BOUND);
+    head_begin(&cache->own[set].head, owner, last_wanted());
     return true;
 }
 
@@ -177,7 +183,7 @@ static bool limit_set(struct cache *cache, unsigned set, unsigned bin, size_t li
     struct cache_set *s = &cache->set[set];
     uint64_t more = (uint64_t)(limit - (size_t)(m->end - m->floor)) * s->source->item_bytes(bin);
     void **room = room_of(s, bin, limit);
-    if (!bound_take(cache, more, !m->floor)) return false;
+    if (!bound_take(cache, more)) return false;
     if (os_tables_commit(room - 1, (limit + 1) * sizeof(void *)) != ST_OK) {
         bound_return(cache, more);
         return false;
@@ -186,15 +192,6 @@ static bool limit_set(struct cache *cache, unsigned set, unsigned bin, size_t li
     if (count && room != m->floor) memcpy(room, m->floor, count * sizeof(void *));
     *m = (struct magazine){.top = room + count, .base = room + hidden, .end = room + limit, .floor = room};
     return true;
-}
-
-static bool magazine_open(struct cache *cache, unsigned set, unsigned bin) {
-    if (cache_magazine(cache, set, bin)->floor) return true;
-    const struct cache_set *s = &cache->set[set];
-    size_t limit = MAGAZINE_FIRST_BYTES / s->source->item_bytes(bin), most = limit_most(s, bin);
-    limit = limit > MAGAZINE_FIRST ? MAGAZINE_FIRST : limit < 4 ? 4 : limit;
-    if (most < 2) return false;
-    return limit_set(cache, set, bin, limit < most ? limit : most);
 }
 
 /* The `count` lowest items are somebody else's now. What else rests in the magazine rests on. */
@@ -308,6 +305,36 @@ static void sweep_when_due(struct cache *cache) {
 
 /* ---- Slow paths --------------------------------------------------------------------------------------------------- */
 
+/* Where other magazines have limits that they do not use, they give them up until the thread's bound has room for so much. */
+static void bound_gather(struct cache *cache, uint64_t bytes) {
+    for (unsigned set = 0; set < CACHE_SETS; set++) {
+        for (unsigned bin = 0; cache->own[set].head.owner && bin < CACHE_BINS; bin++) {
+            struct magazine *m = cache_magazine(cache, set, bin);
+            if (cache->bound_bytes + bytes <= bound()) return;
+            if (m->top == m->floor) {
+                magazine_close(cache, set, bin);
+            } else {
+                bound_return(cache, (uint64_t)(m->end - m->top) * cache->set[set].source->item_bytes(bin));
+                m->end = m->top;
+            }
+        }
+    }
+}
+
+/* With the least limit that is of use. A size that comes late is not to do without because others came first. */
+static bool magazine_open(struct cache *cache, unsigned set, unsigned bin) {
+    if (cache_magazine(cache, set, bin)->floor) return true;
+    const struct cache_set *s = &cache->set[set];
+    size_t limit = MAGAZINE_FIRST_BYTES / s->source->item_bytes(bin), most = limit_most(s, bin);
+    limit = limit > MAGAZINE_FIRST ? MAGAZINE_FIRST : limit < 4 ? 4 : limit;
+    if (most < 2) return false;
+    if (limit > most) limit = most;
+    if (limit_set(cache, set, bin, limit)) return true;
+    sweep_when_due(cache);
+    bound_gather(cache, limit * s->source->item_bytes(bin));
+    return limit_set(cache, set, bin, limit);
+}
+
 size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items) {
     struct magazine *m = cache_magazine(cache, set, bin);
     struct cache_set *s = &cache->set[set];
@@ -375,8 +402,12 @@ bool cache_put(struct cache *cache, unsigned set, unsigned bin, void *item) {
     struct last *last = &cache->own[set].head.last;
     bool behind = last->mark == LAST_CLOSED || last->mark == LAST_MIXED || last->mark == cache_mark(bin);
     if (behind) return put_one(cache, set, bin, item);
-    /* Where the one before cannot go, this one may. */
-    if (last_there(last) && !put_one(cache, set, cache_marked(last->mark), last->item)) return put_one(cache, set, bin, item);
+    struct last before = *last;
+    last->mark = LAST_NONE; /* it is on its way: a sweep, which making room may be the time for, must not give it back */
+    if (last_there(&before) && !put_one(cache, set, cache_marked(before.mark), before.item)) {
+        *last = before; /* where it cannot go, this one may */
+        return put_one(cache, set, bin, item);
+    }
     *last = (struct last){cache_mark(bin), item};
     return true;
 }

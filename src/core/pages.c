@@ -300,14 +300,47 @@ bool pages_at_rest(struct granule start, uint64_t count, uint8_t state) {
     return s.count == count ? stretch_at_rest(s, state) : sheets_at_rest(granule_page(start), count, state);
 }
 
-/* rlx: the child has one thread. What that one holds, if a signal handler forks in the middle of a call, is its own. */
+/*
+ * Pages that a thread of the parent was changing, all of one span: where their bytes say that they are committed, they have the
+ * access that that says. (Where they have more, as pages that were not committed yet, the next call for them sees to that.) What
+ * was held of them goes: whether it still counts nobody knows, so the sum may stay too large by it, but not come to be too small.
+ */
+static void changing_after_fork(struct page first, uint64_t count) {
+    struct found owner;
+    if (!space_find(page_address(first), &owner)) return;
+    for (struct piece at = {0}; pages_next(first, count, &at, 0xff);) {
+        if (prot_committed(at.state)) {
+            os_protect(piece_address(&at), piece_bytes(&at), at.state & PG_STATE_MASK);
+        } else if (prot_held(at.state) && os_decommit(piece_address(&at), piece_bytes(&at)) == ST_OK) {
+            pages_fill(at.first, at.count, PG_NONE);
+        }
+    }
+}
+
+/* The first page of a slot that is in use. */
+static uint64_t slot_page(const struct slot *slot) {
+    size_t n = 0;
+    while (n < SLOT_COUNT - 1 && space_slot_numbered(n) != slot) n++;
+    return (uint64_t)n * PAGES_PER_SLOT;
+}
+
+/* rlx: the child has one thread. (If a handler forks in the middle of that one's own call, this befalls its pages, too.) */
+static void bits_after_fork(struct bits bits, struct slot *slot, size_t first) {
+    uint64_t seen = atom_load_rlx_u64(bits.word);
+    if (seen == 0) return;
+    atom_store_rlx_u64(bits.word, 0);
+    for (uint64_t page = slot_page(slot) + first; seen != 0; seen &= seen - 1) {
+        changing_after_fork((struct page){page + (uint64_t)__builtin_ctzll(seen)}, 1);
+    }
+}
+
 static void slot_after_fork(struct slot *slot) {
     for (size_t sheet = 0; sheet < SHEETS_PER_SLOT; sheet++) {
         struct stretch s = {slot, sheet * PAGES_PER_SHEET, PAGES_PER_SHEET};
-        if (sheet_change(s, SHEET_LOCKED, SHEET_FREE) != SHEET_BY_PAGE) continue;
-        uint64_t *busy = slot->sheet[sheet].busy;
-        for (size_t i = 0; i < PAGES_PER_SHEET / 64; i++) {
-            if (atom_load_rlx_u64(&busy[i])) atom_store_rlx_u64(&busy[i], 0);
+        unsigned was = sheet_change(s, SHEET_LOCKED, SHEET_FREE);
+        if (was == SHEET_LOCKED && slot_used(slot, sheet)) changing_after_fork((struct page){slot_page(slot) + s.first}, s.count);
+        for (size_t done = 0; was == SHEET_BY_PAGE && done < s.count; done += 64) {
+            bits_after_fork(bits_at(s, done), slot, s.first + done);
         }
     }
 }

@@ -11,12 +11,14 @@
 
 #include <string.h>
 
+#include "core/cache.h"
 #include "core/table.h"
 #include "heap/heap_inside.h"
 
 #define PACKETS 16384u
 #define PACKET_BLOCKS 62u
 #define DEPOT_BYTES ((size_t)4 << 20) /* of blocks, in one depot */
+#define DEPOT_SHARE 64u /* ... and no larger part of what all threads may keep at hand */
 #define DEPOT_PACKETS 1024u
 #define BLOCK_MOST ((size_t)32 << 10)
 
@@ -72,9 +74,10 @@ static uint64_t packet_new(void) {
 
 static uint64_t *depot_of(struct heap *heap, unsigned class_index) { return &heap->set[class_index].depot; }
 
-/* How many packets of the class a depot may hold. */
+/* How many packets of the class a depot may hold. Where threads are to keep little, little of that: there are many depots. */
 static uint64_t depth_most(size_t size) {
-    uint64_t most = DEPOT_BYTES / (PACKET_BLOCKS * size) + 1;
+    uint64_t bytes = cache_bound_all() / DEPOT_SHARE, packet = PACKET_BLOCKS * size;
+    uint64_t most = bytes < DEPOT_BYTES ? bytes / packet : DEPOT_BYTES / packet + 1;
     return most < DEPOT_PACKETS ? most : DEPOT_PACKETS;
 }
 

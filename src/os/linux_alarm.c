@@ -27,6 +27,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,14 +67,14 @@ static bool kept_take(struct kept *kept, int fd) {
     kept->fd = linux_file_aside(fd);
     kept->mark = linux_file_mark(kept->fd);
     if (kept->fd >= 0 && kept->mark == 0) {
-        close(kept->fd);
+        linux_close(kept->fd);
         kept->fd = -1;
     }
     return kept->fd >= 0;
 }
 
 static void kept_close(struct kept *kept) {
-    if (kept_holds(kept)) close(kept->fd);
+    if (kept_holds(kept)) linux_close(kept->fd);
     kept->fd = -1;
 }
 
@@ -145,7 +146,7 @@ void os_alarm_ring(void) {
     int kept = errno;
     struct kept sending = bell_kept();
     /* It can only be refused because nobody has listened to very many rings, or is about to make another bell. */
-    if (kept_holds(&sending)) send(sending.fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (kept_holds(&sending)) syscall(SYS_sendto, sending.fd, "", (size_t)1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
     errno = kept;
 }
 
@@ -182,14 +183,14 @@ static void group_path(char *group, size_t room) {
 
 static int open_path(const char *path, int flags) {
     char full[LINUX_PATH_MOST];
-    return linux_path(path, full) ? open(full, flags | O_CLOEXEC) : -1;
+    return linux_path(path, full) ? linux_open(full, flags) : -1;
 }
 
 /* The kernel tells whoever has written what it is to tell of. */
 static bool trigger_open(void) {
     int fd = open_path(pressure_path, O_RDWR | O_NONBLOCK);
-    if (fd >= 0 && write(fd, TRIGGER, sizeof TRIGGER) != (ssize_t)sizeof TRIGGER) {
-        close(fd);
+    if (fd >= 0 && linux_write(fd, TRIGGER, sizeof TRIGGER) != (ssize_t)sizeof TRIGGER) {
+        linux_close(fd);
         fd = -1;
     }
     return kept_take(&trigger, fd);
@@ -201,7 +202,7 @@ static bool events_open(void) {
     events_mark[0] = 0;
     if (fd >= 0 && inotify_add_watch(fd, full, IN_MODIFY) >= 0) linux_inotify_mark(fd, events_mark);
     if (fd >= 0 && !events_mark[0]) {
-        close(fd);
+        linux_close(fd);
         fd = -1;
     }
     events = linux_file_aside(fd);
@@ -247,7 +248,7 @@ bool os_alarm_open(void) {
 
 void os_alarm_close(void) {
     kept_close(&trigger);
-    if (events_are(true)) close(events);
+    if (events_are(true)) linux_close(events);
     events = -1;
 }
 
@@ -269,7 +270,7 @@ static void hear(int timeout_ms) {
     bool closing = fds[0].revents & ~POLLIN || (fds[2].revents && !happened);
     if (closing) nanosleep(&(struct timespec){.tv_nsec = CLOSING_MS * 1000000}, NULL);
     if (fds[0].revents && kept_holds(&hearing)) recv(hearing.fd, heard, sizeof heard, MSG_DONTWAIT);
-    if (happened && read(events, heard, sizeof heard) < 0) errno = 0;
+    if (happened && linux_read(events, heard, sizeof heard) < 0) errno = 0;
     if (fds[1].revents & POLLPRI && kept_holds(&trigger)) pulled = true;
     if (fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) kept_close(&trigger); /* its group is gone */
 }

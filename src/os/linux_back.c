@@ -9,8 +9,8 @@
  * it cannot be opened, or the kernel has no large page to give, the answer is no.
  *
  * Then memory comes with each commit: as copies of zeros (os_faults.h), for two thirds of what faults would cost, else by
- * MADV_POPULATE_WRITE, which saves less and keeps others from committing meanwhile. The copies' file has to be kept; it stands
- * where a forked child does not see it.
+ * MADV_POPULATE_WRITE, which saves less and keeps others from committing meanwhile. The copies' file has to be kept, at a number
+ * that programs do not count on; it stands where a forked child does not see it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -36,12 +36,13 @@ static bool block_is_whole(uintptr_t address) {
 static enum status block_bring(uintptr_t address) {
     void *start = (void *)address;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-    int fd = open("/proc/self/mem", O_WRONLY | O_CLOEXEC);
+    int fd = linux_open("/proc/self/mem", O_WRONLY);
     if (fd < 0) return ST_NOT_SUPPORTED;
     /* A new mapping, since a large page cannot go where small ones have been. */
     bool mapped = mmap(start, OS_BLOCK_BYTES, PROT_NONE, flags, -1, 0) != MAP_FAILED;
-    bool brought = mapped && madvise(start, OS_BLOCK_BYTES, MADV_HUGEPAGE) == 0 && pwrite(fd, "", 1, (off_t)address) == 1;
-    close(fd);
+    bool ready = mapped && madvise(start, OS_BLOCK_BYTES, MADV_HUGEPAGE) == 0;
+    bool brought = ready && syscall(SYS_pwrite64, fd, "", (size_t)1, address) == 1;
+    linux_close(fd);
     if (brought && block_is_whole(address)) return ST_OK;
     /* Whatever has come is of no use. Where even this fails, it is one page that reads as zero. */
     if (mapped) mmap(start, OS_BLOCK_BYTES, PROT_NONE, flags, -1, 0);
@@ -83,14 +84,15 @@ static _Alignas(PAGE_BYTES) struct {
 } bring;
 
 static int64_t bring_open(int flags) {
-    return madvise(&bring, sizeof bring, MADV_WIPEONFORK) == 0 ? syscall(SYS_userfaultfd, flags) : -1;
+    if (madvise(&bring, sizeof bring, MADV_WIPEONFORK) != 0) return -1;
+    return linux_file_aside((int)syscall(SYS_userfaultfd, flags));
 }
 
 static int64_t bring_ask(uint64_t file, uint64_t request, void *argument) {
     return ioctl((int)file, request, argument) == 0 ? 0 : -errno;
 }
 
-static void bring_close(uint64_t file) { close((int)file); }
+static void bring_close(uint64_t file) { linux_close((int)file); }
 
 static uint32_t bring_mark(uint64_t file) { return (uint32_t)(linux_file_mark((int)file) >> 32); }
 

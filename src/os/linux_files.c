@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define FILE_HIGH 1000
@@ -22,23 +23,31 @@ const char *os_linux_root = "";
 static const char *const os_linux_root = "";
 #endif
 
+int linux_open(const char *path, int flags) { return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0644); }
+
+ssize_t linux_read(int fd, void *text, size_t room) { return syscall(SYS_read, fd, text, room); }
+
+ssize_t linux_write(int fd, const void *text, size_t length) { return syscall(SYS_write, fd, text, length); }
+
+void linux_close(int fd) { syscall(SYS_close, fd); }
+
 bool linux_path(const char *path, char full[LINUX_PATH_MOST]) {
     return (size_t)snprintf(full, LINUX_PATH_MOST, "%s%s", os_linux_root, path) < LINUX_PATH_MOST;
 }
 
 static bool text_of(const char *full, char *text, size_t room) {
     text[0] = 0;
-    int fd = open(full, O_RDONLY | O_CLOEXEC);
+    int fd = linux_open(full, O_RDONLY);
     if (fd < 0) return false;
     size_t held = 0;
     while (held < room - 1) {
-        ssize_t got = read(fd, text + held, room - 1 - held);
+        ssize_t got = linux_read(fd, text + held, room - 1 - held);
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) break;
         held += (size_t)got;
     }
     text[held] = 0;
-    close(fd);
+    linux_close(fd);
     return held > 0;
 }
 
@@ -54,7 +63,7 @@ int linux_file_aside(int fd) {
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= FILE_HIGH) from = (int)(limit.rlim_cur * 3 / 4);
     int moved = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, from);
     if (moved < 0) return fd;
-    close(fd);
+    linux_close(fd);
     return moved;
 }
 

@@ -7,8 +7,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define LINUX_PATH_MOST 768
+
+/*
+ * What the C library calls open, read, write and close, for files that nobody else knows. There a thread ends that another has
+ * cancelled, and it may be one that has pages in hand: who calls the engine, or malloc, expects no end in the middle of it. So in
+ * whatever a caller's thread may come to the engine makes such calls of the system's itself.
+ */
+int linux_open(const char *path, int flags);
+ssize_t linux_read(int fd, void *text, size_t room);
+ssize_t linux_write(int fd, const void *text, size_t length);
+void linux_close(int fd);
 
 /* The path with what tests put in front of it. False: too long. */
 bool linux_path(const char *path, char full[LINUX_PATH_MOST]);

@@ -56,7 +56,7 @@ static enum status mapping_read(int fd, uintptr_t address, struct mapping *m) {
     size_t held = 0;
     bool tail = false; /* what is held begins in the middle of a line whose start has been looked at */
     for (;;) {
-        ssize_t got = read(fd, text + held, sizeof text - 1 - held);
+        ssize_t got = linux_read(fd, text + held, sizeof text - 1 - held);
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) return got == 0 ? ST_BAD_ADDRESS : ST_NO_RESOURCES;
         held += (size_t)got;
@@ -80,7 +80,7 @@ static enum status mapping_read(int fd, uintptr_t address, struct mapping *m) {
 static enum status mapping_find(uintptr_t address, struct mapping *m) {
     int kept = errno;
     char path[LINUX_PATH_MOST];
-    int fd = linux_path("/proc/self/maps", path) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = linux_path("/proc/self/maps", path) ? linux_open(path, O_RDONLY) : -1;
     enum status found = ST_NO_RESOURCES;
     if (fd >= 0) {
         struct procmap_request request = {.size = sizeof request, .query_flags = MAPPING_OR_NEXT, .query_address = address};
@@ -91,7 +91,7 @@ static enum status mapping_find(uintptr_t address, struct mapping *m) {
         } else {
             found = errno == ENOENT ? ST_BAD_ADDRESS : mapping_read(fd, address, m);
         }
-        close(fd);
+        linux_close(fd);
     }
     errno = kept;
     return found;

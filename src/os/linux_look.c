@@ -70,15 +70,15 @@ void os_describe_code(const void *address, char *text, size_t room) {
 
 bool os_file_append(const char *path, const char *text, size_t length) {
     int kept = errno;
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    int fd = linux_open(path, O_WRONLY | O_CREAT | O_APPEND);
     while (fd >= 0 && length > 0) {
-        ssize_t written = write(fd, text, length);
+        ssize_t written = linux_write(fd, text, length);
         if (written < 0 && errno == EINTR) continue;
         if (written <= 0) break;
         text += written;
         length -= (size_t)written;
     }
-    if (fd >= 0) close(fd);
+    if (fd >= 0) linux_close(fd);
     errno = kept;
     return fd >= 0 && length == 0;
 }
@@ -150,7 +150,7 @@ void *os_view_make(size_t size) {
         view_file = fd;
         view_inode = stat.st_ino;
     } else if (fd >= 0) {
-        close(fd);
+        linux_close(fd);
     }
     errno = kept;
     return view == MAP_FAILED ? NULL : view;
@@ -166,7 +166,7 @@ bool os_view_reachable(void) {
 
 void os_view_drop(void *view, size_t size) {
     int kept = errno;
-    if (os_view_reachable()) close(view_file);
+    if (os_view_reachable()) linux_close(view_file);
     view_file = -1;
     munmap(view, size);
     errno = kept;

@@ -189,7 +189,10 @@ bool os_barrier(void);
 void os_last_error_set(uint32_t error);
 uint32_t os_last_error(void);
 
-/* The value of an environment variable; false if there is none, it is empty or does not fit. */
+/*
+ * The value of an environment variable; false if there is none, it is empty or does not fit. A program that has more rights than
+ * whoever started it (Linux: setuid and its like) finds none.
+ */
 bool os_environment(const char *name, char *text, size_t room);
 
 #endif

@@ -94,9 +94,11 @@ uint64_t os_thread_used_ms(void) {
 uint64_t os_process_number(void) { return GetCurrentProcessId(); }
 
 void os_process_name(char *text, size_t room) {
+    DWORD before = GetLastError();
     char path[MAX_PATH];
     if (GetModuleFileNameA(NULL, path, sizeof path) == 0) path[0] = 0;
     snprintf(text, room, "%s", name_of(path));
+    SetLastError(before);
 }
 
 void os_on_fork(void (*body)(void)) { (void)body; }

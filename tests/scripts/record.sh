@@ -44,6 +44,48 @@ expect "... into its trace" 0 '^few$' awk '$3 == "HA" && $5 == "40" { count++ } 
     "$work/trace"
 expect "a program that ends by itself" 0 '' $record --output "$work/trace" sh -c 'set a b c'
 lines "... is recorded to its end" HC 1
+# A thread that is cancelled goes on through its malloc, and leaves nothing behind that others would wait for.
+cat >"$work/cancelled.c" <<'END'
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+static void *blocks(void *cancelled) {
+    if (cancelled) pthread_cancel(pthread_self());
+    for (int i = 0; i < 5000; i++) free(malloc(100));
+    return NULL;
+}
+int main(void) {
+    pthread_t thread;
+    void *end;
+    pthread_create(&thread, NULL, blocks, &thread);
+    pthread_join(thread, &end);
+    blocks(NULL);
+    return end == NULL ? 0 : 3;
+}
+END
+check "a program that cancels a thread" gcc -O0 -fno-builtin -pthread -o "$work/cancelled" "$work/cancelled.c"
+expect "it runs" 0 '' timeout 20 $record --output "$work/trace" "$work/cancelled"
+lines "... and all of its blocks are recorded" HA 10000
+# A program that closes what it has not opened, and has a file of its own then.
+cat >"$work/closes.c" <<'END'
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+int main(int count, char **names) {
+    struct stat stat;
+    for (int i = 3; i < 2000; i++) close(i);
+    int file = open(names[count - 1], O_CREAT | O_TRUNC | O_WRONLY, 0644);
+    for (int i = 0; i < 2000; i++) dup(file);
+    for (int i = 0; i < 5000; i++) free(malloc(100));
+    return fstat(file, &stat) != 0 || stat.st_size != 0;
+}
+END
+check "a program that closes all files" gcc -w -O0 -fno-builtin -o "$work/closes" "$work/closes.c"
+expect "it finds nothing in its own" 0 '' $record --output "$work/trace" "$work/closes" "$work/own"
+check "... afterwards, too" [ ! -s "$work/own" ]
+expect "the trace's number is none that it counts on" 0 '^0$' \
+    $record --output "$work/trace" sh -c "readlink /proc/\$\$/fd/[0-9] | grep -c '/trace\$'; :"
 # A program that nothing can be loaded before. An old trace must not pass for one of it.
 printf '.globl _start\n_start: mov $60, %%eax\nxor %%edi, %%edi\nsyscall\n' >"$work/static.s"
 check "a static program" gcc -nostdlib -static -o "$work/static" "$work/static.s"

@@ -88,6 +88,35 @@ static void bursts_settle(void) {
 }
 
 /*
+ * The block that came last makes room for one of another size while its magazine is full, at the time of a sweep that finds it
+ * where it was at the sweep before: it goes to the magazine or back, and not both ways.
+ */
+static void swept_on_its_way(void) {
+    struct heap *heap;
+    void *other;
+    CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
+    CHECK_EQ(front_alloc(heap, 256, false, &other), ST_OK);
+    for (int i = 0; i < 300; i++) CHECK_EQ(front_alloc(heap, 64, false, &blocks[i]), ST_OK);
+    struct magazine *m = cache_magazine(cache_mine(), heap_front(heap)->set, class_of(64));
+    int freed = 0;
+    while (freed < 300 && (freed < 2 || m->top != m->end)) CHECK_EQ(front_free(heap, blocks[freed++]), ST_OK);
+    struct cache *cache = cache_enter();
+    CHECK(m->top == m->end);
+    CHECK_EQ(cache->own[heap_front(heap)->set].head.last.mark, cache_mark(class_of(64)));
+    cache_sweep(cache);
+    atom_store_rlx_u64(&cache->swept_ms, 0); /* long ago */
+    cache_leave(cache);
+    CHECK_EQ(front_free(heap, other), ST_OK);
+    unsigned same = 0;
+    for (int i = 0; i < freed; i++) {
+        CHECK_EQ(front_alloc(heap, 64, false, &blocks[i]), ST_OK);
+        for (int j = 0; j < i; j++) same += blocks[j] == blocks[i];
+    }
+    CHECK_EQ(same, 0);
+    CHECK_EQ(heap_destroy(heap), ST_OK);
+}
+
+/*
  * A thread that found its cache stopped asks on its slow path, and the cache may have been let go on in between: the magazine is
  * not empty then, but may be full.
  */
@@ -331,6 +360,7 @@ int main(void) {
     spans_come_back();
     others_do_not();
     bursts_settle();
+    swept_on_its_way();
     fetched_though_full();
     mixed_sizes();
     misuse();

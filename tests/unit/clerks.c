@@ -12,11 +12,13 @@
 #include "check.h"
 #include "core/cache.h"
 #include "hostmem.h"
+#include "os/os.h"
 #include "policy/view.h"
 #include "thread.h"
 
 #define KIB ((size_t)1024)
 #define ROUNDS 50000
+#define UNTOUCHED 0xdeadu /* a last error that no call of ours leaves */
 
 static HM_STATS stats_now(void) {
     HM_STATS stats = {.cbSize = sizeof stats};
@@ -168,7 +170,9 @@ static uint64_t number(const char *from, const char *key) {
 
 static void write_all(void) {
     held = 0;
+    os_last_error_set(UNTOUCHED);
     CHECK(HmWriteStats(keep, &held));
+    CHECK_EQ(HmGetLastError(), UNTOUCHED);
     CHECK(held > 2 && text[0] == '{' && strcmp(text + held - 2, "}\n") == 0);
     int depth = 0, lowest = 1;
     for (size_t i = 0; i + 2 < held; i++) {

@@ -11,7 +11,11 @@
 #include "thread.h"
 
 #define BYTES ((SIZE_T)2 << 20)
+#ifdef _WIN32
 enum { TURNS = 20 };
+#else
+enum { TURNS = 200 };
+#endif
 
 /* Changes the pages of *context for ever. */
 static void *change(void *context) {
@@ -78,10 +82,48 @@ int main(int count, char **arguments) {
     return check_done();
 }
 #else
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/keeper.h"
+#include "core/pages.h"
+#include "vm/held.h"
+
+/* What is said to be read-write is. The pages were being changed, and no system call need come of asking for what they are. */
+static bool written(char *bytes) {
+    DWORD old;
+    if (!HmVirtualProtect(bytes, BYTES, PAGE_READWRITE, &old)) return false;
+    for (SIZE_T at = 0; at < BYTES; at += 4096) bytes[at] = 2;
+    return true;
+}
+
+/* A thread commits pages that are held: it has taken them from the sum, and not written yet that they are held no more. */
+static void half_committed(void) {
+    const SIZE_T size = 64 << 10;
+    keeper_wanted(); /* without it nothing is held */
+    char *start = HmVirtualAlloc(NULL, 16 * size, MEM_RESERVE, PAGE_READWRITE), *bytes = start + 4 * size;
+    CHECK(start && HmVirtualAlloc(bytes, size, MEM_COMMIT, PAGE_READWRITE) && memset(bytes, 1, size));
+    CHECK(HmVirtualFree(bytes, size, MEM_DECOMMIT));
+    if (!CHECK_EQ(held_bytes(), size)) return;
+    pages_lock(page_of((uintptr_t)bytes), size / PAGE_BYTES);
+    held_uncharge(size);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        bool good = HmVirtualAlloc(bytes, size, MEM_COMMIT, PAGE_READWRITE) != NULL;
+        _exit(good && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0 && HmVirtualFree(start, 0, MEM_RELEASE) ? 7 : 8);
+    }
+    int status = 0;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    CHECK(held_charge(size));
+    pages_unlock(page_of((uintptr_t)bytes), size / PAGE_BYTES);
+    CHECK(HmVirtualFree(start, 0, MEM_RELEASE));
+}
+
 int main(void) {
+    half_committed();
     char *bytes = changed();
     pthread_t thread;
     CHECK_EQ(pthread_create(&thread, NULL, change, bytes), 0);
@@ -90,7 +132,7 @@ int main(void) {
         pid_t child = fork();
         if (child == 0) {
             alarm(20);
-            _exit(usable(bytes) ? 7 : 8);
+            _exit(written(bytes) && usable(bytes) ? 7 : 8);
         }
         int status = 0;
         CHECK_EQ(waitpid(child, &status, 0), child);

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "core/region.h"
 #include "flat.h"
+#include "thread.h"
 
 static DWORD protection_at(const void *p) {
     MEMORY_BASIC_INFORMATION info;
@@ -36,6 +37,7 @@ static void *handler;
 static void barrier_begin(void) { handler = AddVectoredExceptionHandler(1, on_fault); }
 static void barrier_end(void) { RemoveVectoredExceptionHandler(handler); }
 #else
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -179,6 +181,44 @@ static void neighbours(void) {
 }
 #endif
 
+/* ---- A guard that two threads hit at once --------------------------------------------------------------------------- */
+
+#ifndef _WIN32
+static char *guarded;
+static unsigned at_guard, told_true, told_false;
+
+static void on_guard(int signal_number, siginfo_t *what, void *context) {
+    (void)signal_number, (void)context;
+    __atomic_fetch_add(&at_guard, 1, __ATOMIC_ACQ_REL);
+    while (__atomic_load_n(&at_guard, __ATOMIC_ACQUIRE) < 2) sched_yield();
+    bool hit = HmGuardPageHit(what->si_addr);
+    __atomic_fetch_add(hit ? &told_true : &told_false, 1, __ATOMIC_ACQ_REL);
+    if (hit || protection_at(what->si_addr) == PAGE_READWRITE) return;
+    signal(SIGSEGV, SIG_DFL);
+}
+
+static void *touch(void *at) {
+    ++*(volatile char *)at;
+    return NULL;
+}
+
+/* One is told; the other finds that it may go on. */
+static void two_at_a_guard(void) {
+    struct sigaction action = {.sa_sigaction = on_guard, .sa_flags = SA_SIGINFO}, before;
+    struct threads threads = {0};
+    guarded = HmVirtualAlloc(NULL, PAGE, MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD);
+    if (!CHECK(guarded != NULL) || !CHECK(sigaction(SIGSEGV, &action, &before) == 0)) return;
+    threads_start(&threads, touch, guarded);
+    threads_start(&threads, touch, guarded + 100);
+    threads_join(&threads);
+    sigaction(SIGSEGV, &before, NULL);
+    CHECK_EQ(told_true, 1);
+    CHECK_EQ(told_false, 1);
+    CHECK(guarded[0] == 1 && guarded[100] == 1);
+    CHECK(release(guarded));
+}
+#endif
+
 int main(void) {
     sealed_answer();
     old_is_left_alone();
@@ -186,6 +226,7 @@ int main(void) {
     into_the_engines();
     all_or_nothing();
     neighbours();
+    two_at_a_guard();
 #endif
     return check_done();
 }
