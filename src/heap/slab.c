@@ -23,6 +23,7 @@
 #include "core/bitmap.h"
 #include "core/pages.h"
 #include "core/table.h"
+#include "core/zero.h"
 #include "heap/near.h"
 #include "os/os.h"
 
@@ -113,6 +114,27 @@ static bool bytes_drop(const struct run *run, uintptr_t start, size_t size) {
     return true;
 }
 
+/* Is so much of a range in use that writing zeros to all of it costs no more than the faults for that when it was dropped? */
+static bool much(size_t count_pages, size_t size) { return count_pages * PAGE_BYTES >= size / 4; }
+
+/*
+ * Zeroes what a program has used. Where that was much they stay: whoever has the block next is taken to do the same. Where it
+ * was not they are dropped, so that what is not written again is no memory. Each stretch that one look serves is judged
+ * for itself.
+ */
+static void bytes_zero(uintptr_t start, size_t size) {
+    uintptr_t drop = start, end = start + size; /* what lies from `drop` on is dropped in one call */
+    for (uintptr_t at = start; at < end;) {
+        size_t part = end - at < OS_TOUCHED_PAGES * PAGE_BYTES ? end - at : OS_TOUCHED_PAGES * PAGE_BYTES;
+        if (much(os_touched(at, part), part) && much(zero_used((void *)at, part, false), part)) {
+            if (drop < at) os_discard(drop, at - drop);
+            drop = at + part;
+        }
+        at += part;
+    }
+    if (drop < end) os_discard(drop, end - drop);
+}
+
 bool slab_renew(const struct run *run, bool zero) {
     uintptr_t start = granule_address(run->first);
     size_t size = (size_t)run->count_pages * PAGE_BYTES;
@@ -120,7 +142,7 @@ bool slab_renew(const struct run *run, bool zero) {
         if (os_protect(start, size, PG_READWRITE) != ST_OK) return false;
         pages_fill(granule_page(run->first), run->count_pages, PG_READWRITE);
     }
-    if (zero && run_is_open(run)) os_discard(start, size); /* what is not written again is no memory, then */
+    if (zero && run_is_open(run)) bytes_zero(start, size);
     else if (zero) memset((void *)start, 0, size);
     return true;
 }

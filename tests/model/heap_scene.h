@@ -124,6 +124,14 @@ bool cache_home_active(uint64_t home) {
 }
 
 void os_discard(uintptr_t address, size_t size) { (void)address, (void)size; }
+size_t os_touched(uintptr_t address, size_t size) {
+    (void)address, (void)size;
+    return 0;
+}
+size_t zero_used(void *start, size_t size, bool from_end) {
+    (void)start, (void)size, (void)from_end;
+    return 0;
+}
 
 enum status region_claim_open(uint64_t count_pages, size_t align, struct run *run) {
     uint64_t mask;
