@@ -41,9 +41,9 @@ equal "libraries that libhostmem.so needs" "$needed" ""
 # Threads that end call it, and its own thread runs in it: it must stay, and not be bound by that thread.
 found=$(readelf -dW build/linux/libhostmem.so | grep -oE 'BIND_NOW|NODELETE|TEXTREL' | sort)
 equal 'binding of libhostmem.so' "$found" "$(printf 'BIND_NOW\nNODELETE')"
-# The drop-in: the allocation functions of C and C++, and dlopen for modules that would not find them; bound at once, with no
-# library but the C library, and with thread-local words that need no call to be found.
-malloc_names='aligned_alloc calloc dlopen free free_aligned_sized free_sized mallinfo mallinfo2 malloc malloc_info
+# The drop-in: the allocation functions of C and C++, dlopen for modules that would not find them, and prctl; bound at once,
+# with no library but the C library, and with thread-local words that need no call to be found.
+malloc_names='aligned_alloc calloc dlopen prctl free free_aligned_sized free_sized mallinfo mallinfo2 malloc malloc_info
     malloc_stats malloc_trim malloc_usable_size mallopt memalign posix_memalign pvalloc realloc reallocarray valloc
     __libc_malloc __libc_calloc __libc_realloc __libc_free __libc_memalign __libc_valloc __libc_pvalloc'
 for form in '' RKSt9nothrow_t St11align_val_t St11align_val_tRKSt9nothrow_t; do
