@@ -10,7 +10,7 @@
  * in the thread of whoever calls. A cache is stopped by one thread at a time, so it may meet a round or another trim, who will be
  * done with it in a moment; then it tries again, for some milliseconds at most.
  *
- * States: NONE -> RUNS (keeper_wanted) <-> RESTS; NONE -> FAILED where the system gives no thread, or the user wants none:
+ * States: NONE -> RUNS (keeper_wanted) <-> RESTS; NONE -> FAILED where the system gives no thread, or there is to be none:
  * then threads sweep only their own caches, on slow paths. A child made by fork starts again at NONE.
  *
  * Going to rest. The keeper says RESTS, and only then looks whether it was wanted meanwhile; who wants it counts, and only then
@@ -198,6 +198,12 @@ void keeper_prepare(void) {
     atom_store_rlx_u32(&prepared, 1);
     /* Read now: later somebody may be changing the environment under the same call. */
     if (setting("HOSTMEM_NO_KEEPER") != 0) atom_store_rel_u32(&state, FAILED);
+}
+
+void keeper_forgo(void) {
+    uint32_t seen = NONE;
+    keeper_prepare();
+    atom_cas_acqrel_u32(&state, &seen, FAILED); /* acqrel: as in keeper_wanted */
 }
 
 void keeper_missed(void) {

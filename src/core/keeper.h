@@ -9,6 +9,9 @@
 /* There is something to look after. Starts the keeper at the first call, wakes it if it is at rest. From anywhere. */
 void keeper_wanted(void);
 
+/* There will be no keeper, unless it runs already. From anywhere. */
+void keeper_forgo(void);
+
 /* Something went back to the system at once because there is no keeper: it is wanted when that has happened a few times. */
 void keeper_missed(void);
 

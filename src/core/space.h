@@ -60,6 +60,8 @@ enum region_kind {
 #define STEP_BYTES ((size_t)4 << 20)
 #define STEPS_PER_SLOT (SLOT_BYTES / STEP_BYTES)
 
+#define SLAB_TABLES ((size_t)16)
+
 #define SHEET_BYTES ((size_t)8 << 20)
 #define PAGES_PER_SHEET (SHEET_BYTES / PAGE_BYTES)
 #define GRANULES_PER_SHEET (SHEET_BYTES / GRANULE_BYTES)
@@ -86,6 +88,7 @@ struct slot {
     uint32_t cover[SHEETS_PER_SLOT];     /* head + 1 of the span that covers the whole sheet, 0 for none */
     uint8_t step[STEPS_PER_SLOT];        /* of a heap region: what is read-write, see steps.c */
     uint64_t lock[SHEETS_PER_SLOT / SHEETS_PER_LOCK]; /* each sheet's SHEET_FREE, ... */
+    uint64_t slabs[SLAB_TABLES];         /* of heaps: descriptors of the slabs of a part of the slot each, see heap/slab.c */
     struct sheet sheet[SHEETS_PER_SLOT];
 };
 _Static_assert(sizeof(struct sheet) == PAGE_BYTES, "a sheet is a page");

@@ -322,10 +322,10 @@ static bool block_find(const struct heap *heap, const void *address, struct bloc
     if (tag == 0) return large_find(heap, address, block);
     const struct class_row *row = tag_row(tag);
     block->head = granule_of((uintptr_t)address & ~(uintptr_t)row->mask);
-    block->slab = slab_at(block->head);
+    block->slab = slab_tagged(block->head);
     block->class_index = tag_class(tag);
     block->object = (size_t)class_object_at(row, (uintptr_t)address);
-    if (block->object >= row->objects || block->slab == NULL) return false;
+    if (block->object >= row->objects) return false;
     /* acq: as above. */
     return life_owner(atom_load_acq_u64(&block->slab->life)) == owner_of(heap, block->class_index);
 }

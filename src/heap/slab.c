@@ -23,6 +23,7 @@
 #include "core/bitmap.h"
 #include "core/pages.h"
 #include "core/table.h"
+#include "core/zero.h"
 #include "heap/near.h"
 #include "os/os.h"
 
@@ -30,21 +31,31 @@
 #define CLAIM_TRIES 16
 
 /* Descriptors are large and mostly unused: a slot's are a row of tables, so that a process short of address space has few. */
-#define TABLES_PER_SLOT ((size_t)16)
-#define TABLE_SLABS (GRANULES_PER_SLOT / TABLES_PER_SLOT)
+#define TABLE_SLABS (GRANULES_PER_SLOT / SLAB_TABLES)
 
 struct slab_table {
     struct slab slab[TABLE_SLABS];
     uint64_t many[TABLE_SLABS][CLASS_MOST_OBJECTS / 64]; /* see struct slab */
 };
 
-static uint64_t slab_map[SLOT_COUNT * TABLES_PER_SLOT]; /* struct slab_table *, 0 where no slab ever was */
 uint64_t slab_tags[SLOT_COUNT];
 
+/* Where the table of the granule's part of its slot is named: a struct slab_table *, 0 where no slab ever was. */
+static uint64_t *table_place(struct slot *slot, struct granule head) {
+    return &slot->slabs[head.n % GRANULES_PER_SLOT / TABLE_SLABS];
+}
+
 struct slab *slab_at(struct granule head) {
+    struct slot *slot = space_slot_numbered(head.n / GRANULES_PER_SLOT);
     /* acq: pairs with the CAS in table_once; the table is there to be read. */
-    uint64_t table = atom_load_acq_u64(&slab_map[head.n / TABLE_SLABS]);
+    uint64_t table = slot ? atom_load_acq_u64(table_place(slot, head)) : 0;
     if (table == 0) return NULL;
+    return &((struct slab_table *)(uintptr_t)table)->slab[head.n % TABLE_SLABS];
+}
+
+struct slab *slab_tagged(struct granule head) {
+    struct slot *slot = space_slot_numbered(head.n / GRANULES_PER_SLOT);
+    uint64_t table = atom_load_acq_u64(table_place(slot, head)); /* acq: as above */
     return &((struct slab_table *)(uintptr_t)table)->slab[head.n % TABLE_SLABS];
 }
 
@@ -62,7 +73,7 @@ bool slab_find(uintptr_t address, struct granule *head) {
 static struct slab *descriptor_make(struct granule head) {
     const size_t tags = GRANULES_PER_SLOT * sizeof(uint64_t);
     size_t slot = head.n / GRANULES_PER_SLOT;
-    struct slab_table *table = table_once(&slab_map[head.n / TABLE_SLABS], sizeof *table, 0);
+    struct slab_table *table = table_once(table_place(space_slot_numbered(slot), head), sizeof *table, 0);
     if (!table || !table_once(&slab_tags[slot], tags, tags)) return NULL;
     struct slab *slab = &table->slab[head.n % TABLE_SLABS];
     uint64_t *many = table->many[head.n % TABLE_SLABS];
@@ -113,6 +124,27 @@ static bool bytes_drop(const struct run *run, uintptr_t start, size_t size) {
     return true;
 }
 
+/* Is so much of a range in use that writing zeros to all of it costs no more than the faults for that when it was dropped? */
+static bool much(size_t count_pages, size_t size) { return count_pages * PAGE_BYTES >= size / 4; }
+
+/*
+ * Zeroes what a program has used. Where that was much they stay: whoever has the block next is taken to do the same. Where it
+ * was not they are dropped, so that what is not written again is no memory. Each stretch that one look serves is judged
+ * for itself.
+ */
+static void bytes_zero(uintptr_t start, size_t size) {
+    uintptr_t drop = start, end = start + size; /* what lies from `drop` on is dropped in one call */
+    for (uintptr_t at = start; at < end;) {
+        size_t part = end - at < OS_TOUCHED_PAGES * PAGE_BYTES ? end - at : OS_TOUCHED_PAGES * PAGE_BYTES;
+        if (much(os_touched(at, part), part) && much(zero_used((void *)at, part, false), part)) {
+            if (drop < at) os_discard(drop, at - drop);
+            drop = at + part;
+        }
+        at += part;
+    }
+    if (drop < end) os_discard(drop, end - drop);
+}
+
 bool slab_renew(const struct run *run, bool zero) {
     uintptr_t start = granule_address(run->first);
     size_t size = (size_t)run->count_pages * PAGE_BYTES;
@@ -120,7 +152,7 @@ bool slab_renew(const struct run *run, bool zero) {
         if (os_protect(start, size, PG_READWRITE) != ST_OK) return false;
         pages_fill(granule_page(run->first), run->count_pages, PG_READWRITE);
     }
-    if (zero && run_is_open(run)) os_discard(start, size); /* what is not written again is no memory, then */
+    if (zero && run_is_open(run)) bytes_zero(start, size);
     else if (zero) memset((void *)start, 0, size);
     return true;
 }

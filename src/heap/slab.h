@@ -54,6 +54,9 @@ static inline uint64_t life_make(uint64_t owner, uint64_t count) { return owner 
 /* The descriptor of a granule at which a slab has started at some time; NULL where none ever has in this slot. */
 struct slab *slab_at(struct granule head);
 
+/* The same where a tag that has been read says that there is one. */
+struct slab *slab_tagged(struct granule head);
+
 /* What a block's address leads to. False if no slab covers it. */
 bool slab_find(uintptr_t address, struct granule *head);
 

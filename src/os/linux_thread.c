@@ -57,12 +57,33 @@ static void privileges_drop(void) {
 }
 
 /*
- * Its working directory is its own (no CLONE_FS), and so are its root and its namespace of mounts: a program that has no thread
- * but this beside its first may change them all. Nothing that it does goes by a relative path.
+ * Does the program run under valgrind? These instructions do nothing, but valgrind knows them and answers what is asked; it is
+ * asked for its own number of levels.
  */
+static bool under_valgrind(void) {
+#ifdef __x86_64__
+    const uint64_t question[6] = {0x1001};
+    uint64_t levels = 0;
+    __asm__ volatile("rolq $3, %%rdi\n\trolq $13, %%rdi\n\trolq $61, %%rdi\n\trolq $51, %%rdi\n\txchgq %%rbx, %%rbx"
+                     : "+d"(levels)
+                     : "a"(question)
+                     : "cc", "memory");
+    return levels != 0;
+#else
+    return false;
+#endif
+}
+
+/*
+ * Its working directory is its own (no CLONE_FS), and so are its root and its namespace of mounts: a program that has no thread
+ * but this beside its first may change them all. Nothing that it does goes by a relative path. Not so under valgrind, which ends
+ * the program where it makes a thread that does not share them.
+ */
+static bool place_is_shared;
+
 static int thread_main(void *run) {
     privileges_drop();
-    if (chdir("/") != 0) errno = 0; /* where even that is not allowed it stays */
+    if (!place_is_shared && chdir("/") != 0) errno = 0; /* where even that is not allowed it stays */
     prctl(PR_SET_NAME, "hostmem");
     os_slot_set(OS_SLOT_CACHE, os_slot_unset);
     ((void (*)(void))run)();
@@ -84,7 +105,9 @@ static bool thread_make(void (*run)(void)) {
     mprotect(block, PAGE_BYTES, PROT_NONE);
     char *control = block + size - CONTROL_BYTES;
     ((void **)(void *)control)[0] = ((void **)(void *)control)[2] = control; /* the words by which it finds itself */
+    place_is_shared = under_valgrind();
     int flags = CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
+    if (place_is_shared) flags |= CLONE_FS;
     if (clone(thread_main, control - align_up(deepest, 64), flags, (void *)run, NULL, control, NULL) != -1) return true;
     munmap(block, size);
     return false;

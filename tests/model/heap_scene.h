@@ -48,6 +48,10 @@ static struct {
 
 /* ---- The layers below, as far as they matter here -------------------------------------------------------------- */
 
+/* The address map: one slot, in which the slabs' descriptors are found. */
+uint64_t space_map[SLOT_COUNT];
+static struct slot only_slot;
+
 /* Budgets have a model of their own (budget.c); here one count a heap is enough. */
 struct budget budget_process;
 __thread void *os_slot_value[OS_SLOT_COUNT] __attribute__((tls_model("initial-exec")));
@@ -124,6 +128,14 @@ bool cache_home_active(uint64_t home) {
 }
 
 void os_discard(uintptr_t address, size_t size) { (void)address, (void)size; }
+size_t os_touched(uintptr_t address, size_t size) {
+    (void)address, (void)size;
+    return 0;
+}
+size_t zero_used(void *start, size_t size, bool from_end) {
+    (void)start, (void)size, (void)from_end;
+    return 0;
+}
 
 enum status region_claim_open(uint64_t count_pages, size_t align, struct run *run) {
     uint64_t mask;
@@ -189,6 +201,7 @@ static void begin(size_t heaps) {
     heap_claimed[0] = heap_live[0] = 0;
     pool_taken[0][0] = 0;
     memset(&scene, 0, sizeof scene);
+    space_map[FIRST_GRANULE / GRANULES_PER_SLOT] = (uint64_t)(uintptr_t)&only_slot;
     for (size_t i = 0; i < heaps; i++) MODEL_HOLDS(heap_create(false, 0, &scene.heap[i]) == ST_OK);
 }
 

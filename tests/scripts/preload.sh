@@ -64,6 +64,8 @@ for source in tests/preload/*.c; do
     HOSTMEM_TEST_SECONDS=${HOSTMEM_TEST_SECONDS:-3} own "preload/$program" "$build/tests/preload/$program"
 done
 own 'preload/standard --refused' sh -c 'ulimit -v 1000000 && exec "$1" --refused' sh "$build/tests/preload/standard"
+# Of threads that are made by clone valgrind knows only some.
+have valgrind && own 'preload/hold under valgrind' valgrind -q --tool=none "$build/tests/preload/hold"
 
 # ---- Programs -----------------------------------------------------------------------------------------------------
 

@@ -56,6 +56,32 @@ static bool serves(void) {
     return did;
 }
 
+static size_t count_behind(const char *block, size_t size) {
+    size_t count = 0;
+    for (size_t at = 0; at < size; at += MIB) count += os_touched((uintptr_t)block + at, MIB);
+    return count;
+}
+
+/* Zeroed, it keeps the memory of where much of it was used, 4 MiB from 2 MiB on, and loses that of where little was. */
+static bool zeroed_by_use(void) {
+    const size_t size = 10 * MIB, pages = size / PAGE_BYTES;
+    struct heap *heap = heap_make(0);
+    char *block = heap != NULL ? take(heap, size) : NULL;
+    if (block == NULL) return true;
+    for (size_t at = 0; at < size; at += 16 * PAGE_BYTES) block[at] = 1;
+    memset(block + 2 * MIB, 1, 4 * MIB);
+    give(heap, block);
+    bool did = zeroed(heap, size) == block;
+    CHECK(!did || !os_commit_is_lazy() || count_behind(block, size) == pages * 4 / 10);
+    CHECK(!did || count_other((unsigned char *)block, size, 0) == 0);
+    /* Looked through, its pages are there; but nothing is in them. */
+    give(heap, block);
+    did = did && zeroed(heap, size) == block;
+    CHECK(!did || !os_commit_is_lazy() || count_behind(block, size) == 0);
+    CHECK(heap_destroy(heap) == ST_OK);
+    return did;
+}
+
 /* What the program did to its pages is undone. */
 static bool access_returns(void) {
     struct heap *heap = heap_make(0);
@@ -170,6 +196,7 @@ static void test_threads(void) {
 int main(void) {
     keeper_wanted();
     in_some_round(serves);
+    in_some_round(zeroed_by_use);
     in_some_round(access_returns);
     test_bounds();
     test_peak();
