@@ -70,6 +70,10 @@ both pointers
 served pointers 15
 both handles
 served handles 20
+expect "native, by Win32" 0 '^[0-9]+ passed, 0 failed' $programs/native.exe
+expect "native, passed on" 0 '^[0-9]+ passed, 0 failed' $run --off --json "$work/off.json" $programs/native.exe
+own native windows
+served native 500
 own load $programs/part.dll
 served load 600
 
