@@ -203,6 +203,9 @@ void query_stop(struct watch, unsigned reason, LPCVOID, const MEMORY_BASIC_INFOR
  */
 enum status place_alloc(uintptr_t low, uintptr_t high, size_t align, size_t size, DWORD type, DWORD protect, uintptr_t *result);
 
+/* view_hooks.c: the program has looked for a place for a view, and a region was in the way. */
+bool views_want_places(void);
+
 /* watch_hooks.c: decides who answers for MEM_WRITE_WATCH; before the patching. */
 void watch_hooks_start(void);
 

@@ -51,9 +51,9 @@ static LPVOID engine_alloc(LPVOID address, SIZE_T size, DWORD type, DWORD protec
     }
     /*
      * A program that looks for a place, to map views there or to reserve it once more at a better address, asks for one without
-     * access, and releases it: then nothing of ours may be in the way.
+     * access, and releases it: then nothing of ours may be in the way. (Or with access, if it was in the way before.)
      */
-    bool place = !address && type == MEM_RESERVE && protect == PAGE_NOACCESS;
+    bool place = !address && type == MEM_RESERVE && (protect == PAGE_NOACCESS || views_want_places());
     uintptr_t result;
     error_report(place ? vm_reserve_apart(size, protect, &result)
                        : vm_alloc((uintptr_t)address, size, type, protect, &result));
