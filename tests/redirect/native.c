@@ -13,6 +13,7 @@
 #define INFO_LENGTH_MISMATCH 0xC0000004u
 #define ACCESS_VIOLATION 0xC0000005u
 #define INVALID_HANDLE 0xC0000008u
+#define INVALID_PARAMETER 0xC000000Du
 #define CONFLICTING_ADDRESSES 0xC0000018u
 #define NOT_MAPPED_VIEW 0xC0000019u
 #define NOT_COMMITTED 0xC000002Du
@@ -152,14 +153,14 @@ static void test_refused(HANDLE process) {
     CHECK_EQ(drop(process, block + PAGE, 0, MEM_RELEASE), FREE_VM_NOT_AT_BASE);
     CHECK_EQ(drop(process, block + PAGE, 0, MEM_DECOMMIT), FREE_VM_NOT_AT_BASE);
     CHECK(IS_FAILURE(drop(process, block, 1 << 19, MEM_DECOMMIT)));
-    CHECK(IS_FAILURE(drop(process, block, 0, MEM_RELEASE | MEM_DECOMMIT)));
+    CHECK_EQ(drop(process, block, 0, MEM_RELEASE | MEM_DECOMMIT), INVALID_PARAMETER);
     check_state(process, block, MEM_RESERVE, 1 << 18);
     CHECK_EQ(drop(process, block, 0, MEM_RELEASE), OK);
     CHECK(IS_FAILURE(drop(process, block, 0, MEM_RELEASE)));
     MEMORY_BASIC_INFORMATION info;
     CHECK_EQ(query(process, block, 0, &info, sizeof info - 8, NULL), INFO_LENGTH_MISMATCH);
     CHECK_EQ(query(process, block, 0, NULL, sizeof info, NULL), ACCESS_VIOLATION);
-    CHECK_EQ(query(process, (void *)-65536, 0, &info, sizeof info, NULL), 0xC000000Du);
+    CHECK_EQ(query(process, (void *)-65536, 0, &info, sizeof info, NULL), INVALID_PARAMETER);
     CHECK_EQ(GetLastError(), 4711);
 }
 

@@ -147,7 +147,8 @@ LONG WINAPI hook_NtFreeVirtualMemory(HANDLE process, PVOID *base, PSIZE_T size, 
     uintptr_t whole = at_start ? start + ((size_t)found.span.count_pages << PAGE_SHIFT) : 0;
     bool all = at_start && (!place.bytes || (type == MEM_RELEASE && align_up(end, PAGE_BYTES) == whole));
     if (hook_VirtualFree(address, all ? 0 : place.bytes, type)) return done(before, &place, start, all ? whole : end);
-    return status_told(before, known ? STATUS_NOT_BASE : STATUS_NOTHING, STATUS_BEYOND);
+    bool one_kind = type == MEM_RELEASE || type == MEM_DECOMMIT;
+    return status_told(before, known ? STATUS_NOT_BASE : STATUS_NOTHING, one_kind ? STATUS_BEYOND : STATUS_BAD_ARGUMENT);
 }
 
 LONG WINAPI hook_NtProtectVirtualMemory(HANDLE process, PVOID *base, PSIZE_T size, ULONG protect, PULONG old) {
