@@ -221,17 +221,32 @@ static enum status foreign_commit(uintptr_t address) {
     return info.State == MEM_COMMIT && info.Type != MEM_PRIVATE ? ST_DENIED : ST_BAD_ADDRESS;
 }
 
+/*
+ * Of a heap's pages, which the owners of blocks may treat as those of Win32's heaps: committed once more they get a protection,
+ * and advice is taken. Nothing is dropped, since the heap goes by its own book of what has a content.
+ */
+static enum status heap_inside(const struct range *r, DWORD type, uint8_t state) {
+    DWORD before;
+    if (!range_inside(r, &r->owner)) return ST_BAD_ADDRESS;
+    return type & MEM_COMMIT ? vm_protect(range_address(r), range_bytes(r), prot_to_win32(state), &before) : ST_OK;
+}
+
 /* Commit, reset and undo of pages inside an allocation. */
 static enum status alloc_inside(uintptr_t address, size_t size, DWORD type, uint8_t state, uintptr_t *result) {
     struct range r = range_of(address, size);
+    enum status status;
     do {
         if (!space_find(address, &r.owner)) return type & MEM_COMMIT ? foreign_commit(address) : ST_BAD_ADDRESS;
-        if (r.owner.span.kind != SPAN_VM || !range_inside(&r, &r.owner)) return ST_BAD_ADDRESS;
-        if (r.owner.span.flags & SPAN_PHYSICAL) return ST_BAD_ADDRESS;
+        if (r.owner.span.kind != SPAN_VM) {
+            status = heap_inside(&r, type, state);
+            if (status == ST_OK) *result = range_address(&r);
+            return status;
+        }
+        if (!range_inside(&r, &r.owner) || r.owner.span.flags & SPAN_PHYSICAL) return ST_BAD_ADDRESS;
     } while (!range_lock(&r));
-    enum status status = type == MEM_RESET        ? reset_locked(&r)
-                         : type == MEM_RESET_UNDO ? undo_locked(&r)
-                                                  : commit_locked(&r, state);
+    status = type == MEM_RESET        ? reset_locked(&r)
+             : type == MEM_RESET_UNDO ? undo_locked(&r)
+                                      : commit_locked(&r, state);
     range_unlock(&r);
     if (status == ST_OK) *result = range_address(&r);
     return status;

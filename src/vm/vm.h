@@ -10,7 +10,10 @@
 #include "base/base.h"
 #include "hostmem_win32.h"
 
-/* VirtualAlloc. address 0: any place. *result is the rounded start, or 0 after a failure. */
+/*
+ * VirtualAlloc. address 0: any place. *result is the rounded start, or 0 after a failure. Of the pages of a heap's blocks
+ * MEM_COMMIT changes the protection, and MEM_RESET is advice that is not followed.
+ */
 enum status vm_alloc(uintptr_t address, size_t size, DWORD type, DWORD protect, uintptr_t *result);
 
 /* A new allocation, MEM_RESERVE with or without MEM_COMMIT, anywhere at a multiple of align, a power of two. */

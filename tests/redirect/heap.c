@@ -69,6 +69,28 @@ static void test_in_place(HANDLE heap) {
 }
 
 /* Many heaps, whose blocks are gone when they are. */
+/* As JavaScriptCore does with blocks that it is done with, and takes up again. */
+static void test_pages_of(HANDLE heap) {
+    static const SIZE_T sizes[] = {20000, 70000, 1 << 18, 3 << 20};
+    for (int i = 0; i < 4; i++) {
+        char *block = HeapAlloc(heap, 0, sizes[i]);
+        if (!CHECK(block != NULL)) return;
+        char *page = (char *)(((uintptr_t)block + 4095) & ~(uintptr_t)4095);
+        memset(block, 7, sizes[i]);
+        CHECK(VirtualAlloc(page + 5, 4096, MEM_COMMIT, PAGE_READWRITE) == page);
+        CHECK(page[0] == 7 && page[4096] == 7);
+        CHECK(VirtualAlloc(page, 8192, MEM_RESET, PAGE_READWRITE) == page);
+        CHECK(block[0] == 7 && page[8192] == 7);
+        page[0] = page[8191] = 8;
+        CHECK(VirtualAlloc(page, 4096, MEM_COMMIT, PAGE_READONLY) == page);
+        MEMORY_BASIC_INFORMATION info;
+        CHECK(VirtualQuery(page, &info, sizeof info) == sizeof info && info.Protect == PAGE_READONLY && page[0] == 8);
+        CHECK(VirtualAlloc(page, 4096, MEM_COMMIT, PAGE_READWRITE) == page);
+        page[0] = 9;
+        CHECK(HeapFree(heap, 0, block));
+    }
+}
+
 static void test_heaps(void) {
     for (int i = 0; i < 200; i++) {
         HANDLE heap = HeapCreate(i % 2 ? HEAP_NO_SERIALIZE : 0, 0, i % 10 == 9 ? 1 << 20 : 0);
@@ -220,6 +242,8 @@ int main(void) {
     test_sizes(heap);
     test_again(heap);
     test_again(GetProcessHeap());
+    test_pages_of(heap);
+    test_pages_of(GetProcessHeap());
     test_in_place(heap);
     test_lock(heap);
     test_lock(GetProcessHeap());

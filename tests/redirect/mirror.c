@@ -5,13 +5,13 @@
 
 #include "check.h"
 
-static void mirrored(SIZE_T size) {
+static void mirrored(SIZE_T size, DWORD protect) {
     HANDLE section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, (DWORD)size, NULL);
-    char *place = VirtualAlloc(NULL, 2 * size, MEM_RESERVE, PAGE_NOACCESS);
+    char *place = VirtualAlloc(NULL, 2 * size, MEM_RESERVE, protect);
     MEMORY_BASIC_INFORMATION info;
     if (!CHECK(section != NULL && place != NULL)) return;
     CHECK(VirtualQuery(place, &info, sizeof info) == sizeof info && info.State == MEM_RESERVE);
-    CHECK(info.AllocationBase == place && info.RegionSize == 2 * size && info.AllocationProtect == PAGE_NOACCESS);
+    CHECK(info.AllocationBase == place && info.RegionSize == 2 * size && info.AllocationProtect == protect);
     CHECK(VirtualFree(place, 0, MEM_RELEASE));
     CHECK(VirtualQuery(place, &info, sizeof info) == sizeof info && info.State == MEM_FREE && info.RegionSize >= 2 * size);
     char *first = MapViewOfFileEx(section, FILE_MAP_ALL_ACCESS, 0, 0, size, place);
@@ -23,6 +23,19 @@ static void mirrored(SIZE_T size) {
     }
     if (first) UnmapViewOfFile(first);
     if (second) UnmapViewOfFile(second);
+    CloseHandle(section);
+}
+
+/* A place that was reserved with access: one try may fail, as it may where other threads allocate. */
+static void found_in_two_tries(void) {
+    HANDLE section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, 65536, NULL);
+    char *view = NULL;
+    for (int attempt = 0; attempt < 2 && !view; attempt++) {
+        char *place = VirtualAlloc(NULL, 2 * 65536, MEM_RESERVE, PAGE_READWRITE);
+        CHECK(VirtualFree(place, 0, MEM_RELEASE));
+        view = MapViewOfFileEx(section, FILE_MAP_WRITE, 0, 0, 0, place);
+    }
+    CHECK(view && UnmapViewOfFile(view));
     CloseHandle(section);
 }
 
@@ -41,7 +54,12 @@ static void used(SIZE_T size) {
 
 int main(void) {
     for (SIZE_T size = 1 << 16; size <= (SIZE_T)64 << 20; size <<= 2) {
-        for (int turn = 0; turn < 3; turn++) mirrored(size);
+        for (int turn = 0; turn < 3; turn++) mirrored(size, PAGE_NOACCESS);
+        used(size);
+    }
+    found_in_two_tries();
+    for (SIZE_T size = 1 << 16; size <= (SIZE_T)64 << 20; size <<= 2) {
+        mirrored(size, PAGE_READWRITE);
         used(size);
     }
     return check_done();

@@ -70,6 +70,10 @@ both pointers
 served pointers 15
 both handles
 served handles 20
+expect "native, by Win32" 0 '^[0-9]+ passed, 0 failed' $programs/native.exe
+expect "native, passed on" 0 '^[0-9]+ passed, 0 failed' $run --off --json "$work/off.json" $programs/native.exe
+own native windows
+served native 500
 own load $programs/part.dll
 served load 600
 
@@ -180,6 +184,8 @@ json "children of all ways" '"processes": 8,'
 expect "a table" 5 'reserve\+commit +1 +0' $run --report $programs/ends.exe return
 expect "a trace" 0 '0 failed' $run --trace "$work/trace" $programs/forms.exe
 expect "a replay of the trace" 0 '^differences from the recording: 0' $build/hostmem-replay.exe "$work/trace"
+expect "a trace of native" 0 '0 failed' $run --trace "$work/trace" $programs/native.exe windows
+expect "a replay of its trace" 0 '^differences from the recording: 0' $build/hostmem-replay.exe "$work/trace"
 expect "a trace without room" 0 'no room for' $run --trace "$work/trace" --trace-calls 3 $programs/forms.exe
 for i in 1 2 3 4 5 6 7 8 9 10; do
     expect "ends while threads allocate, $i" 7 '' $run $programs/ends.exe busy

@@ -49,6 +49,28 @@ static void test_life(HANDLE heap) {
     error_is(ERROR_INVALID_PARAMETER);
 }
 
+/* What a program may do to the pages of its Win32 heaps it may do to these. */
+static void test_pages_of(HANDLE heap) {
+    for (SIZE_T size = 20000; size < 20000000; size *= 9) {
+        char *block = HmHeapAlloc(heap, 0, size), *page = (char *)(((uintptr_t)block + 4095) & ~(uintptr_t)4095);
+        MEMORY_BASIC_INFORMATION info;
+        if (!CHECK(block != NULL)) return;
+        memset(block, 7, size);
+        CHECK(HmVirtualAlloc(page + 5, 4096, MEM_COMMIT, PAGE_READWRITE) == page);
+        CHECK(HmVirtualAlloc(page, 8192, MEM_RESET, PAGE_READWRITE) == page);
+        CHECK(HmVirtualAlloc(page, 8192, MEM_RESET_UNDO, PAGE_READWRITE) == page);
+        CHECK(page[0] == 7 && page[8191] == 7);
+        CHECK(HmVirtualAlloc(page, 4096, MEM_COMMIT, PAGE_READONLY) == page);
+        CHECK(HmVirtualQuery(page, &info, sizeof info) && info.Protect == PAGE_READONLY && page[0] == 7);
+        CHECK(HmVirtualAlloc(page, 4096, MEM_COMMIT | MEM_TOP_DOWN, PAGE_READWRITE) == page);
+        page[0] = 8;
+        error_is(UNTOUCHED);
+        CHECK(!HmVirtualAlloc(page, (SIZE_T)1 << 32, MEM_RESET, PAGE_READWRITE));
+        error_is(ERROR_INVALID_ADDRESS);
+        CHECK(HmHeapFree(heap, 0, block));
+    }
+}
+
 /* Addresses all over the block's region, where no slab was ever near: that nothing is known of them has to be known, too. */
 static void test_far(HANDLE heap) {
     const size_t region = (size_t)1 << 32, step = (size_t)16 << 20;
@@ -68,6 +90,7 @@ static void test_handles(void) {
     if (!CHECK(heap != NULL && other != NULL)) return;
     error_is(UNTOUCHED);
     test_life(heap);
+    test_pages_of(heap);
     test_life(other);
     test_far(heap);
     void *block = HmHeapAlloc(heap, 0, 10);

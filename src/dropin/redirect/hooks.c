@@ -9,6 +9,8 @@ struct real real;
 
 #define HOOK_AS(name, function, flags) {#name, (any_function)hook_##function, (any_function *)&real.function, flags, {NULL}}
 #define HOOK(function, flags) HOOK_AS(function, function, flags)
+/* The kernel's calls have two names each. */
+#define HOOK_NT(call) HOOK_AS(Nt##call, Nt##call, 0), HOOK_AS(Zw##call, Nt##call, 0)
 struct hook hooks[] = {
     HOOK(VirtualAlloc, 0),
     HOOK(VirtualFree, 0),
@@ -25,9 +27,16 @@ struct hook hooks[] = {
     HOOK(VirtualQueryEx, 0),
     HOOK(GetWriteWatch, 0),
     HOOK(ResetWriteWatch, 0),
+    HOOK_NT(AllocateVirtualMemory),
+    HOOK_NT(AllocateVirtualMemoryEx),
+    HOOK_NT(FreeVirtualMemory),
+    HOOK_NT(ProtectVirtualMemory),
+    HOOK_NT(QueryVirtualMemory),
+    HOOK_NT(GetWriteWatch),
+    HOOK_NT(ResetWriteWatch),
     HOOK(MapViewOfFile, HM_REDIRECT_COUNT),
-    HOOK(MapViewOfFileEx, HM_REDIRECT_COUNT),
-    HOOK(MapViewOfFile3, HM_REDIRECT_COUNT),
+    HOOK(MapViewOfFileEx, 0),
+    HOOK(MapViewOfFile3, 0),
     HOOK(UnmapViewOfFile, HM_REDIRECT_COUNT),
     HOOK(UnmapViewOfFile2, HM_REDIRECT_COUNT),
     HOOK(UnmapViewOfFileEx, HM_REDIRECT_COUNT),

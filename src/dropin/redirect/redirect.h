@@ -2,9 +2,9 @@
  * redirect.h - the parts of hostmem-redirect.dll and what they owe each other.
  *
  * dll.c starts the work; hooks.c is the table of the functions that are taken over, patch.c takes them over; vm_hooks.c,
- * place.c, watch_hooks.c, heap_hooks.c, heap_lock.c and view_hooks.c answer calls; process.c judges the handles in them, and
- * pointers.c the pointers; counts.c counts and records them; prepare.c puts the DLL in front of another process, child_hooks.c
- * does so for the program's own children; imports.c keeps the DLL's own imports few.
+ * nt_hooks.c, place.c, watch_hooks.c, heap_hooks.c, heap_lock.c and view_hooks.c answer calls; process.c judges the handles in
+ * them, and pointers.c the pointers; counts.c counts and records them; prepare.c puts the DLL in front of another process,
+ * child_hooks.c does so for the program's own children; imports.c keeps the DLL's own imports few.
  *
  * A hook runs on any thread, under any lock of the program's or the loader's, during process exit too. So no hook takes a lock,
  * waits for another thread, allocates from a heap or loads anything. The engine and the hooks call the system through this DLL's
@@ -59,6 +59,13 @@ struct real {
     SIZE_T(WINAPI *VirtualQueryEx)(HANDLE, LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_T);
     UINT(WINAPI *GetWriteWatch)(DWORD, PVOID, SIZE_T, PVOID *, ULONG_PTR *, LPDWORD);
     UINT(WINAPI *ResetWriteWatch)(LPVOID, SIZE_T);
+    LONG(WINAPI *NtAllocateVirtualMemory)(HANDLE, PVOID *, ULONG_PTR, PSIZE_T, ULONG, ULONG);
+    LONG(WINAPI *NtAllocateVirtualMemoryEx)(HANDLE, PVOID *, PSIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);
+    LONG(WINAPI *NtFreeVirtualMemory)(HANDLE, PVOID *, PSIZE_T, ULONG);
+    LONG(WINAPI *NtProtectVirtualMemory)(HANDLE, PVOID *, PSIZE_T, ULONG, PULONG);
+    LONG(WINAPI *NtQueryVirtualMemory)(HANDLE, LPCVOID, int, PVOID, SIZE_T, PSIZE_T);
+    LONG(WINAPI *NtGetWriteWatch)(HANDLE, ULONG, PVOID, SIZE_T, PVOID *, ULONG_PTR *, PULONG);
+    LONG(WINAPI *NtResetWriteWatch)(HANDLE, PVOID, SIZE_T);
     LPVOID(WINAPI *MapViewOfFile)(HANDLE, DWORD, DWORD, DWORD, SIZE_T);
     LPVOID(WINAPI *MapViewOfFileEx)(HANDLE, DWORD, DWORD, DWORD, SIZE_T, LPVOID);
     LPVOID(WINAPI *MapViewOfFile3)(HANDLE, HANDLE, LPVOID, ULONG64, SIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);
@@ -180,10 +187,24 @@ static inline bool is_readable(const void *pointer, size_t size) {
 /* Does the engine know what lies at this address? */
 bool engine_has(uintptr_t address);
 
+/* Who answers a call, HM_BY_ENGINE or why not: one that asks for memory, one about memory that is there. */
+unsigned alloc_reason(uintptr_t address, size_t size, DWORD type);
+unsigned there_reason(LPCVOID address);
+static inline bool engine_answers(unsigned reason) { return reason == HM_BY_ENGINE || reason == HM_PASSED_WATCH; }
+
+/* How a call ends, for the report and the trace. */
+void alloc_stop(struct watch, unsigned reason, unsigned op, LPVOID, SIZE_T, DWORD type, DWORD protect, LPVOID result);
+void free_stop(struct watch, unsigned reason, LPVOID, SIZE_T, DWORD type, BOOL result);
+void protect_stop(struct watch, unsigned reason, LPVOID, SIZE_T, DWORD protect, BOOL result);
+void query_stop(struct watch, unsigned reason, LPCVOID, const MEMORY_BASIC_INFORMATION *, SIZE_T result);
+
 /*
  * An allocation whose start is a multiple of align and which lies in [low, high). ST_NO_ADDRESS_SPACE: the engine found no place.
  */
 enum status place_alloc(uintptr_t low, uintptr_t high, size_t align, size_t size, DWORD type, DWORD protect, uintptr_t *result);
+
+/* view_hooks.c: the program has looked for a place for a view, and a region was in the way. */
+bool views_want_places(void);
 
 /* watch_hooks.c: decides who answers for MEM_WRITE_WATCH; before the patching. */
 void watch_hooks_start(void);
@@ -212,6 +233,13 @@ SIZE_T WINAPI hook_VirtualQuery(LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_T);
 SIZE_T WINAPI hook_VirtualQueryEx(HANDLE, LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_T);
 UINT WINAPI hook_GetWriteWatch(DWORD, PVOID, SIZE_T, PVOID *, ULONG_PTR *, LPDWORD);
 UINT WINAPI hook_ResetWriteWatch(LPVOID, SIZE_T);
+LONG WINAPI hook_NtAllocateVirtualMemory(HANDLE, PVOID *, ULONG_PTR, PSIZE_T, ULONG, ULONG);
+LONG WINAPI hook_NtAllocateVirtualMemoryEx(HANDLE, PVOID *, PSIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);
+LONG WINAPI hook_NtFreeVirtualMemory(HANDLE, PVOID *, PSIZE_T, ULONG);
+LONG WINAPI hook_NtProtectVirtualMemory(HANDLE, PVOID *, PSIZE_T, ULONG, PULONG);
+LONG WINAPI hook_NtQueryVirtualMemory(HANDLE, LPCVOID, int, PVOID, SIZE_T, PSIZE_T);
+LONG WINAPI hook_NtGetWriteWatch(HANDLE, ULONG, PVOID, SIZE_T, PVOID *, ULONG_PTR *, PULONG);
+LONG WINAPI hook_NtResetWriteWatch(HANDLE, PVOID, SIZE_T);
 LPVOID WINAPI hook_MapViewOfFile(HANDLE, DWORD, DWORD, DWORD, SIZE_T);
 LPVOID WINAPI hook_MapViewOfFileEx(HANDLE, DWORD, DWORD, DWORD, SIZE_T, LPVOID);
 LPVOID WINAPI hook_MapViewOfFile3(HANDLE, HANDLE, LPVOID, ULONG64, SIZE_T, ULONG, ULONG, struct extended_parameter *, ULONG);

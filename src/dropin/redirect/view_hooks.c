@@ -1,8 +1,26 @@
 /*
- * view_hooks.c - mapped views are the system's: these hooks only see them pass, for the report and the trace. They are in place
- * only while somebody counts.
+ * view_hooks.c - mapped views are the system's: these hooks see them pass, for the report and the trace, and learn from those
+ * that are wanted where nothing but one of the engine's regions is. The others are in place only while somebody counts.
+ *
+ * A program that maps a view at a wanted place finds one by reserving and releasing it, and tries again where another thread was
+ * faster. A place of a region's cannot be given to a view, since the system takes no part of a reservation back. So the first
+ * try fails, and from then on what is only reserved comes from the system for itself: the next one succeeds. (What is reserved
+ * without access always does; see vm_hooks.c.)
  */
 #include "dropin/redirect/redirect.h"
+
+#include "base/atom.h"
+#include "core/space.h"
+
+static uint32_t places_for_views;
+
+bool views_want_places(void) { return atom_load_rlx_u32(&places_for_views) != 0; } /* rlx: a hint */
+
+static void place_missed(LPCVOID address, LPCVOID result) {
+    struct found found;
+    bool in_the_way = !result && space_in_region((uintptr_t)address) && !space_find((uintptr_t)address, &found);
+    if (in_the_way) atom_store_rlx_u32(&places_for_views, 1); /* rlx: the same */
+}
 
 static unsigned view_reason(bool own) {
     return redirect_flags & HM_REDIRECT_OFF ? HM_PASSED_OFF : own ? HM_PASSED_VIEW : HM_PASSED_PROCESS;
@@ -27,14 +45,18 @@ LPVOID WINAPI hook_MapViewOfFile(HANDLE section, DWORD access, DWORD high, DWORD
 
 LPVOID WINAPI hook_MapViewOfFileEx(HANDLE section, DWORD access, DWORD high, DWORD low, SIZE_T size, LPVOID address) {
     struct watch watch = watch_start();
-    return map_stop(watch, true, address, size, access, real.MapViewOfFileEx(section, access, high, low, size, address));
+    LPVOID result = real.MapViewOfFileEx(section, access, high, low, size, address);
+    place_missed(address, result);
+    return map_stop(watch, true, address, size, access, result);
 }
 
 LPVOID WINAPI hook_MapViewOfFile3(HANDLE section, HANDLE process, LPVOID address, ULONG64 offset, SIZE_T size, ULONG type,
                                   ULONG protect, struct extended_parameter *parameters, ULONG count) {
     struct watch watch = watch_start();
     LPVOID result = real.MapViewOfFile3(section, process, address, offset, size, type, protect, parameters, count);
-    return map_stop(watch, process_is_own(process, 0), address, size, protect, result);
+    bool own = process_is_own(process, 0);
+    if (own) place_missed(address, result);
+    return map_stop(watch, own, address, size, protect, result);
 }
 
 BOOL WINAPI hook_UnmapViewOfFile(LPCVOID address) {

@@ -30,7 +30,7 @@ bool engine_has(uintptr_t address) {
 
 #define TYPE_ORDINARY (MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RESET_UNDO | MEM_TOP_DOWN | MEM_WRITE_WATCH)
 
-static unsigned alloc_reason(uintptr_t address, size_t size, DWORD type) {
+unsigned alloc_reason(uintptr_t address, size_t size, DWORD type) {
     if (redirect_flags & HM_REDIRECT_OFF) return HM_PASSED_OFF;
     if (type & ~(DWORD)TYPE_ORDINARY) return HM_PASSED_KIND;
     if (address && !(type & MEM_RESERVE)) return engine_has(address) ? HM_BY_ENGINE : HM_PASSED_FOREIGN;
@@ -44,8 +44,6 @@ static unsigned alloc_kind(uintptr_t address, DWORD type) {
     return address ? HM_CALL_COMMIT : HM_CALL_RESERVE_COMMIT;
 }
 
-static bool engine_answers(unsigned reason) { return reason == HM_BY_ENGINE || reason == HM_PASSED_WATCH; }
-
 static LPVOID engine_alloc(LPVOID address, SIZE_T size, DWORD type, DWORD protect) {
     if (type & MEM_WRITE_WATCH && redirect_flags & HM_REDIRECT_NO_WATCH) {
         SetLastError(ERROR_INVALID_PARAMETER); /* as from a system that cannot watch */
@@ -53,9 +51,9 @@ static LPVOID engine_alloc(LPVOID address, SIZE_T size, DWORD type, DWORD protec
     }
     /*
      * A program that looks for a place, to map views there or to reserve it once more at a better address, asks for one without
-     * access, and releases it: then nothing of ours may be in the way.
+     * access, and releases it: then nothing of ours may be in the way. (Or with access, if it was in the way before.)
      */
-    bool place = !address && type == MEM_RESERVE && protect == PAGE_NOACCESS;
+    bool place = !address && type == MEM_RESERVE && (protect == PAGE_NOACCESS || views_want_places());
     uintptr_t result;
     error_report(place ? vm_reserve_apart(size, protect, &result)
                        : vm_alloc((uintptr_t)address, size, type, protect, &result));
@@ -71,8 +69,8 @@ static bool is_view(LPCVOID address) {
     return view;
 }
 
-static void alloc_stop(struct watch watch, unsigned reason, unsigned op, LPVOID address, SIZE_T size, DWORD type, DWORD protect,
-                       LPVOID result) {
+void alloc_stop(struct watch watch, unsigned reason, unsigned op, LPVOID address, SIZE_T size, DWORD type, DWORD protect,
+                LPVOID result) {
     struct seen seen = {op, (uintptr_t)address, size, type, protect, (uintptr_t)result};
     if (watch.ticks && reason == HM_PASSED_FOREIGN && is_view(address)) reason = HM_PASSED_VIEW;
     watch_stop(watch, alloc_kind((uintptr_t)address, type), reason, &seen);
@@ -226,12 +224,12 @@ LPVOID WINAPI hook_VirtualAlloc2FromApp(HANDLE process, LPVOID address, SIZE_T s
 
 /* ---- VirtualFree --------------------------------------------------------------------------------------------------- */
 
-static unsigned there_reason(LPCVOID address) {
+unsigned there_reason(LPCVOID address) {
     if (redirect_flags & HM_REDIRECT_OFF) return HM_PASSED_OFF;
     return engine_has((uintptr_t)address) ? HM_BY_ENGINE : HM_PASSED_FOREIGN;
 }
 
-static void free_stop(struct watch watch, unsigned reason, LPVOID address, SIZE_T size, DWORD type, BOOL result) {
+void free_stop(struct watch watch, unsigned reason, LPVOID address, SIZE_T size, DWORD type, BOOL result) {
     struct seen seen = {HM_OP_VF, (uintptr_t)address, size, type, 0, (uint64_t)result};
     watch_stop(watch, type & MEM_RELEASE ? HM_CALL_RELEASE : HM_CALL_DECOMMIT, reason, &seen);
 }
@@ -255,7 +253,7 @@ BOOL WINAPI hook_VirtualFreeEx(HANDLE process, LPVOID address, SIZE_T size, DWOR
 
 /* ---- VirtualProtect ------------------------------------------------------------------------------------------------ */
 
-static void protect_stop(struct watch watch, unsigned reason, LPVOID address, SIZE_T size, DWORD protect, BOOL result) {
+void protect_stop(struct watch watch, unsigned reason, LPVOID address, SIZE_T size, DWORD protect, BOOL result) {
     struct seen seen = {HM_OP_VP, (uintptr_t)address, size, 0, protect, (uint64_t)result};
     if (reason != HM_BY_ENGINE) pointers_forget();
     watch_stop(watch, HM_CALL_PROTECT, reason, &seen);
@@ -301,8 +299,7 @@ BOOL WINAPI hook_VirtualProtectFromApp(LPVOID address, SIZE_T size, ULONG protec
 
 /* ---- VirtualQuery -------------------------------------------------------------------------------------------------- */
 
-static void query_stop(struct watch watch, unsigned reason, LPCVOID address, const MEMORY_BASIC_INFORMATION *info,
-                       SIZE_T result) {
+void query_stop(struct watch watch, unsigned reason, LPCVOID address, const MEMORY_BASIC_INFORMATION *info, SIZE_T result) {
     struct seen seen = {.op = HM_OP_VQ, .address = (uintptr_t)address, .result = result};
     if (result) {
         seen.size = info->RegionSize;

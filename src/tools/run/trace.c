@@ -5,6 +5,11 @@
 
 #include <inttypes.h>
 
+/* A pointer that cannot be one, as programs ask about that check theirs: no trace can hold it. (HeapCreate has a size there.) */
+static bool is_about_nothing(const HM_REDIRECT_RECORD *record) {
+    return record->op != HM_OP_HC && record->result == 0 && record->address >> 48 != 0;
+}
+
 void trace_write(FILE *out, const HM_REDIRECT_SHARED *shared, const struct run_usage *usage, const char *program) {
     static const char *const names[HM_OPS] = {
         [HM_OP_VA] = "VA", [HM_OP_VA2] = "VA2", [HM_OP_VAN] = "VAN", [HM_OP_VF] = "VF", [HM_OP_VP] = "VP",
@@ -17,9 +22,8 @@ void trace_write(FILE *out, const HM_REDIRECT_SHARED *shared, const struct run_u
     for (uint64_t i = 0; i < count; i++) {
         const HM_REDIRECT_RECORD *record = &shared->record[i];
         uint64_t us = (uint64_t)((double)(record->ticks - shared->startTicks) / usage->ticks_per_ns / 1000.0);
-        if (record->ticks == 0 || record->op >= HM_OPS) {
-            continue; /* taken by a thread that did not live to write it */
-        }
+        if (record->ticks == 0 || record->op >= HM_OPS) continue; /* taken by a thread that did not live to write it */
+        if (is_about_nothing(record)) continue;
         fprintf(out, "%" PRIx64 " %lx %s %llx %llx %lx %lx %llx\n", us, record->thread, names[record->op], record->address,
                 record->size, record->type, record->protect, record->result);
     }
