@@ -12,9 +12,10 @@
  * not be. The count that comes late then takes the sum past the bound, with a slab that is in use again: others go instead.
  *
  * Blocks of their own are not counted, since a length may change while others look. Where there is a keeper those that are not
- * too long stay, too, as long as all that do make no more than LARGE_SUM; which is added up from the few places in their set
- * that have room. The others go at once. And of more than LARGE_LEAST so much goes as the heap takes anew: it must not come to
- * need more memory than it would if none stayed, since somebody may have given the process just that.
+ * too long stay, too (large.c), as long as all that do make no more than LARGE_SUM or a share of what the heap has taken; which
+ * is added up from the few places in their set that have room. The others go at once. And of more than LARGE_LEAST so much goes as
+ * the heap takes anew: it must not come to need more memory than it would if none stayed, since somebody may have given the
+ * process just that.
  */
 #include "base/prot.h"
 #include "core/keeper.h"
@@ -30,6 +31,7 @@
 #define LARGE_LEAST ((uint64_t)(8 << 20) / PAGE_BYTES)
 #endif
 #define LARGE_SUM ((uint64_t)(64 << 20) / PAGE_BYTES)
+#define LARGE_SHARE 4u
 
 /* Counts a slab of the class, or takes it off the count. Returns the sum after. */
 int64_t empty_count(struct heap *heap, unsigned class_index, bool came) {
@@ -96,7 +98,8 @@ void empty_make_way(struct heap *heap, uint64_t count_pages) {
 /* Does a block of its own that has come to be empty stay? The run is out of date if another thread has taken it by now. */
 static bool large_stays(const struct heap *heap, const struct run *run) {
     if (heap->state != PG_READWRITE || (run->flags & SPAN_SYSTEM) || run->count_pages > LARGE_LONGEST) return false;
-    if (keeper_runs()) return large_pages(heap) <= LARGE_SUM;
+    uint64_t stay = large_pages(heap);
+    if (keeper_runs()) return stay <= LARGE_SUM || stay <= heap_taken(heap) / PAGE_BYTES / LARGE_SHARE;
     keeper_missed();
     return false;
 }

@@ -1,7 +1,7 @@
 /*
  * heap.c - heaps: from a request to a slab's bit and back.
  *
- * A heap has a set of slabs for each class, and one more for blocks of their own (CLASS_LARGE, one object each). Heaps live in
+ * A heap has a set of slabs for each class, and one more for blocks of their own (CLASS_LARGE, see large.c). Heaps live in
  * a table that is never unmapped, numbered from 1; a handle is an entry's address, so that checking one reads nothing unknown.
  *
  * Allocation: pin the slab that served last, or one whose `full` bit is clear; claim bits under the pins, which then count for
@@ -38,8 +38,7 @@
 
 /* ---- Allocation ----------------------------------------------------------------------------------------------- */
 
-/* Takes pins back, with all that may follow from it. */
-static void pins_return(struct heap *heap, struct slab *slab, struct granule head, size_t count) {
+void pins_return(struct heap *heap, struct slab *slab, struct granule head, size_t count) {
     size_t place;
     uint64_t life = slab_unpin(slab, count, &place);
     uint64_t owner = life_owner(life);
@@ -54,8 +53,7 @@ static void pins_return(struct heap *heap, struct slab *slab, struct granule hea
     }
 }
 
-/* Takes pins. Returns the life before. */
-static uint64_t pins_take(struct slab *slab, size_t count) {
+uint64_t pins_take(struct slab *slab, size_t count) {
     uint64_t life = slab_pin(slab, count), owner = life_owner(life);
     if (life_count(life) == 0 && owner != 0) empty_count(heap_numbered(owner_heap(owner)), owner_class(owner), false);
     return life;
@@ -189,7 +187,7 @@ static enum status slab_add(struct heap *heap, unsigned class_index, struct heap
     return status;
 }
 
-static enum status slab_add_or_trim(struct heap *heap, unsigned class_index, struct heap_asker asker, uint64_t count_pages,
+enum status heap_slab_add(struct heap *heap, unsigned class_index, struct heap_asker asker, uint64_t count_pages,
                                     size_t align, void **block) {
     empty_make_way(heap, count_pages);
     void *before = budget_ask_again();
@@ -203,44 +201,7 @@ static enum status slab_add_or_trim(struct heap *heap, unsigned class_index, str
 }
 
 static enum status slab_add_of_class(struct heap *heap, unsigned class_index, struct heap_asker asker, void **block) {
-    return slab_add_or_trim(heap, class_index, asker, class_slab_pages(class_index), class_slab_align(class_index), block);
-}
-
-static bool length_suits(const struct run *run, uint64_t count_pages) {
-    return run->count_pages - count_pages <= count_pages / 8; /* wraps for what is too short */
-}
-
-/* Takes the slab that starts there if it is empty, and no longer than it has to be or hardly. */
-static bool large_take(struct heap *heap, struct granule head, uint64_t count_pages, size_t align, bool zero) {
-    if (head.n == 0 || granule_address(head) % align != 0) return false;
-    struct slab *slab = slab_at(head);
-    struct run run = slab_run(slab, head);
-    uint64_t owner = owner_of(heap, CLASS_LARGE), mask;
-    uint64_t life = atom_load_rlx_u64(&slab->life); /* rlx: spares others a pin; what that finds decides */
-    if (life_owner(life) != owner || life_count(life) != 0 || !length_suits(&run, count_pages)) return false;
-    life = pins_take(slab, 1);
-    if (life_owner(life) == owner && life_count(life) == 0) { /* so it is this thread's alone, and its length stays */
-        run = slab_run(slab, head);
-        if (length_suits(&run, count_pages) && slab_renew(&run, zero) && slab_claim(slab, 1, 0, 1, 1, &mask) != SIZE_MAX) {
-            set_mark_full(&heap->set[CLASS_LARGE], (size_t)atom_load_rlx_u64(&slab->place)); /* rlx: stays as the length does */
-            return true;
-        }
-    }
-    pins_return(heap, slab, head, 1);
-    return false;
-}
-
-/* A block of its own: one that was freed a moment ago, or a new one. */
-static enum status large_add(struct heap *heap, uint64_t count_pages, size_t align, bool zero, void **block) {
-    struct set *set = &heap->set[CLASS_LARGE];
-    for (size_t place = set_next(set, 0); place != SET_NONE; place = set_next(set, place + 1)) {
-        struct granule head = set_slab(set, place);
-        if (!large_take(heap, head, count_pages, align, zero)) continue;
-        *block = (void *)granule_address(head);
-        return ST_OK;
-    }
-    uint32_t hint = 0;
-    return slab_add_or_trim(heap, CLASS_LARGE, (struct heap_asker){0, &hint}, count_pages, align, block);
+    return heap_slab_add(heap, class_index, asker, class_slab_pages(class_index), class_slab_align(class_index), block);
 }
 
 enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
@@ -400,13 +361,8 @@ enum status heap_resize(struct heap *heap, void *address, size_t size_bytes) {
     uint64_t held = slab_run(block.slab, block.head).count_pages;
     if (size_bytes > BLOCK_LARGEST) return ST_NO_MEMORY;
     uint64_t wanted = ((size_bytes == 0 ? 1 : size_bytes) + PAGE_BYTES - 1) / PAGE_BYTES;
-    if (wanted > held && !budget_charge(&heap->budget, wanted - held, wanted - held)) return ST_NO_MEMORY;
-    bool done = slab_resize(block.slab, block.head, wanted);
-    if (done == (wanted < held)) {
-        uint64_t back = wanted < held ? held - wanted : wanted - held;
-        budget_refund(&heap->budget, back, back);
-    }
-    return done || wanted <= held ? ST_OK : ST_NO_ADDRESS_SPACE;
+    enum status status = large_resize(heap, block.slab, block.head, wanted);
+    return wanted <= held ? ST_OK : status;
 }
 
 /* ---- The whole heap --------------------------------------------------------------------------------------------- */

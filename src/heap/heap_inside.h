@@ -1,7 +1,7 @@
 /*
- * heap_inside.h - what a heap is made of, for the files that make it up: heap.c serves requests, front.c fills and empties the
- * threads' magazines, depot.c keeps what one thread freed for the next, empty.c gives empty slabs back, heap_table.c makes and
- * ends heaps, figures.c counts them. Nobody else includes it. Layer: heap.
+ * heap_inside.h - what a heap is made of, for the files that make it up: heap.c serves requests, large.c those for blocks of
+ * their own, front.c fills and empties the threads' magazines, depot.c keeps what one thread freed for the next, empty.c gives
+ * empty slabs back, heap_table.c makes and ends heaps, figures.c counts them. Nobody else includes it. Layer: heap.
  */
 #ifndef HM_HEAP_INSIDE_H
 #define HM_HEAP_INSIDE_H
@@ -26,6 +26,22 @@ struct heap {
     struct budget budget; /* what it has taken from the system and not given back */
     struct set set[SET_COUNT];
 };
+
+/* Takes pins. Returns the life before. */
+uint64_t pins_take(struct slab *slab, size_t count);
+
+/* Takes pins back, with all that may follow from it. */
+void pins_return(struct heap *heap, struct slab *slab, struct granule head, size_t count);
+
+/* A new slab, at a multiple of align, if need be in the place of empty ones; *block is its first object, of zeros. */
+enum status heap_slab_add(struct heap *heap, unsigned class_index, struct heap_asker asker, uint64_t count_pages, size_t align,
+                          void **block);
+
+/* A block of its own: one that was freed a moment ago, or a new one. */
+enum status large_add(struct heap *heap, uint64_t count_pages, size_t align, bool zero, void **block);
+
+/* Makes one, which the caller holds, longer or shorter where it is, and charges it. What fails changes nothing. */
+enum status large_resize(struct heap *heap, struct slab *slab, struct granule head, uint64_t count_pages);
 
 /* The slab's count of holders has come to 0, by the caller: it stays for a while, or goes back. */
 void empty_came(struct heap *heap, unsigned class_index, struct granule head);

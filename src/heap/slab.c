@@ -260,6 +260,32 @@ bool slab_resize(struct slab *slab, struct granule head, uint64_t count_pages) {
     return count_pages > held ? slab_grow(slab, &found, count_pages) : slab_shrink(slab, &found, count_pages);
 }
 
+bool slab_split(struct slab *slab, struct granule head, uint64_t count_pages, struct run *rest) {
+    struct found found;
+    uint64_t kept = align_up(count_pages, PAGES_PER_GRANULE);
+    if (!space_find(granule_address(head), &found) || found.span.flags || kept >= found.span.count_pages) return false;
+    *rest = (struct run){{head.n + (uint32_t)(kept / PAGES_PER_GRANULE)}, found.span.count_pages - kept, 0};
+    if (descriptor_make(rest->first) == NULL) return false;
+    slab_relength(slab, &found, kept);
+    space_cut(head, kept);
+    HM_CHECK(space_prepare(rest->first, rest->count_pages) == ST_OK); /* its slot is there */
+    return true;
+}
+
+bool slab_join(struct slab *slab, struct granule head, const struct run *next) {
+    struct found found, behind;
+    struct run run = slab_run(slab, head);
+    uint64_t whole = align_up(run.count_pages, PAGES_PER_GRANULE), gap = whole - run.count_pages;
+    struct page end = {granule_page(head).n + run.count_pages};
+    HM_CHECK(space_find_start(granule_address(head), &found) && space_find_start(granule_address(next->first), &behind));
+    if (gap && bytes_commit(&run, page_address(end), gap * PAGE_BYTES, found.span.state) != ST_OK) return false;
+    HM_CHECK(space_retract(&behind));
+    HM_CHECK(space_extend(head, run.count_pages, whole + next->count_pages) == ST_OK); /* the slot is there */
+    pages_fill(end, gap, found.span.state);
+    slab_relength(slab, &found, whole + next->count_pages);
+    return true;
+}
+
 bool slab_discard(const struct run *run) {
     if (!bytes_drop(run, granule_address(run->first), run_bytes_committed(run))) return false;
     pages_fill(granule_page(run->first), run->count_pages, PG_NONE);

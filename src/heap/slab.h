@@ -69,6 +69,18 @@ enum status slab_acquire(uint64_t count_pages, size_t align, uint8_t state, stru
  */
 bool slab_resize(struct slab *slab, struct granule head, uint64_t count_pages);
 
+/*
+ * Cuts a slab of one object, which the caller holds, behind the granule in which that many pages end. What is cut off is *rest,
+ * as slab_acquire gives it but for its content: for slab_open. False: there is no memory for its descriptor, or no rest.
+ */
+bool slab_split(struct slab *slab, struct granule head, uint64_t count_pages, struct run *rest);
+
+/*
+ * The other way round: takes in a slab of one object of the same kind that starts behind the last granule, in the same region,
+ * and that the caller has closed. What was between them is zero. False: the system refused that, and nothing has changed.
+ */
+bool slab_join(struct slab *slab, struct granule head, const struct run *next);
+
 /* Undoes slab_acquire. False: the system did not take the pages back; nothing has changed. */
 bool slab_discard(const struct run *run);
 

@@ -23,6 +23,7 @@ static inline void tally_add(enum tallied kind, uint64_t count) { (void)kind, (v
 #include "../../src/heap/empty.c"
 #include "../../src/heap/heap.c"
 #include "../../src/heap/heap_table.c"
+#include "../../src/heap/large.c"
 #include "../../src/heap/set.c"
 #include "../../src/heap/slab.c"
 
@@ -37,7 +38,6 @@ const struct class_row class_table[112] = {[0] = {CLASS_MAGIC(SIZE, OBJECTS), OB
 
 static struct {
     uint64_t taken;            /* the region's bitmap */
-    uint64_t span[GRANULES];   /* 1: a slab starts here */
     uint64_t work[GRANULES * OBJECTS];
     struct heap *heap[2];
     bool keeper;
@@ -138,10 +138,11 @@ size_t zero_used(void *start, size_t size, bool from_end) {
 }
 
 enum status region_claim_open(uint64_t count_pages, size_t align, struct run *run) {
-    uint64_t mask;
-    MODEL_HOLDS(align == GRANULE_BYTES && count_pages == PAGES_PER_GRANULE);
-    if (bitmap_claim_some(&scene.taken, GRANULES, 0, 1, &mask) == BITMAP_NONE) return ST_NO_ADDRESS_SPACE;
-    *run = (struct run){{FIRST_GRANULE + (uint32_t)__builtin_ctzll(mask)}, count_pages, 0};
+    size_t first = 0, count = granules_for_pages(count_pages);
+    MODEL_HOLDS(align == GRANULE_BYTES);
+    while (first + count <= GRANULES && !bitmap_claim(&scene.taken, first, count)) first++;
+    if (first + count > GRANULES) return ST_NO_ADDRESS_SPACE;
+    *run = (struct run){{FIRST_GRANULE + (uint32_t)first}, count_pages, 0};
     return ST_OK;
 }
 bool run_is_open(const struct run *run) {
@@ -154,14 +155,16 @@ enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run 
     return ST_NO_MEMORY;
 }
 enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run) {
-    (void)address, (void)count_pages, (void)run;
-    MODEL_HOLDS(!"a slab of two objects never grows");
-    return ST_BAD_ADDRESS;
+    return region_claim_aligned(address, count_pages, run);
 }
 enum status region_claim_open_at(uintptr_t address, uint64_t count_pages, struct run *run) {
-    return region_claim_at(address, count_pages, run);
+    size_t first = granule_of(address).n - FIRST_GRANULE, count = granules_for_pages(count_pages);
+    *run = (struct run){granule_of(address), count_pages, 0};
+    return first + count <= GRANULES && bitmap_claim(&scene.taken, first, count) ? ST_OK : ST_BAD_ADDRESS;
 }
-void region_release(const struct run *run) { MODEL_HOLDS(bitmap_release(&scene.taken, run->first.n - FIRST_GRANULE, 1)); }
+void region_release(const struct run *run) {
+    MODEL_HOLDS(bitmap_release(&scene.taken, run->first.n - FIRST_GRANULE, granules_for_pages(run->count_pages)));
+}
 
 enum status space_prepare(struct granule head, uint64_t count_pages) {
     (void)head, (void)count_pages;
@@ -172,19 +175,17 @@ enum status space_extend(struct granule head, uint64_t held_pages, uint64_t coun
     return space_prepare(head, count_pages);
 }
 void space_cut(struct granule head, uint64_t count_pages) { (void)head, (void)count_pages; }
-void space_publish(struct granule head, struct span span) {
-    (void)span;
-    atom_store_rel_u64(&scene.span[head.n - FIRST_GRANULE], 1);
-}
+void space_publish(struct granule head, struct span span) { atom_store_rel_u64(space_word(head), span_pack(span)); }
 bool space_find(uintptr_t address, struct found *found) {
-    found->head = granule_of(address);
-    found->span = (struct span){.count_pages = PAGES_PER_GRANULE, .kind = SPAN_SLAB};
-    found->word = atom_load_acq_u64(&scene.span[found->head.n - FIRST_GRANULE]);
-    return found->word != 0;
+    for (struct granule g = granule_of(address); g.n >= FIRST_GRANULE; g.n--) {
+        if (!space_find_start(granule_address(g), found)) continue;
+        return page_of(address).n < span_end_page(found);
+    }
+    return false;
 }
 bool space_retract(const struct found *found) {
     uint64_t seen = found->word;
-    return atom_cas_acqrel_u64(&scene.span[found->head.n - FIRST_GRANULE], &seen, 0);
+    return atom_cas_acqrel_u64(found->place, &seen, 0);
 }
 
 /* ---- Scenes ---------------------------------------------------------------------------------------------------- */
@@ -197,6 +198,7 @@ static void begin(size_t heaps) {
         if (slab == NULL) continue;
         memset(slab, 0, sizeof *slab);
         *slab_tag_at((struct granule){FIRST_GRANULE + g}) = 0;
+        *space_word((struct granule){FIRST_GRANULE + g}) = 0;
     }
     heap_claimed[0] = heap_live[0] = 0;
     pool_taken[0][0] = 0;
