@@ -11,11 +11,11 @@
  * in the wrong order, so the sum may be too small for a moment, and a slab that comes in that moment is kept although it should
  * not be. The count that comes late then takes the sum past the bound, with a slab that is in use again: others go instead.
  *
- * Blocks of their own are not counted, since a length may change while others look. Where there is a keeper those that are not
- * too long stay, too (large.c), as long as all that do make no more than LARGE_SUM or a share of what the heap has taken; which
- * is added up from the few places in their set that have room. The others go at once. And of more than LARGE_LEAST so much goes as
- * the heap takes anew: it must not come to need more memory than it would if none stayed, since somebody may have given the
- * process just that.
+ * Blocks of their own are not counted, since a length may change while others look. Where there is a keeper those that are
+ * not too long stay, too (large.c), as long as all that do make no more than LARGE_SUM or a share of what the heap has taken;
+ * which is added up from the few places in their set that have room. The others go at once. And of more than LARGE_LEAST so
+ * much goes as the heap takes anew: it must not come to need more memory than it would if none stayed, since somebody may
+ * have given the process just that.
  */
 #include "base/prot.h"
 #include "core/keeper.h"
