@@ -29,6 +29,9 @@
 
 #define GONE_AFTER 32u /* attempts: before that it is not worth asking */
 
+/* To hand a stretch over on the stack would take longer than to look at the pages of a small one. */
+#define IN_LINE inline __attribute__((always_inline))
+
 /* The part of a range that lies in one sheet. */
 struct stretch {
     struct slot *slot;
@@ -61,7 +64,7 @@ static uint64_t byte_repeated(uint8_t byte) { return (uint64_t)byte * 0x01010101
 static inline bool bytes_aligned(const uint8_t *bytes) { return (uintptr_t)bytes % 8 == 0; }
 static inline uint64_t *bytes_word(uint8_t *bytes) { return (uint64_t *)(void *)bytes; }
 
-static inline __attribute__((always_inline)) void stretch_fill(struct stretch s, uint8_t state) {
+static IN_LINE void stretch_fill(struct stretch s, uint8_t state) {
     uint64_t eight = byte_repeated(state);
     uint8_t *at = stretch_bytes(s), *end = at + s.count;
     for (; at < end && !bytes_aligned(at); at++) atom_store_rel_u8(at, state); /* rel: pairs with pages_state and pages_run */
@@ -79,11 +82,8 @@ void pages_fill(struct page first, uint64_t count, uint8_t state) {
     }
 }
 
-/*
- * How many pages from the stretch's start on have `state` under `mask`. (In line: to hand a stretch over on the stack would take
- * longer than to look at the pages of a small one.)
- */
-static inline __attribute__((always_inline)) size_t stretch_run(struct stretch s, uint8_t state, uint8_t mask) {
+/* How many pages from the stretch's start on have `state` under `mask`. */
+static IN_LINE size_t stretch_run(struct stretch s, uint8_t state, uint8_t mask) {
     uint64_t eight = byte_repeated(state), mask_eight = byte_repeated(mask);
     uint8_t *start = stretch_bytes(s), *at = start, *end = start + s.count;
     for (; at < end && !bytes_aligned(at); at++) {
@@ -113,7 +113,7 @@ __attribute__((noinline)) static uint64_t rest_run(struct page first, uint64_t r
     return run;
 }
 
-static inline __attribute__((always_inline)) uint64_t run_at(struct page first, uint64_t limit, uint8_t mask, uint8_t *state) {
+static IN_LINE uint64_t run_at(struct page first, uint64_t limit, uint8_t mask, uint8_t *state) {
     struct stretch s = stretch_at(first, limit);
     *state = atom_load_acq_u8(stretch_bytes(s)); /* acq: pairs with pages_fill */
     uint64_t run = stretch_run(s, *state, mask);
@@ -166,7 +166,7 @@ static unsigned sheet_change(struct stretch s, unsigned from, unsigned to) {
 }
 
 /* Locks the sheet as a whole, if all of it is wanted, or has it locked by pages. False: another has it, and nobody shall wait. */
-static bool sheet_take(struct stretch s, bool wait, unsigned *state) {
+__attribute__((noinline)) static bool sheet_take(struct stretch s, bool wait, unsigned *state) {
     unsigned wanted = s.count == PAGES_PER_SHEET ? SHEET_LOCKED : SHEET_BY_PAGE;
     for (unsigned attempt = 0; (*state = sheet_state(s)) != SHEET_BY_PAGE; os_yield(attempt++)) {
         *state = wanted;
@@ -195,7 +195,7 @@ static inline struct bits bits_at(struct stretch s, size_t done) {
 }
 
 /* All at once. False: another has some, and nobody shall wait. */
-static bool bits_take(struct bits bits, bool wait) {
+static inline bool bits_take(struct bits bits, bool wait) {
     uint64_t seen = 0; /* most likely; and what is new should be written before it is read */
     /* acq: pairs with bits_give; the holder before has finished with these pages. */
     for (unsigned attempt = 0; !atom_cas_acqrel_u64(bits.word, &seen, seen | bits.mask);) {
@@ -208,14 +208,14 @@ static bool bits_take(struct bits bits, bool wait) {
     return true;
 }
 
-static void bits_give(struct bits bits) {
+static inline void bits_give(struct bits bits) {
     /* Whoever has all bits of a word is the only one to write it. rel: pairs with bits_take */
     if (bits.mask == ~(uint64_t)0) return atom_store_rel_u64(bits.word, 0);
     uint64_t seen = bits.mask;                                                  /* most likely */
     while (!atom_cas_acqrel_u64(bits.word, &seen, seen & ~bits.mask)) continue; /* rel: pairs with bits_take */
 }
 
-static void stretch_give(struct stretch s, unsigned state) {
+static IN_LINE void stretch_give(struct stretch s, unsigned state) {
     if (state == SHEET_LOCKED) {
         sheet_change(s, SHEET_LOCKED, SHEET_FREE);
         return;
@@ -227,9 +227,9 @@ static void stretch_give(struct stretch s, unsigned state) {
     }
 }
 
-static bool stretch_take(struct stretch s, bool wait) {
-    unsigned state;
-    if (!sheet_take(s, wait, &state)) return false;
+static IN_LINE bool stretch_take(struct stretch s, bool wait) {
+    unsigned state = sheet_state(s); /* most sheets are locked by pages before long */
+    if (state != SHEET_BY_PAGE && !sheet_take(s, wait, &state)) return false;
     for (size_t done = 0; state == SHEET_BY_PAGE && done < s.count;) {
         struct bits bits = bits_at(s, done);
         if (!bits_take(bits, wait)) {
@@ -241,7 +241,7 @@ static bool stretch_take(struct stretch s, bool wait) {
     return true;
 }
 
-static bool pages_take(struct page first, uint64_t count, bool wait) {
+static IN_LINE bool pages_take(struct page first, uint64_t count, bool wait) {
     for (uint64_t done = 0; done < count;) {
         struct stretch s = stretch_at((struct page){first.n + done}, count - done);
         if (!stretch_take(s, wait)) {
@@ -267,7 +267,7 @@ void pages_unlock(struct page first, uint64_t count) {
 }
 
 /* Of the part of a span that is less than a sheet: its bits tell, since nobody who locks the whole sheet does anything to it. */
-static inline __attribute__((always_inline)) bool stretch_at_rest(struct stretch s, uint8_t state) {
+static IN_LINE bool stretch_at_rest(struct stretch s, uint8_t state) {
     uint64_t eight = byte_repeated(state);
     uint8_t *at = stretch_bytes(s), *end = at + s.count;
     for (; end - at >= 8; at += 8) {
