@@ -64,7 +64,7 @@ static bool kept_holds(const struct kept *kept) { return kept->fd >= 0 && linux_
 
 /* Takes a new descriptor, or -1. False: there is none, or it could not be known again. */
 static bool kept_take(struct kept *kept, int fd) {
-    kept->fd = linux_file_aside(fd);
+    kept->fd = linux_file_aside(fd, false);
     kept->mark = linux_file_mark(kept->fd);
     if (kept->fd >= 0 && kept->mark == 0) {
         linux_close(kept->fd);
@@ -205,7 +205,7 @@ static bool events_open(void) {
         linux_close(fd);
         fd = -1;
     }
-    events = linux_file_aside(fd);
+    events = linux_file_aside(fd, false);
     return fd >= 0;
 }
 

@@ -85,7 +85,7 @@ static _Alignas(PAGE_BYTES) struct {
 
 static int64_t bring_open(int flags) {
     if (madvise(&bring, sizeof bring, MADV_WIPEONFORK) != 0) return -1;
-    return linux_file_aside((int)syscall(SYS_userfaultfd, flags));
+    return linux_file_aside((int)syscall(SYS_userfaultfd, flags), true);
 }
 
 static int64_t bring_ask(uint64_t file, uint64_t request, void *argument) {

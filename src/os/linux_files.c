@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define FILE_HIGH 1000
+#define FILE_AT_ONCE 48 /* of the 64 for which there is room in any process */
 
 /* Where /proc and /sys are; tests put a folder with made-up files in its place. */
 #ifdef HM_FAULT
@@ -57,10 +58,10 @@ bool linux_file_text(const char *path, char *text, size_t room) {
     return linux_path(path, full) && text_of(full, text, room);
 }
 
-int linux_file_aside(int fd) {
+int linux_file_aside(int fd, bool at_once) {
     struct rlimit limit;
-    int from = FILE_HIGH;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= FILE_HIGH) from = (int)(limit.rlim_cur * 3 / 4);
+    int high = at_once ? FILE_AT_ONCE : FILE_HIGH, from = high;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= (rlim_t)high) from = (int)(limit.rlim_cur * 3 / 4);
     int moved = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, from);
     if (moved < 0) return fd;
     linux_close(fd);

@@ -27,8 +27,12 @@ bool linux_path(const char *path, char full[LINUX_PATH_MOST]);
 /* The start of a file as a string; empty where it cannot be read. False then. */
 bool linux_file_text(const char *path, char *text, size_t room);
 
-/* The descriptor, moved to a number that programs do not count on: high, but below what the process may have. */
-int linux_file_aside(int fd);
+/*
+ * The descriptor, moved to a number that programs do not count on: high, but below what the process may have. at_once: in a call
+ * of the program's, which cannot wait while the kernel makes room for more files than a process begins with (some 30 ms
+ * where it has several threads).
+ */
+int linux_file_aside(int fd, bool at_once);
 
 /*
  * A program may close descriptors that it has not opened, and then have its own under the same numbers. So whoever keeps one

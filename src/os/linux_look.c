@@ -138,7 +138,7 @@ void *os_view_make(size_t size) {
     void *view = MAP_FAILED;
     int kept = errno;
     int fd = memfd_create(PUBLISHED_FILE, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd >= 0) fd = linux_file_aside(fd);
+    if (fd >= 0) fd = linux_file_aside(fd, false);
     if (fd >= 0 && fchmod(fd, 0600) == 0 && ftruncate(fd, (off_t)size) == 0 && fstat(fd, &stat) == 0) {
         view = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     }
