@@ -21,7 +21,7 @@ enum status large_resize(struct heap *heap, struct slab *slab, struct granule he
     return done ? ST_OK : ST_NO_ADDRESS_SPACE;
 }
 
-/* Takes in the block behind, if that stays. */
+/* Takes in the block behind, if that stays, with what is left of the granule between them. */
 static bool behind_take(struct heap *heap, struct slab *slab, struct granule head) {
     struct run run = slab_run(slab, head), next;
     uint64_t owner = owner_of(heap, CLASS_LARGE), gap = -run.count_pages % PAGES_PER_GRANULE;
@@ -33,12 +33,14 @@ static bool behind_take(struct heap *heap, struct slab *slab, struct granule hea
     if (!behind || !slab_close(behind, owner)) return false;
     next = slab_run(behind, next.first);
     size_t place = (size_t)atom_load_rlx_u64(&behind->place); /* rlx: the slab is this thread's alone */
-    if (!budget_charge(&heap->budget, gap, gap) || !slab_join(slab, head, &next)) {
+    bool charged = budget_charge(&heap->budget, gap, gap), joined = charged && slab_join(slab, head, &next);
+    if (joined) {
+        set_remove(&heap->set[CLASS_LARGE], place);
+    } else {
         slab_reopen(behind, owner);
-        return false;
+        if (charged) budget_refund(&heap->budget, gap, gap);
     }
-    set_remove(&heap->set[CLASS_LARGE], place);
-    return true;
+    return joined;
 }
 
 /* Cuts it, so that the rest stays. */
