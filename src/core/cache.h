@@ -383,6 +383,6 @@ void cache_after_fork(void);
  * holds, 0 sets none. What does not fit in half of a thread's is not kept: 1 switches the caches off.
  */
 void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes);
-uint64_t cache_bound_all(void);
+uint64_t cache_bound_all(void); /* bytes, of all threads together */
 
 #endif

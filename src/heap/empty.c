@@ -98,10 +98,12 @@ void empty_make_way(struct heap *heap, uint64_t count_pages) {
 /* Does a block of its own that has come to be empty stay? The run is out of date if another thread has taken it by now. */
 static bool large_stays(const struct heap *heap, const struct run *run) {
     if (heap->state != PG_READWRITE || (run->flags & SPAN_SYSTEM) || run->count_pages > LARGE_LONGEST) return false;
+    if (!keeper_runs()) {
+        keeper_missed();
+        return false;
+    }
     uint64_t stay = large_pages(heap);
-    if (keeper_runs()) return stay <= LARGE_SUM || stay <= heap_taken(heap) / PAGE_BYTES / LARGE_SHARE;
-    keeper_missed();
-    return false;
+    return stay <= LARGE_SUM || stay <= heap_taken(heap) / PAGE_BYTES / LARGE_SHARE;
 }
 
 static void large_came(struct heap *heap, struct granule head) {

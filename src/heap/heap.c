@@ -187,8 +187,8 @@ static enum status slab_add(struct heap *heap, unsigned class_index, struct heap
     return status;
 }
 
-enum status heap_slab_add(struct heap *heap, unsigned class_index, struct heap_asker asker, uint64_t count_pages,
-                                    size_t align, void **block) {
+enum status heap_slab_add(struct heap *heap, unsigned class_index, struct heap_asker asker, uint64_t count_pages, size_t align,
+                          void **block) {
     empty_make_way(heap, count_pages);
     void *before = budget_ask_again();
     enum status status = slab_add(heap, class_index, asker, count_pages, align, block);

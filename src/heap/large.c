@@ -9,7 +9,6 @@
  * Whoever changes a length has the block alone: nobody held it, and the pin that found that keeps it from being closed, and
  * from being taken by others. A block behind is closed before it is taken in, as one that goes back to the system.
  */
-#include "base/prot.h"
 #include "heap/heap_inside.h"
 
 enum status large_resize(struct heap *heap, struct slab *slab, struct granule head, uint64_t count_pages) {

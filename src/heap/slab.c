@@ -45,18 +45,19 @@ static uint64_t *table_place(struct slot *slot, struct granule head) {
     return &slot->slabs[head.n % GRANULES_PER_SLOT / TABLE_SLABS];
 }
 
+static inline struct slab_table *table_of(struct slot *slot, struct granule head) {
+    /* acq: pairs with the CAS in table_once; the table is there to be read. */
+    return (struct slab_table *)(uintptr_t)atom_load_acq_u64(table_place(slot, head));
+}
+
 struct slab *slab_at(struct granule head) {
     struct slot *slot = space_slot_numbered(head.n / GRANULES_PER_SLOT);
-    /* acq: pairs with the CAS in table_once; the table is there to be read. */
-    uint64_t table = slot ? atom_load_acq_u64(table_place(slot, head)) : 0;
-    if (table == 0) return NULL;
-    return &((struct slab_table *)(uintptr_t)table)->slab[head.n % TABLE_SLABS];
+    struct slab_table *table = slot ? table_of(slot, head) : NULL;
+    return table ? &table->slab[head.n % TABLE_SLABS] : NULL;
 }
 
 struct slab *slab_tagged(struct granule head) {
-    struct slot *slot = space_slot_numbered(head.n / GRANULES_PER_SLOT);
-    uint64_t table = atom_load_acq_u64(table_place(slot, head)); /* acq: as above */
-    return &((struct slab_table *)(uintptr_t)table)->slab[head.n % TABLE_SLABS];
+    return &table_of(space_slot_numbered(head.n / GRANULES_PER_SLOT), head)->slab[head.n % TABLE_SLABS];
 }
 
 bool slab_find(uintptr_t address, struct granule *head) {

@@ -21,9 +21,12 @@ static void large_drop(void *block) {
     use_all(block);
     MODEL_HOLDS(heap_free(scene.heap[0], block) == ST_OK);
 }
-static void begin_large(void) {
+static void begin_kept(void) {
     begin(1);
     scene.keeper = true;
+}
+static void begin_large(void) {
+    begin_kept();
     scene.old[0] = large();
 }
 static void begin_large_free(void) {
@@ -44,13 +47,11 @@ static void large_thread_trim(int me) {
 }
 /* Three granules that stay as one block, or as one each; or two. */
 static void begin_long(void) {
-    begin(1);
-    scene.keeper = true;
+    begin_kept();
     large_drop(scene.old[0] = large_of(3));
 }
 static void begin_row_of(int count) {
-    begin(1);
-    scene.keeper = true;
+    begin_kept();
     for (int i = 0; i < count; i++) scene.old[i] = large();
     for (int i = 0; i < count; i++) large_drop(scene.old[i]);
 }

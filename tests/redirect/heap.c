@@ -68,7 +68,6 @@ static void test_in_place(HANDLE heap) {
     CHECK(HeapFree(heap, 0, block));
 }
 
-/* Many heaps, whose blocks are gone when they are. */
 /* As JavaScriptCore does with blocks that it is done with, and takes up again. */
 static void test_pages_of(HANDLE heap) {
     static const SIZE_T sizes[] = {20000, 70000, 1 << 18, 3 << 20};
@@ -91,6 +90,7 @@ static void test_pages_of(HANDLE heap) {
     }
 }
 
+/* Many heaps, whose blocks are gone when they are. */
 static void test_heaps(void) {
     for (int i = 0; i < 200; i++) {
         HANDLE heap = HeapCreate(i % 2 ? HEAP_NO_SERIALIZE : 0, 0, i % 10 == 9 ? 1 << 20 : 0);

@@ -31,13 +31,21 @@ static size_t count_other(const unsigned char *bytes, size_t size, unsigned char
     return count;
 }
 
+/* A heap of that limit with a block of that size, full of 7s, that was freed and stays. NULL: there is no heap. */
+static unsigned char *one_that_stays(struct heap **heap, size_t limit, size_t size) {
+    *heap = heap_make(limit);
+    unsigned char *block = *heap != NULL ? take(*heap, size) : NULL;
+    if (block == NULL) return NULL;
+    memset(block, 7, size);
+    give(*heap, block);
+    return block;
+}
+
 /* Requests of about its length have it again. Returns whether they did: on a slow machine the keeper may come in between. */
 static bool serves(void) {
-    struct heap *heap = heap_make(0);
-    unsigned char *block = heap != NULL ? take(heap, 3 * MIB) : NULL;
+    struct heap *heap;
+    unsigned char *block = one_that_stays(&heap, 0, 3 * MIB);
     if (block == NULL) return true;
-    memset(block, 7, 3 * MIB);
-    give(heap, block);
     CHECK_EQ(heap_used(heap), 0);
     CHECK(heap_free(heap, block) == ST_NOT_OURS);
     CHECK(heap_resize(heap, block, 2 * MIB) == ST_NOT_OURS);
@@ -54,11 +62,9 @@ static bool serves(void) {
 
 /* A longer one serves requests that are shorter, one after the other, and all of it one for its length again. */
 static bool cut_and_joined(void) {
-    struct heap *heap = heap_make(0);
-    unsigned char *block = heap != NULL ? take(heap, 12 * MIB) : NULL;
+    struct heap *heap;
+    unsigned char *block = one_that_stays(&heap, 0, 12 * MIB);
     if (block == NULL) return true;
-    memset(block, 7, 12 * MIB);
-    give(heap, block);
     unsigned char *first = take(heap, 4 * MIB - 5 * PAGE_BYTES), *second = take(heap, 4 * MIB), *third = take(heap, 4 * MIB);
     bool did = first == block && second == block + 4 * MIB && third == block + 8 * MIB && heap_taken(heap) == 12 * MIB;
     if (did) {
@@ -83,11 +89,9 @@ static bool cut_and_joined(void) {
 /* One that is too short has free granules behind it; what it gains of its last granule, and of these, is zero. */
 static bool lengthened(void) {
     const size_t odd = 3 * MIB - 3 * PAGE_BYTES;
-    struct heap *heap = heap_make(9 * MIB);
-    unsigned char *block = heap != NULL ? take(heap, odd) : NULL;
+    struct heap *heap;
+    unsigned char *block = one_that_stays(&heap, 9 * MIB, odd);
     if (block == NULL) return true;
-    memset(block, 7, odd);
-    give(heap, block);
     bool did = take(heap, 5 * MIB) == block && heap_taken(heap) == 5 * MIB;
     CHECK(!did || (count_other(block, odd, 7) == 0 && count_other(block + odd, 5 * MIB - odd, 0) == 0));
     give(heap, block);
@@ -100,10 +104,9 @@ static bool lengthened(void) {
 #ifdef HM_FAULT
 /* Where there is no memory for the book of what is cut off, that goes; the request is served. */
 static bool cut_without_tables(void) {
-    struct heap *heap = heap_make(0);
-    unsigned char *block = heap != NULL ? take(heap, 12 * MIB) : NULL;
+    struct heap *heap;
+    unsigned char *block = one_that_stays(&heap, 0, 12 * MIB);
     if (block == NULL) return true;
-    give(heap, block);
     os_fault_set("tables_commit", 1, false);
     bool did = take(heap, 2 * MIB) == block && os_fault_calls() >= 1;
     os_fault_set(NULL, 0, false);

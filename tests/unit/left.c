@@ -98,6 +98,19 @@ static bool written(char *bytes) {
     return true;
 }
 
+/* True in a child, which ends itself with 7 if all was well; false in its parent when it has. */
+static bool forked(void) {
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        return true;
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    return false;
+}
+
 /* A thread commits pages that are held: it has taken them from the sum, and not written yet that they are held no more. */
 static void half_committed(void) {
     const SIZE_T size = 64 << 10;
@@ -108,15 +121,10 @@ static void half_committed(void) {
     if (!CHECK_EQ(held_bytes(), size)) return;
     pages_lock(page_of((uintptr_t)bytes), size / PAGE_BYTES);
     held_uncharge(size);
-    pid_t child = fork();
-    if (child == 0) {
-        alarm(20);
+    if (forked()) {
         bool good = HmVirtualAlloc(bytes, size, MEM_COMMIT, PAGE_READWRITE) != NULL;
         _exit(good && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0 && HmVirtualFree(start, 0, MEM_RELEASE) ? 7 : 8);
     }
-    int status = 0;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
     CHECK(held_charge(size));
     pages_unlock(page_of((uintptr_t)bytes), size / PAGE_BYTES);
     CHECK(HmVirtualFree(start, 0, MEM_RELEASE));
@@ -129,14 +137,7 @@ int main(void) {
     CHECK_EQ(pthread_create(&thread, NULL, change, bytes), 0);
     for (int i = 0; i < TURNS; i++) {
         usleep(1000);
-        pid_t child = fork();
-        if (child == 0) {
-            alarm(20);
-            _exit(written(bytes) && usable(bytes) ? 7 : 8);
-        }
-        int status = 0;
-        CHECK_EQ(waitpid(child, &status, 0), child);
-        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+        if (forked()) _exit(written(bytes) && usable(bytes) ? 7 : 8);
     }
     return check_done();
 }
