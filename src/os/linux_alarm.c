@@ -170,25 +170,21 @@ void os_alarm_at_fork(void (*told)(void)) {
 
 /* The process's group of version 2 as a path below /sys/fs/cgroup; empty for the root or none. */
 static void group_path(char *group, size_t room) {
-    char text[4096];
+    char text[512];
+    int fd = linux_file_open("/proc/self/cgroup", O_RDONLY);
     group[0] = 0;
-    if (!linux_file_text("/proc/self/cgroup", text, sizeof text)) return;
-    for (char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
-        if (strncmp(line, "0::/", 4) != 0) continue;
-        size_t length = strcspn(line + 3, "\n");
-        if (length > 1 && length < room) snprintf(group, room, "%.*s", (int)length, line + 3);
-        return;
+    if (fd < 0) return;
+    struct linux_lines lines = LINUX_LINES(text, fd);
+    for (char *line; (line = linux_lines_next(&lines));) {
+        size_t length = strlen(line);
+        if (strncmp(line, "0::/", 4) == 0 && length > 4 && length - 3 < room) snprintf(group, room, "%s", line + 3);
     }
-}
-
-static int open_path(const char *path, int flags) {
-    char full[LINUX_PATH_MOST];
-    return linux_path(path, full) ? linux_open(full, flags) : -1;
+    linux_close(fd);
 }
 
 /* The kernel tells whoever has written what it is to tell of. */
 static bool trigger_open(void) {
-    int fd = open_path(pressure_path, O_RDWR | O_NONBLOCK);
+    int fd = linux_file_open(pressure_path, O_RDWR | O_NONBLOCK);
     if (fd >= 0 && linux_write(fd, TRIGGER, sizeof TRIGGER) != (ssize_t)sizeof TRIGGER) {
         linux_close(fd);
         fd = -1;
@@ -221,7 +217,7 @@ static uint64_t events_count(void) {
  * or event before the kernel starts to kill, so it has to be looked at now and then.
  */
 static bool group_limited(void) {
-    char text[4096];
+    char text[256];
     struct os_memory memory;
     if (os_memory_load(&memory) != ST_OK || !linux_file_text("/proc/meminfo", text, sizeof text)) return true;
     return memory.total_bytes < linux_number_after(text, "MemTotal:", 0) << 10;

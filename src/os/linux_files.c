@@ -36,9 +36,14 @@ bool linux_path(const char *path, char full[LINUX_PATH_MOST]) {
     return (size_t)snprintf(full, LINUX_PATH_MOST, "%s%s", os_linux_root, path) < LINUX_PATH_MOST;
 }
 
-static bool text_of(const char *full, char *text, size_t room) {
+int linux_file_open(const char *path, int flags) {
+    char full[LINUX_PATH_MOST];
+    return linux_path(path, full) ? linux_open(full, flags) : -1;
+}
+
+/* What the file begins with; closes it. */
+static bool text_of(int fd, char *text, size_t room) {
     text[0] = 0;
-    int fd = linux_open(full, O_RDONLY);
     if (fd < 0) return false;
     size_t held = 0;
     while (held < room - 1) {
@@ -53,9 +58,41 @@ static bool text_of(const char *full, char *text, size_t room) {
 }
 
 bool linux_file_text(const char *path, char *text, size_t room) {
-    char full[LINUX_PATH_MOST];
-    text[0] = 0;
-    return linux_path(path, full) && text_of(full, text, room);
+    return text_of(linux_file_open(path, O_RDONLY), text, room);
+}
+
+/* Reads on behind what is held. False: there is no more, or no room. */
+static bool lines_read(struct linux_lines *lines) {
+    size_t room = lines->room - 1 - lines->held;
+    ssize_t got;
+    if (room == 0) return false;
+    do got = linux_read(lines->fd, lines->text + lines->held, room);
+    while (got < 0 && errno == EINTR);
+    lines->failed = got < 0;
+    if (got > 0) lines->held += (size_t)got;
+    return got > 0;
+}
+
+/* A line, or as much as fits of it or of its rest. False: there is nothing left. */
+static bool line_take(struct linux_lines *lines) {
+    char *end;
+    lines->held -= lines->next;
+    memmove(lines->text, lines->text + lines->next, lines->held);
+    while ((end = memchr(lines->text, '\n', lines->held)) == NULL && lines_read(lines)) {}
+    size_t length = end ? (size_t)(end - lines->text) : lines->held;
+    lines->cut = !end && length == lines->room - 1;
+    lines->text[length] = 0;
+    lines->next = length + (end != NULL);
+    return lines->next != 0;
+}
+
+char *linux_lines_next(struct linux_lines *lines) {
+    bool rest;
+    do {
+        rest = lines->cut;
+        if (!line_take(lines)) return NULL;
+    } while (rest);
+    return lines->text;
 }
 
 int linux_file_aside(int fd, bool at_once) {
@@ -78,7 +115,7 @@ bool linux_inotify_mark(int fd, char mark[LINUX_MARK_ROOM]) {
     char path[64], text[512];
     mark[0] = 0;
     snprintf(path, sizeof path, "/proc/thread-self/fdinfo/%d", fd); /* the real one's, in tests too */
-    if (!text_of(path, text, sizeof text) && errno != ENOENT) return false;
+    if (!text_of(linux_open(path, O_RDONLY), text, sizeof text) && errno != ENOENT) return false;
     const char *watch = strstr(text, "inotify wd:");
     if (watch) snprintf(mark, LINUX_MARK_ROOM, "%s", watch);
     return true;

@@ -24,8 +24,25 @@ void linux_close(int fd);
 /* The path with what tests put in front of it. False: too long. */
 bool linux_path(const char *path, char full[LINUX_PATH_MOST]);
 
+/* linux_open of that path; negative as well if it is too long. */
+int linux_file_open(const char *path, int flags);
+
 /* The start of a file as a string; empty where it cannot be read. False then. */
 bool linux_file_text(const char *path, char *text, size_t room);
+
+/*
+ * A file by lines, however long it is, in as much of the caller's stack as the caller says, since that may be a small one. Of a
+ * line that does not fit only the start is seen.
+ */
+struct linux_lines {
+    char *text; /* `room` bytes */
+    size_t room, held, next;
+    int fd;
+    bool cut;    /* of the last line only the start was seen */
+    bool failed; /* the file ended because it could not be read any further */
+};
+#define LINUX_LINES(buffer, file) ((struct linux_lines){.text = (buffer), .room = sizeof(buffer), .fd = (file)})
+char *linux_lines_next(struct linux_lines *lines); /* a string until the next call; NULL: there are no more */
 
 /*
  * The descriptor, moved to a number that programs do not count on: high, but below what the process may have. at_once: in a call

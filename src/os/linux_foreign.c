@@ -53,34 +53,17 @@ static bool mapping_parse(const char *line, struct mapping *m) {
 /* The first mapping that ends above the address, from the text. ST_BAD_ADDRESS: none does. ST_NO_RESOURCES: it cannot be read. */
 static enum status mapping_read(int fd, uintptr_t address, struct mapping *m) {
     char text[4096];
-    size_t held = 0;
-    bool tail = false; /* what is held begins in the middle of a line whose start has been looked at */
-    for (;;) {
-        ssize_t got = linux_read(fd, text + held, sizeof text - 1 - held);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return got == 0 ? ST_BAD_ADDRESS : ST_NO_RESOURCES;
-        held += (size_t)got;
-        text[held] = 0;
-        char *line = text;
-        for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1, tail = false) {
-            *end = 0;
-            if (!tail && mapping_parse(line, m) && m->end > address) return ST_OK;
-        }
-        held -= (size_t)(line - text);
-        memmove(text, line, held + 1);
-        if (held < sizeof text - 1) continue;
-        /* A path longer than the buffer: everything of interest stands at the start of its line. */
-        if (!tail && mapping_parse(text, m) && m->end > address) return ST_OK;
-        tail = true;
-        held = 0;
+    struct linux_lines lines = LINUX_LINES(text, fd);
+    for (char *line; (line = linux_lines_next(&lines));) { /* however long the path, what is of interest comes before it */
+        if (mapping_parse(line, m) && m->end > address) return ST_OK;
     }
+    return lines.failed ? ST_NO_RESOURCES : ST_BAD_ADDRESS;
 }
 
 /* The mapping at the address or the next one above. Fails as mapping_read does: there may be no file to be had. */
 static enum status mapping_find(uintptr_t address, struct mapping *m) {
     int kept = errno;
-    char path[LINUX_PATH_MOST];
-    int fd = linux_path("/proc/self/maps", path) ? linux_open(path, O_RDONLY) : -1;
+    int fd = linux_file_open("/proc/self/maps", O_RDONLY);
     enum status found = ST_NO_RESOURCES;
     if (fd >= 0) {
         struct procmap_request request = {.size = sizeof request, .query_flags = MAPPING_OR_NEXT, .query_address = address};

@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,22 +24,38 @@ static const struct group_files group_v2 = {"/sys/fs/cgroup", "memory.max", "mem
 static const struct group_files group_v1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
                                             "total_inactive_file "};
 
-static bool group_text(const struct group_files *files, const char *group, const char *name, char *text, size_t room) {
-    char path[640];
-    int length = snprintf(path, sizeof path, "%s%s/%s", files->root, group, name);
-    return length > 0 && (size_t)length < sizeof path && linux_file_text(path, text, room);
+#define NAME_ROOM 640 /* of a group's file */
+
+static bool group_name(const struct group_files *files, const char *group, const char *file, char name[NAME_ROOM]) {
+    return (size_t)snprintf(name, NAME_ROOM, "%s%s/%s", files->root, group, file) < NAME_ROOM;
+}
+
+/* What a file of the group's begins with; `missing` if that is no number. */
+static uint64_t group_number(const struct group_files *files, const char *group, const char *file, uint64_t missing) {
+    char name[NAME_ROOM], text[64], *end;
+    if (!group_name(files, group, file, name) || !linux_file_text(name, text, sizeof text)) return missing;
+    uint64_t number = strtoull(text, &end, 10);
+    return end == text ? missing : number;
+}
+
+static uint64_t group_inactive(const struct group_files *files, const char *group) {
+    char name[NAME_ROOM], text[128];
+    uint64_t inactive = 0;
+    int fd = group_name(files, group, "memory.stat", name) ? linux_file_open(name, O_RDONLY) : -1;
+    if (fd < 0) return 0;
+    struct linux_lines lines = LINUX_LINES(text, fd);
+    for (char *line; inactive == 0 && (line = linux_lines_next(&lines));) {
+        inactive = linux_number_after(line, files->inactive_key, 0);
+    }
+    linux_close(fd);
+    return inactive;
 }
 
 /* Tightens *memory by one group's limit, if it has one. */
 static void group_apply(const struct group_files *files, const char *group, struct os_memory *memory) {
-    char text[4096];
-    if (!group_text(files, group, files->limit, text, sizeof text)) return;
-    char *end;
-    uint64_t limit = strtoull(text, &end, 10);
-    if (end == text || limit >= memory->total_bytes) return; /* "max", or no tighter than what holds already */
-    uint64_t usage = group_text(files, group, files->usage, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
-    uint64_t inactive =
-        group_text(files, group, "memory.stat", text, sizeof text) ? linux_number_after(text, files->inactive_key, 0) : 0;
+    uint64_t limit = group_number(files, group, files->limit, UINT64_MAX); /* "max" is no number */
+    if (limit >= memory->total_bytes) return; /* no tighter than what holds already */
+    uint64_t usage = group_number(files, group, files->usage, 0), inactive = group_inactive(files, group);
     uint64_t used = usage > inactive ? usage - inactive : 0;
     uint64_t available = limit > used ? limit - used : 0;
     memory->total_bytes = limit;
@@ -55,9 +72,26 @@ static void group_apply_all(const struct group_files *files, char *group, struct
     }
 }
 
+/* The control groups that the process is in. */
+static void groups_load(struct os_memory *memory) {
+    char text[NAME_ROOM];
+    int fd = linux_file_open("/proc/self/cgroup", O_RDONLY);
+    if (fd < 0) return;
+    struct linux_lines lines = LINUX_LINES(text, fd);
+    for (char *line; (line = linux_lines_next(&lines));) {
+        char *names = strchr(line, ':'), *group = names ? strchr(++names, ':') : NULL;
+        if (!group || lines.cut) continue;
+        *group++ = 0;
+        if (group[0] == '/' && group[1] == 0) group++;
+        if (names[0] == 0) group_apply_all(&group_v2, group, memory);
+        if (strcmp(names, "memory") == 0) group_apply_all(&group_v1, group, memory);
+    }
+    linux_close(fd);
+}
+
 /* The machine's own. Without a file, as where no descriptor is left, the kernel says what is free, and not what could be. */
 static bool machine_load(struct os_memory *memory) {
-    char text[4096];
+    char text[256]; /* three lines, of which these are two */
     struct sysinfo info;
     if (linux_file_text("/proc/meminfo", text, sizeof text)) {
         memory->total_bytes = linux_number_after(text, "MemTotal:", 0) << 10;
@@ -72,27 +106,13 @@ static bool machine_load(struct os_memory *memory) {
 }
 
 enum status OS_FUNCTION(memory_load)(struct os_memory *memory) {
-    char text[4096];
     int kept = errno;
     *memory = (struct os_memory){0};
     if (!machine_load(memory)) {
         errno = kept;
         return ST_NOT_SUPPORTED;
     }
-    if (linux_file_text("/proc/self/cgroup", text, sizeof text)) {
-        for (char *line = text, *next; line && *line; line = next) {
-            next = strchr(line, '\n');
-            if (next) *next++ = 0;
-            char *group = strchr(line, ':');
-            char *names = group ? group + 1 : NULL;
-            group = names ? strchr(names, ':') : NULL;
-            if (!group) continue;
-            *group++ = 0;
-            if (group[0] == '/' && group[1] == 0) group++;
-            if (names[0] == 0) group_apply_all(&group_v2, group, memory);
-            if (strcmp(names, "memory") == 0) group_apply_all(&group_v1, group, memory);
-        }
-    }
+    groups_load(memory);
     if (memory->available_bytes > memory->total_bytes) memory->available_bytes = memory->total_bytes;
     uint64_t used = memory->total_bytes - memory->available_bytes;
     memory->load_percent = memory->total_bytes ? (unsigned)(used * 100 / memory->total_bytes) : 0;

@@ -21,6 +21,24 @@ static void expect(uint64_t total_mib, uint64_t available_mib, unsigned load) {
     CHECK(!memory.rough);
 }
 
+/* A group whose name is too long is left out, and what comes behind it is found; so is what stands far down in a long file. */
+static void long_lines(void) {
+    FILE *f = machine_file("/proc/self/cgroup");
+    fprintf(f, "5:memory:/%01200d\n4:cpu:/\n0::/%0200d\n", 1, 2);
+    fclose(f);
+    char path[400];
+    snprintf(path, sizeof path, "/sys/fs/cgroup/%0200d/memory.max", 2);
+    machine_put(path, "536870912");
+    snprintf(path, sizeof path, "/sys/fs/cgroup/%0200d/memory.current", 2);
+    machine_put(path, "503316480");
+    snprintf(path, sizeof path, "/sys/fs/cgroup/%0200d/memory.stat", 2);
+    f = machine_file(path);
+    for (int i = 0; i < 300; i++) fprintf(f, "key_%d %d\n", i, i);
+    fprintf(f, "%0200d\ninactive_file 67108864\nfile 9", 7);
+    fclose(f);
+    expect(512, 96, 81);
+}
+
 static void made_up_machines(void) {
     struct os_memory memory;
     machine_make();
@@ -40,6 +58,7 @@ static void made_up_machines(void) {
     machine_put("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "134217728\n");
     machine_put("/sys/fs/cgroup/memory/job/memory.usage_in_bytes", "268435456\n"); /* over its limit: nothing is left */
     expect(128, 0, 100);
+    long_lines();
     machine_remove();
 }
 #endif
