@@ -76,19 +76,24 @@ _Static_assert(sizeof(struct head) == sizeof(struct magazine) && offsetof(struct
 #endif
 #define CACHE_QUICK_SIZES ((uint64_t)1025) /* 0 and up: those whose bins are found by a table */
 
+struct cache_starts { /* where a class's objects start: at the offsets whose product with magic is below the limit */
+    uint64_t magic;
+    uint64_t limit;
+};
+
 struct cache_quick {
     struct {
-        uint64_t magic; /* see class_starts; of the classes that there are slabs of here */
-        uint64_t unused[3];
+        struct cache_starts starts; /* of the classes that there are slabs of here */
+        uint64_t unused[2];
     } class[CACHE_BINS + 1];        /* by the mark: as long as a magazine each */
     volatile bool adding;           /* the thread is putting a slab in, and may be interrupted by its own signal handler */
     uint64_t start[CACHE_NEAR + 1]; /* where the slab starts that covers the granule, or CACHE_NO_SLAB */
     uint16_t mark[CACHE_NEAR + 4];  /* of that slab */
 };
 
-/* From which every address of the granule is CACHE_AWAY at least. Zero is, but not for the lowest addresses of all. */
+/* No address of a granule of that number is less than CACHE_AWAY above it: zero, but for the lowest numbers half a slot. */
 #define CACHE_AWAY ((uint64_t)1 << 20)
-#define CACHE_NO_SLAB(granule) ((uint64_t)((granule) < CACHE_AWAY / GRANULE_BYTES) << 63)
+#define CACHE_NO_SLAB(granule) ((uint64_t)((granule) < CACHE_AWAY / GRANULE_BYTES) << (SLOT_SHIFT - 1))
 
 /* How a set's bins are filled and emptied. */
 struct cache_source {

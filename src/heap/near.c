@@ -32,6 +32,25 @@
 _Static_assert(CLASS_OFFSETS == CACHE_AWAY, "no slab is longer");
 _Static_assert(sizeof((struct cache *)0)->quick.class[0] == sizeof(struct magazine), "one mark finds both");
 
+/*
+ * Let magic * size be 2^64 + e. The product of magic and an offset of q * size + r, where 0 <= r < size, is q * e + r * magic, of
+ * which 64 bits are seen. Sizes here are up to 64 KiB, offsets of 47 bits, in both directions; magic is the least odd number for
+ * which e is positive, so e is less than twice the size, and the size itself for powers of two. So q * e is less than 2^48 in
+ * magnitude, and for 64 KiB less than 2^47; magic is more than that by more than the limit, objects * e, which is 2^21 at most.
+ *
+ *   r = 0   The product is q * e: below the limit for 0 to objects - 1; not for those behind, which leaves out the slab's unused
+ *           rest; and not for negative ones, for which it is 2^64 less a little.
+ *   r > 0   r * magic is from magic to 2^64 + e - magic, and q * e does not lead from there to below the limit.
+ *
+ * An address that differs from an object's in bits from the 47th on has a multiple of 2^47 more in the offset; and, since magic is
+ * odd, one that is not zero in the product.
+ */
+struct cache_starts near_starts(const struct class_row *row) {
+    if (row->objects == 1) return (struct cache_starts){1, 1}; /* where the slab starts */
+    uint64_t magic = (UINT64_MAX / row->size_bytes + 1) | 1;
+    return (struct cache_starts){magic, row->objects * (magic * row->size_bytes)};
+}
+
 static uint64_t near_heap; /* its number */
 
 void near_serve(uint64_t heap) { atom_store_rlx_u64(&near_heap, heap); /* rlx: a slab made meanwhile is in no map */ }
@@ -50,7 +69,7 @@ static bool add_one(struct cache_quick *quick, size_t g, uint64_t start, uint64_
     uint64_t seen = atom_load_own_u64(&quick->start[g]);
     if (seen == start) return true; /* it has come back before it was taken out */
     if (seen != CACHE_NO_SLAB(g)) return false;
-    quick->class[tag_class(tag) + 1].magic = tag_row(tag)->magic;
+    quick->class[tag_class(tag) + 1].starts = near_starts(tag_row(tag));
     quick->mark[g] = (uint16_t)cache_mark(tag_class(tag));
     return atom_cas_acqrel_u64(&quick->start[g], &seen, start); /* acqrel: before the tag is looked at again */
 }

@@ -3,9 +3,9 @@
  * the slabs' tags. Layer: heap.
  *
  * The map is in the thread's cache (struct cache_quick), by granule: where the slab starts that covers it, and of which class it
- * is. So one load and one comparison tell of any address whether a slab of the thread's own covers it, and how far into the
- * slab it is. Of granules that have the same number in different slots only one can be in the map; a block that is not in it is
- * freed by its slab's tag.
+ * is. So one multiplication and one comparison tell of any address whether an object of the thread's own slabs starts there. Of
+ * granules that have the same number in different slots only one can be in the map; a block that is not in it is freed by its
+ * slab's tag.
  */
 #ifndef HM_NEAR_H
 #define HM_NEAR_H
@@ -31,16 +31,25 @@ void near_move(struct granule head, uint64_t home);
  */
 void near_drop(struct granule head, uint64_t tag);
 
+/*
+ * What tells where the objects of that class start, given how far an address is from the start of a slab. It is exact for
+ * addresses of 47 bits, and for those that differ from an object's in their upper bits; of all others one in 2^40 is taken for
+ * an object's.
+ */
+struct cache_starts near_starts(const struct class_row *row);
+
 /* In a cache that is not busy: is this where an object of the thread's own slabs starts, and of which class? */
 static inline __attribute__((always_inline)) bool near_find(const struct cache *cache, uintptr_t address, uint64_t *mark) {
     size_t g = (uint32_t)address >> GRANULE_SHIFT;
     if (CACHE_NEAR == 0) return false;
     /* own: others only take slabs out, and not while a block of them is being freed; see near.c */
     uint64_t offset = address - atom_load_own_u64(&cache->quick.start[g]);
-    if (__builtin_expect(offset >= CLASS_OFFSETS, 0)) return false;
     *mark = cache->quick.mark[g];
-    const char *magic = (const char *)&cache->quick.class[0].magic + *mark; /* found by the register that leads to the rest */
-    return __builtin_expect(class_starts(*(const uint64_t *)(const void *)magic, offset), 1);
+    /* Both are found by the register that leads to the rest. */
+    const char *magic = (const char *)&cache->quick.class[0].starts.magic + *mark;
+    const char *limit = (const char *)&cache->quick.class[0].starts.limit + *mark;
+    offset *= *(const uint64_t *)(const void *)magic;
+    return __builtin_expect(offset < *(const uint64_t *)(const void *)limit, 1);
 }
 
 #endif

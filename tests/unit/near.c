@@ -45,6 +45,29 @@ static void own_blocks(void) {
     }
 }
 
+/* Of every class, at every offset in a slab, in other slots, and with other upper bits: objects are found, and nothing else. */
+static void starts_of_classes(void) {
+    uint64_t random = 11;
+    for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) {
+        const struct class_row *row = &class_table[class_index];
+        struct cache_starts starts = near_starts(row);
+        size_t size = row->size_bytes, end = size * row->objects, wrong = 0;
+        for (uint64_t offset = 0; offset < CLASS_OFFSETS; offset++) {
+            bool starts_there = offset % size == 0 && offset < end;
+            wrong += (offset * starts.magic < starts.limit) != starts_there;
+            for (unsigned bit = ADDRESS_BITS; starts_there && bit < 64; bit++) {
+                wrong += (offset ^ (uint64_t)1 << bit) * starts.magic < starts.limit;
+            }
+        }
+        for (uint64_t away = SLOT_BYTES; away < (uint64_t)1 << ADDRESS_BITS; away += SLOT_BYTES) {
+            uint64_t offset = thread_random(&random) % CLASS_OFFSETS, multiple = away / size * size;
+            wrong += (away + offset) * starts.magic < starts.limit || (offset - away) * starts.magic < starts.limit;
+            wrong += multiple * starts.magic < starts.limit || (0 - multiple) * starts.magic < starts.limit;
+        }
+        CHECK_EQ(wrong, 0);
+    }
+}
+
 /* Pointers that differ from a good one in high bits, and those that lead nowhere. */
 static void others(void) {
     char *block = take(100), on_stack[16];
@@ -181,6 +204,7 @@ static void nothing_is_kept(void) {
 
 int main(void) {
     last_one();
+    starts_of_classes();
     if (CACHE_NEAR != 0) {
         own_blocks();
         others();
