@@ -183,7 +183,7 @@ static enum status slab_add(struct heap *heap, unsigned class_index, struct heap
         }
         set_cancel(set, place);
     }
-    budget_refund(&heap->budget, count_pages, count_pages);
+    budget_undo(&heap->budget, count_pages, count_pages);
     return status;
 }
 

@@ -71,6 +71,9 @@ void budget_refund(struct budget *budget, uint64_t reserved_pages, uint64_t comm
     (void)reserved_pages;
     atom_add_acqrel_u64(&budget->committed, -committed_pages);
 }
+void budget_undo(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages) {
+    budget_refund(budget, reserved_pages, committed_pages);
+}
 uint64_t budget_held(const struct budget *budget, enum budget_kind kind) {
     (void)kind;
     return atom_load_rlx_u64(&budget->committed) << PAGE_SHIFT;
