@@ -107,12 +107,9 @@ static enum status bytes_commit(const struct run *run, uintptr_t start, size_t s
 
 /* Have all pages of the range the access that heaps give them? A program may protect pages of its blocks. */
 static bool pages_as_given(uintptr_t start, size_t size) {
-    uint64_t count = size / PAGE_BYTES;
-    for (uint64_t done = 0; done < count;) {
-        struct page page = {page_of(start).n + done};
-        uint8_t state = pages_state(page) & PG_STATE_MASK;
+    for (struct piece at = {0}; pages_next(page_of(start), size / PAGE_BYTES, &at, PG_STATE_MASK);) {
+        uint8_t state = at.state & PG_STATE_MASK;
         if (state != PG_READWRITE && state != PG_NONE) return false; /* PG_NONE: past the block's end, where nobody was */
-        done += pages_run(page, count - done, PG_STATE_MASK);
     }
     return true;
 }
@@ -168,22 +165,18 @@ enum status slab_acquire(uint64_t count_pages, size_t align, uint8_t state, stru
     enum status status = run_claim(count_pages, align, state, run);
     if (status != ST_OK) return status;
     size_t size = run_bytes_committed(run);
-    if (descriptor_make(run->first) == NULL) {
-        status = ST_NO_MEMORY;
-    } else {
-        status = space_prepare(run->first, count_pages);
+    status = descriptor_make(run->first) ? space_prepare(run->first, count_pages) : ST_NO_MEMORY;
+    if (status == ST_OK) {
+        status = bytes_commit(run, granule_address(run->first), size, state);
         if (status == ST_OK) {
-            status = bytes_commit(run, granule_address(run->first), size, state);
-            if (status == ST_OK) {
-                pages_fill(granule_page(run->first), count_pages, state);
-                return ST_OK;
-            }
-            /*
-             * A commit that fails may have reached some pages, and to take them back may fail as well. Nobody has written to
-             * them, so whoever claims them next finds zeros, if more access than to free granules.
-             */
-            bytes_drop(run, granule_address(run->first), size);
+            pages_fill(granule_page(run->first), count_pages, state);
+            return ST_OK;
         }
+        /*
+         * A commit that fails may have reached some pages, and to take them back may fail as well. Nobody has written to them,
+         * so whoever claims them next finds zeros, if more access than to free granules.
+         */
+        bytes_drop(run, granule_address(run->first), size);
     }
     region_release(run);
     return status;

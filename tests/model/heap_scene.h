@@ -100,13 +100,10 @@ enum status os_decommit(uintptr_t address, size_t size) {
     return ST_OK;
 }
 void pages_fill(struct page first, uint64_t count, uint8_t state) { (void)first, (void)count, (void)state; }
-uint64_t pages_run(struct page first, uint64_t limit, uint8_t mask) {
+uint64_t pages_run_at(struct page first, uint64_t limit, uint8_t mask, uint8_t *state) {
     (void)first, (void)mask;
+    *state = PG_READWRITE;
     return limit;
-}
-uint8_t pages_state(struct page page) {
-    (void)page;
-    return PG_READWRITE;
 }
 enum status os_protect(uintptr_t address, size_t size, uint8_t state) { return os_commit(address, size, state); }
 bool os_commit_is_lazy(void) { return true; }
