@@ -193,13 +193,13 @@ static uint64_t watch_round(uint64_t *calm_ms) {
     if (anything_low) trim();
     atom_store_rlx_u32(&told_level, (uint32_t)worse(system_level, process_level)); /* rlx: a figure */
     notify_tell(level_of, now_ms, spacing());
-    if (!anything_low) limits_reserve_refill();
     if (anything_low) {
         uint64_t ms = spacing() / 8;
         *calm_ms = 100;
-        atom_store_rlx_u32(&watch_rung, 1);
+        atom_store_rlx_u32(&watch_rung, 1); /* rlx: it looks again by itself */
         return ms < 10 ? 10 : ms > 1000 ? 1000 : ms;
     }
+    limits_reserve_refill();
     if (since(atom_load_rlx_u64(&load_wanted_ms), now_ms) < LOAD_WANTED_MS) return LOAD_FRESH_MS; /* rlx: as in pressure_load */
     /* After pressure it is looked at less and less often whether there is plenty again. */
     if (*calm_ms && *calm_ms < SETTLED_MS && worse(system_level, process_level) != HIGH) return *calm_ms *= 2;
