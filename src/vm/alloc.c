@@ -175,10 +175,10 @@ static bool commit_charge(struct budget *budget, uint64_t pages) {
 static enum status commit_locked(const struct range *r, uint8_t state) {
     if (range_is(r, state)) return ST_OK;
     struct budget *budget = budget_numbered(r->owner.span.owner);
-    struct tally t = held_tally(r->first, r->count);
-    uint64_t more = r->count - t.committed;
+    struct held_counts counts = held_count(r->first, r->count);
+    uint64_t more = r->count - counts.committed;
     if (more && !commit_charge(budget, more)) return ST_NO_QUOTA;
-    enum status status = ahead_commit(r, &t, state);
+    enum status status = ahead_commit(r, &counts, state);
     if (status != ST_OK) budget_undo(budget, 0, more);
     return status;
 }
