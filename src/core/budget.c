@@ -200,7 +200,7 @@ static void peak_raise(uint64_t *peak, uint64_t pages) {
 }
 
 /*
- * Before a count falls: what it has been is noted only then, so that a charge for what is not to be had after all leaves no trace.
+ * Before a count falls: what it has been is noted only then, so that a charge for what is not to be had leaves no trace in it.
  * rlx: figures for people; of threads that charge and refund at the same moment one may not show.
  */
 static void peaks_raise(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages) {
