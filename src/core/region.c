@@ -251,9 +251,9 @@ static enum status region_claim_here(uintptr_t address, uint64_t count_pages, st
     return ST_OK;
 }
 
-enum status region_claim_open_at(uintptr_t address, uint64_t count_pages, struct run *run) {
+enum status region_claim_more(uintptr_t address, uint64_t count_pages, struct run *run) {
     enum status status = region_claim_here(address, count_pages, run);
-    if (status != ST_OK) return status;
+    if (status != ST_OK || !run_is_open(run)) return status;
     status = steps_open(run);
     if (status != ST_OK) region_release(run);
     return status;

@@ -200,13 +200,6 @@ static uintptr_t end_committed(const struct found *found, uint64_t count_pages) 
     return granule_address(found->head) + run_bytes_committed(&run);
 }
 
-/* The granules behind a run, of its own kind. */
-static enum status tail_claim(const struct run *run, struct run *tail) {
-    uintptr_t start = granule_address(tail->first);
-    if (run_is_open(run)) return region_claim_open_at(start, tail->count_pages, tail);
-    return region_claim_at(start, tail->count_pages, tail);
-}
-
 static bool slab_grow(struct slab *slab, const struct found *found, uint64_t count_pages) {
     uint64_t held = found->span.count_pages;
     size_t before = granules_for_pages(held), after = granules_for_pages(count_pages);
@@ -214,7 +207,7 @@ static bool slab_grow(struct slab *slab, const struct found *found, uint64_t cou
     struct run run = {found->head, held, 0}, tail = run_behind(found->head, before, after);
     /* Only within the region: what follows is another's, and could not be given back with the rest. */
     if ((found->head.n + after - 1) / GRANULES_PER_SLOT != found->head.n / GRANULES_PER_SLOT) return false;
-    if (after > before && tail_claim(&run, &tail) != ST_OK) return false;
+    if (after > before && region_claim_more(granule_address(tail.first), tail.count_pages, &tail) != ST_OK) return false;
     enum status status = space_extend(found->head, held, count_pages);
     if (status == ST_OK) status = bytes_commit(&run, end, wanted - end, found->span.state);
     if (status != ST_OK) {

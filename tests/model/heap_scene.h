@@ -157,7 +157,7 @@ enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run 
 enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run) {
     return region_claim_aligned(address, count_pages, run);
 }
-enum status region_claim_open_at(uintptr_t address, uint64_t count_pages, struct run *run) {
+enum status region_claim_more(uintptr_t address, uint64_t count_pages, struct run *run) {
     size_t first = granule_of(address).n - FIRST_GRANULE, count = granules_for_pages(count_pages);
     *run = (struct run){granule_of(address), count_pages, 0};
     return first + count <= GRANULES && bitmap_claim(&scene.taken, first, count) ? ST_OK : ST_BAD_ADDRESS;
