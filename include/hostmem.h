@@ -158,8 +158,8 @@ HM_API SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
  * Limits hold together: a manager's memory counts for the process, a heap's for the manager that made it, too. Limits may be
  * below what is held already: then nothing more is given until enough has been freed.
  *
- * The process's cbEmergency is also held ready, committed, while there is room for it below the hard limits, and given up for
- * a process-critical request that the system refuses.
+ * The process's cbEmergency, if it is 4 GiB at most, is also held ready, committed, while there is room for it below the hard
+ * limits, and given up for a process-critical request that the system refuses.
  */
 typedef struct HM_LIMITS {
     SIZE_T cbSize; /* sizeof(HM_LIMITS) */

@@ -3,14 +3,13 @@
  */
 #include <string.h>
 
-#include "core/keeper.h"
 #include "heap/heap.h"
 #include "hostmem.h"
 #include "policy/calls.h"
 #include "policy/stats.h"
+#include "policy/trim.h"
 #include "policy/view.h"
 #include "vm/error.h"
-#include "vm/held.h"
 
 #define STATS_FIRST_VERSION offsetof(HM_STATS, cHeaps)
 
@@ -42,7 +41,4 @@ BOOL WINAPI HmWriteStats(HM_WRITE write, LPVOID context) {
     return TRUE;
 }
 
-SIZE_T WINAPI HmTrim(void) {
-    uint64_t bytes = keeper_trim() + held_give_back(0);
-    return (SIZE_T)(bytes + heap_trim());
-}
+SIZE_T WINAPI HmTrim(void) { return (SIZE_T)trim_all(); }

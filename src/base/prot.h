@@ -29,7 +29,7 @@ enum {
     PG_RESET = 0x80,      /* the content was given up by MEM_RESET and may have been dropped; vm/written.c has another use */
 
     /* Of a page that is not committed (vm/held.h); watched ones are never held: */
-    PG_HELD = 0x80, /* the system still backs it; whoever commits it zeroes it */
+    PG_HELD = 0x80,   /* the system still backs it; whoever commits it zeroes it */
     PG_CLEAN = 0x40,  /* and it is zero already */
     PG_OPEN = 0x20,   /* and it may be accessed, against the rule: commit-ahead (vm/ahead.h) */
     PG_WRITTEN = 0x10 /* noted as written (vm/written.c); never of a held one */

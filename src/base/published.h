@@ -10,7 +10,7 @@
  * refuses another version.
  *
  * The figures are one list, PUBLISHED_TOTALS, from which the struct and the keys of every JSON output are made. Bytes end in
- * _bytes; the ones after `refills` only ever grow (a reader makes rates of them), the others are as of now.
+ * _bytes; from `address_space_pleas` on they only ever grow (a reader makes rates of them), the others are as of now.
  */
 #ifndef HM_PUBLISHED_H
 #define HM_PUBLISHED_H

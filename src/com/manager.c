@@ -123,8 +123,9 @@ static HRESULT STDMETHODCALLTYPE manager_register_callback(IHostMemoryManager *f
     if (pCallback == NULL) return com_answer(ST_NOT_WRITABLE);
     struct notify *notify = &manager_of(face)->notify;
     enum status status = notify_register(notify, pCallback);
-    if (status == ST_OK) status = pressure_update();
-    if (status == ST_NO_MEMORY) notify_unregister(notify, pCallback); /* there is nobody to call it */
+    if (status != ST_OK) return com_answer(status);
+    status = pressure_update();
+    if (status != ST_OK) notify_unregister(notify, pCallback); /* there is nobody to call it */
     return com_answer(status);
 }
 

@@ -156,20 +156,14 @@ static unsigned asked_level(void) {
     return level ? level - 1 : BUDGET_DOMAIN;
 }
 
-static void peak_raise(uint64_t *peak, uint64_t pages) {
-    uint64_t seen = atom_load_rlx_u64(peak); /* rlx: the CAS decides */
-    while (pages > seen && !atom_cas_acqrel_u64(peak, &seen, pages)) continue;
-}
-
 /* One count, whose pages stand above `shift`. */
-static bool count_add(uint64_t *count, unsigned shift, uint64_t *peak, uint64_t pages, const struct budget_lines *lines,
-                      enum budget_kind kind, unsigned level) {
+static bool count_add(uint64_t *count, unsigned shift, uint64_t pages, const struct budget_lines *lines, enum budget_kind kind,
+                      unsigned level) {
     uint64_t line = line_pages(lines, kind, level), seen = atom_load_rlx_u64(count); /* rlx: the CAS decides */
     do {
         uint64_t held = seen >> shift;
         if (pages > line || held > line - pages) return false;
     } while (!atom_cas_acqrel_u64(count, &seen, seen + (pages << shift)));
-    peak_raise(peak, (seen >> shift) + pages);
     uint64_t brink = budget_brink(lines, kind) >> PAGE_SHIFT;
     if (brink && (seen >> shift) + pages >= brink) budget_tell();
     return true;
@@ -186,11 +180,8 @@ static void one_refund(struct budget *budget, uint64_t reserved_pages, uint64_t 
 static bool one_charge(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages, unsigned level) {
     struct budget_lines lines;
     budget_lines_get(budget, &lines);
-    bool good = !reserved_pages ||
-                count_add(&budget->reserved, BUDGET_HOLD_BITS, &budget->peak[BUDGET_RESERVE], reserved_pages, &lines,
-                          BUDGET_RESERVE, level);
-    if (good && committed_pages &&
-        !count_add(&budget->committed, 0, &budget->peak[BUDGET_COMMIT], committed_pages, &lines, BUDGET_COMMIT, level)) {
+    bool good = !reserved_pages || count_add(&budget->reserved, BUDGET_HOLD_BITS, reserved_pages, &lines, BUDGET_RESERVE, level);
+    if (good && committed_pages && !count_add(&budget->committed, 0, committed_pages, &lines, BUDGET_COMMIT, level)) {
         one_refund(budget, reserved_pages, 0);
         good = false;
     }
@@ -203,6 +194,20 @@ static bool one_charge(struct budget *budget, uint64_t reserved_pages, uint64_t 
     return false;
 }
 
+static void peak_raise(uint64_t *peak, uint64_t pages) {
+    uint64_t seen = atom_load_rlx_u64(peak); /* rlx: the CAS decides */
+    while (pages > seen && !atom_cas_acqrel_u64(peak, &seen, pages)) continue;
+}
+
+/*
+ * Before a count falls: what it has been is noted only then, so that a charge for what is not to be had leaves no trace in it.
+ * rlx: figures for people; of threads that charge and refund at the same moment one may not show.
+ */
+static void peaks_raise(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages) {
+    if (reserved_pages) peak_raise(&budget->peak[BUDGET_RESERVE], atom_load_rlx_u64(&budget->reserved) >> BUDGET_HOLD_BITS);
+    if (committed_pages) peak_raise(&budget->peak[BUDGET_COMMIT], atom_load_rlx_u64(&budget->committed));
+}
+
 bool budget_charge(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages) {
     unsigned level = asked_level();
     for (struct budget *at = budget; at; at = at->parent) {
@@ -213,21 +218,29 @@ bool budget_charge(struct budget *budget, uint64_t reserved_pages, uint64_t comm
     return true;
 }
 
-void budget_refund(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages) {
+/* was_had: it counts for the peaks. */
+static inline void take_back(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages, bool was_had) {
     for (struct budget *at = budget, *parent; at; at = parent) {
         parent = at->parent;
+        if (was_had) peaks_raise(at, reserved_pages, committed_pages);
         one_refund(at, reserved_pages, committed_pages);
     }
 }
 
-bool budget_move(uint32_t from, uint32_t to, uint64_t pages) {
-    if (to && !one_charge(budget_numbered(to), pages, pages, asked_level())) return false;
-    if (from) one_refund(budget_numbered(from), pages, pages);
-    return true;
+void budget_refund(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages) {
+    take_back(budget, reserved_pages, committed_pages, true);
 }
 
-uint64_t budget_peak(const struct budget *budget, enum budget_kind kind) {
-    return atom_load_rlx_u64(&budget->peak[kind]) << PAGE_SHIFT; /* rlx: a figure for people */
+void budget_undo(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages) {
+    take_back(budget, reserved_pages, committed_pages, false);
+}
+
+bool budget_move(uint32_t from, uint32_t to, uint64_t pages) {
+    if (to && !one_charge(budget_numbered(to), pages, pages, asked_level())) return false;
+    if (!from) return true;
+    peaks_raise(budget_numbered(from), pages, pages);
+    one_refund(budget_numbered(from), pages, pages);
+    return true;
 }
 
 uint64_t budget_held(const struct budget *budget, enum budget_kind kind) {
@@ -235,4 +248,9 @@ uint64_t budget_held(const struct budget *budget, enum budget_kind kind) {
     uint64_t pages = kind == BUDGET_COMMIT ? atom_load_rlx_u64(&budget->committed)
                                            : atom_load_rlx_u64(&budget->reserved) >> BUDGET_HOLD_BITS;
     return pages << PAGE_SHIFT;
+}
+
+uint64_t budget_peak(const struct budget *budget, enum budget_kind kind) {
+    uint64_t peak = atom_load_rlx_u64(&budget->peak[kind]) << PAGE_SHIFT, held = budget_held(budget, kind); /* rlx: a figure */
+    return held > peak ? held : peak;
 }

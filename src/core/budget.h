@@ -37,7 +37,7 @@ struct budget_lines {
 struct budget {
     uint64_t reserved;  /* pages << BUDGET_HOLD_BITS | what else keeps an account from being closed */
     uint64_t committed; /* pages */
-    uint64_t peak[BUDGET_KINDS]; /* pages; the most there ever was of each */
+    uint64_t peak[BUDGET_KINDS]; /* pages; the most there was of each before it fell */
     struct budget_lines lines;
     uint64_t refused[BUDGET_LEVELS]; /* requests that its own lines refused so far */
     uint64_t shortages;              /* charges that they refused, an account's heaps' too */
@@ -95,8 +95,12 @@ static inline void *budget_ask_again(void) {
 /* Charges pages to the budget and to those above it. False: one of them is past its line, and nothing has changed. */
 bool budget_charge(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages);
 
-/* Takes back what was charged. The caller's budget may be gone afterwards if that was all. */
+/*
+ * Takes back what was charged. The caller's budget may be gone afterwards if that was all. budget_undo is for what was not to be
+ * had after all: it never counted for the peak.
+ */
 void budget_refund(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages);
+void budget_undo(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages);
 
 /* What is charged to one account is charged to another from now on, the same for the process. False: it has no room. */
 bool budget_move(uint32_t from, uint32_t to, uint64_t pages);

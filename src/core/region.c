@@ -251,9 +251,9 @@ static enum status region_claim_here(uintptr_t address, uint64_t count_pages, st
     return ST_OK;
 }
 
-enum status region_claim_open_at(uintptr_t address, uint64_t count_pages, struct run *run) {
+enum status region_claim_more(uintptr_t address, uint64_t count_pages, struct run *run) {
     enum status status = region_claim_here(address, count_pages, run);
-    if (status != ST_OK) return status;
+    if (status != ST_OK || !run_is_open(run)) return status;
     status = steps_open(run);
     if (status != ST_OK) region_release(run);
     return status;
@@ -273,7 +273,7 @@ enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run 
 static void region_reconsider(uintptr_t address) {
     uint64_t total = atom_load_acq_u64(&region_count); /* acq: as in region_slot */
     for (size_t n = 0; n < total && n < REGION_MAX; n++) {
-        if (atom_load_rlx_u64(&regions[n].base) != align_down(address, SLOT_BYTES)) continue; /* rlx: written once */
+        if (atom_load_rlx_u64(&regions[n].base) >> SLOT_SHIFT != address >> SLOT_SHIFT) continue; /* rlx: written once */
         /* rlx: a hint; written only where it changes, so that releases do not fight for the line. */
         if (atom_load_rlx_u32(&regions[n].failed)) atom_store_rlx_u32(&regions[n].failed, 0);
         return;

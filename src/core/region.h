@@ -28,13 +28,18 @@ enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run 
 enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run);
 
 /*
- * The same two for read-write memory of heaps. If the run comes from a heap region (run_is_open) all pages of its granules are
+ * Any place for read-write memory of heaps. If the run comes from a heap region (run_is_open) all pages of its granules are
  * committed and zero, and whoever gives it back drops their content (os_discard) and leaves them committed. Else it is as any
- * other run. region_claim_open_at is for addresses in heap regions alone.
+ * other run.
  */
 enum status region_claim_open(uint64_t count_pages, size_t align, struct run *run);
-enum status region_claim_open_at(uintptr_t address, uint64_t count_pages, struct run *run);
 bool run_is_open(const struct run *run);
+
+/*
+ * What is to lengthen a heap's run of a region: exactly here, of that region, and open if it is a heap region. Never from the
+ * system, even where the region has given its end back. ST_BAD_ADDRESS; what region_claim_open answers.
+ */
+enum status region_claim_more(uintptr_t address, uint64_t count_pages, struct run *run);
 
 /* From the system for itself, with needs of enum os_need; address 0 for any place. */
 enum status region_claim_system(uintptr_t address, uint64_t count_pages, unsigned needs, uint8_t state, struct run *run);

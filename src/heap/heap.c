@@ -64,9 +64,8 @@ uint64_t pins_take(struct slab *slab, size_t count) {
  * slabs have no room it takes over one with room, or a new one is made: one whose home has ended or is idle, or which its home
  * has filled and which is half empty again (so it is filled once before it changes hands again); one whose objects have their
  * lines for themselves, when it has been full. Of what it has taken over it takes whole lines only, as long as others' blocks
- * may be left there. A
- * thread frees what is not its home's past its magazines (front.c), so it is not handed that again. What an earlier home holds
- * in the lines of a slab that was taken over goes away as it is freed.
+ * may be left there. A thread frees what is not its home's past its magazines (front.c), so it is not handed that again. What an
+ * earlier home holds in the lines of a slab that was taken over goes away as it is freed.
  */
 enum look { LOOK_OWN, LOOK_OTHERS, LOOK_ANY };
 
@@ -183,7 +182,7 @@ static enum status slab_add(struct heap *heap, unsigned class_index, struct heap
         }
         set_cancel(set, place);
     }
-    budget_refund(&heap->budget, count_pages, count_pages);
+    budget_undo(&heap->budget, count_pages, count_pages);
     return status;
 }
 

@@ -15,8 +15,8 @@ enum status large_resize(struct heap *heap, struct slab *slab, struct granule he
     uint64_t held = slab_run(slab, head).count_pages, more = count_pages > held ? count_pages - held : 0;
     if (more && !budget_charge(&heap->budget, more, more)) return ST_NO_MEMORY;
     bool done = slab_resize(slab, head, count_pages);
-    uint64_t back = !done ? more : more ? 0 : held - count_pages;
-    if (back) budget_refund(&heap->budget, back, back);
+    if (!done && more) budget_undo(&heap->budget, more, more);
+    if (done && held > count_pages) budget_refund(&heap->budget, held - count_pages, held - count_pages);
     return done ? ST_OK : ST_NO_ADDRESS_SPACE;
 }
 
@@ -37,7 +37,7 @@ static bool behind_take(struct heap *heap, struct slab *slab, struct granule hea
         set_remove(&heap->set[CLASS_LARGE], place);
     } else {
         slab_reopen(behind, owner);
-        if (charged) budget_refund(&heap->budget, gap, gap);
+        if (charged) budget_undo(&heap->budget, gap, gap);
     }
     return joined;
 }

@@ -61,8 +61,9 @@ static bool segment_get(const struct set *set, unsigned rank, struct segment *se
     return true;
 }
 
-/* The segment and the place's number in it. The place came from this set, so the segment is there unless the set was destroyed.
- * */
+/*
+ * The segment and the place's number in it. The place came from this set, so the segment is there unless the set was destroyed.
+ */
 static bool segment_of(const struct set *set, size_t place, struct segment *segment, size_t *index) {
     unsigned rank = rank_of(place);
     if (rank >= SET_SEGMENTS) return false;

@@ -107,12 +107,9 @@ static enum status bytes_commit(const struct run *run, uintptr_t start, size_t s
 
 /* Have all pages of the range the access that heaps give them? A program may protect pages of its blocks. */
 static bool pages_as_given(uintptr_t start, size_t size) {
-    uint64_t count = size / PAGE_BYTES;
-    for (uint64_t done = 0; done < count;) {
-        struct page page = {page_of(start).n + done};
-        uint8_t state = pages_state(page) & PG_STATE_MASK;
+    for (struct piece at = {0}; pages_next(page_of(start), size / PAGE_BYTES, &at, PG_STATE_MASK);) {
+        uint8_t state = at.state & PG_STATE_MASK;
         if (state != PG_READWRITE && state != PG_NONE) return false; /* PG_NONE: past the block's end, where nobody was */
-        done += pages_run(page, count - done, PG_STATE_MASK);
     }
     return true;
 }
@@ -168,22 +165,18 @@ enum status slab_acquire(uint64_t count_pages, size_t align, uint8_t state, stru
     enum status status = run_claim(count_pages, align, state, run);
     if (status != ST_OK) return status;
     size_t size = run_bytes_committed(run);
-    if (descriptor_make(run->first) == NULL) {
-        status = ST_NO_MEMORY;
-    } else {
-        status = space_prepare(run->first, count_pages);
+    status = descriptor_make(run->first) ? space_prepare(run->first, count_pages) : ST_NO_MEMORY;
+    if (status == ST_OK) {
+        status = bytes_commit(run, granule_address(run->first), size, state);
         if (status == ST_OK) {
-            status = bytes_commit(run, granule_address(run->first), size, state);
-            if (status == ST_OK) {
-                pages_fill(granule_page(run->first), count_pages, state);
-                return ST_OK;
-            }
-            /*
-             * A commit that fails may have reached some pages, and to take them back may fail as well. Nobody has written to
-             * them, so whoever claims them next finds zeros, if more access than to free granules.
-             */
-            bytes_drop(run, granule_address(run->first), size);
+            pages_fill(granule_page(run->first), count_pages, state);
+            return ST_OK;
         }
+        /*
+         * A commit that fails may have reached some pages, and to take them back may fail as well. Nobody has written to them,
+         * so whoever claims them next finds zeros, if more access than to free granules.
+         */
+        bytes_drop(run, granule_address(run->first), size);
     }
     region_release(run);
     return status;
@@ -207,13 +200,6 @@ static uintptr_t end_committed(const struct found *found, uint64_t count_pages) 
     return granule_address(found->head) + run_bytes_committed(&run);
 }
 
-/* The granules behind a run, of its own kind. */
-static enum status tail_claim(const struct run *run, struct run *tail) {
-    uintptr_t start = granule_address(tail->first);
-    if (run_is_open(run)) return region_claim_open_at(start, tail->count_pages, tail);
-    return region_claim_at(start, tail->count_pages, tail);
-}
-
 static bool slab_grow(struct slab *slab, const struct found *found, uint64_t count_pages) {
     uint64_t held = found->span.count_pages;
     size_t before = granules_for_pages(held), after = granules_for_pages(count_pages);
@@ -221,7 +207,7 @@ static bool slab_grow(struct slab *slab, const struct found *found, uint64_t cou
     struct run run = {found->head, held, 0}, tail = run_behind(found->head, before, after);
     /* Only within the region: what follows is another's, and could not be given back with the rest. */
     if ((found->head.n + after - 1) / GRANULES_PER_SLOT != found->head.n / GRANULES_PER_SLOT) return false;
-    if (after > before && tail_claim(&run, &tail) != ST_OK) return false;
+    if (after > before && region_claim_more(granule_address(tail.first), tail.count_pages, &tail) != ST_OK) return false;
     enum status status = space_extend(found->head, held, count_pages);
     if (status == ST_OK) status = bytes_commit(&run, end, wanted - end, found->span.state);
     if (status != ST_OK) {

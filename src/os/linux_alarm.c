@@ -22,7 +22,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -37,8 +36,6 @@
 #include "os/os_alarm.h"
 
 #define TRIGGER "some 200000 2000000"
-#define STACK_BYTES ((size_t)256 << 10)
-
 #define DEAF_MS 1000u   /* between looks without a bell */
 #define LONGEST_MS 60000u /* a bell that a child process still holds is closed unheard */
 #define CLOSING_MS 100u /* until a program that closes everything is done with that */
@@ -118,29 +115,7 @@ static bool bell_make(void) {
     return true;
 }
 
-static void *thread_main(void *watch) {
-    ((void (*)(void))(uintptr_t)watch)();
-    return NULL;
-}
-
-enum status OS_FUNCTION(alarm_start)(void (*watch)(void)) {
-    int kept = errno;
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    pthread_t thread;
-    bool good = pthread_attr_init(&attributes) == 0;
-    if (good) {
-        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-        pthread_attr_setstacksize(&attributes, STACK_BYTES);
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before); /* the new thread inherits it */
-        good = pthread_create(&thread, &attributes, thread_main, (void *)(uintptr_t)watch) == 0;
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        pthread_attr_destroy(&attributes);
-    }
-    errno = kept;
-    return good ? ST_OK : ST_NO_MEMORY;
-}
+enum status OS_FUNCTION(alarm_start)(void (*watch)(void)) { return os_watcher_start(watch) ? ST_OK : ST_NO_MEMORY; }
 
 void os_alarm_ring(void) {
     int kept = errno;

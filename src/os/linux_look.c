@@ -19,7 +19,6 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +30,6 @@
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
-
-#define STACK_BYTES ((size_t)256 << 10)
 
 /* ---- Code --------------------------------------------------------------------------------------------------------- */
 
@@ -66,7 +63,7 @@ void os_describe_code(const void *address, char *text, size_t room) {
     errno = kept;
 }
 
-/* ---- Files and variables ------------------------------------------------------------------------------------------ */
+/* ---- Files -------------------------------------------------------------------------------------------------------- */
 
 bool os_file_append(const char *path, const char *text, size_t length) {
     int kept = errno;
@@ -84,32 +81,6 @@ bool os_file_append(const char *path, const char *text, size_t length) {
 }
 
 /* ---- The process -------------------------------------------------------------------------------------------------- */
-
-static void *thread_body(void *context) {
-    void (*body)(void);
-    memcpy(&body, &context, sizeof body);
-    body();
-    return NULL;
-}
-
-bool os_viewer_start(void (*body)(void)) {
-    pthread_attr_t attributes;
-    pthread_t thread;
-    sigset_t all, before;
-    void *context;
-    int kept = errno;
-    memcpy(&context, &body, sizeof context);
-    if (pthread_attr_init(&attributes) != 0) return false;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited: the program's signals are for its own threads */
-    bool started = pthread_create(&thread, &attributes, thread_body, context) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    errno = kept;
-    return started;
-}
 
 void os_sleep_ms(uint64_t ms) {
     struct timespec time = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};

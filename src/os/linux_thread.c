@@ -1,10 +1,10 @@
 /*
- * linux_thread.c - the engine's one thread, what it waits on, and the barrier that it can put into all other threads; what each
- * thread has of its own (os_slot.h), and its end. Layer: os.
+ * linux_thread.c - the engine's own thread, what it waits on, and the barrier that it can put into all other threads; threads
+ * that watch; what each thread has of its own (os_slot.h), and its end. Layer: os.
  *
- * The thread may be wanted in the middle of anything: under a lock of the C library's, which allocates and frees while it makes
- * and ends threads, or in a signal handler. So it is not one of the C library's threads: the kernel makes it, with a stack and
- * a thread block of its own. What runs in it is the engine's code and calls of the system, and these need no more of a
+ * The engine's own may be wanted in the middle of anything: under a lock of the C library's, which allocates and frees while it
+ * makes and ends threads, or in a signal handler. So it is not one of the C library's threads: the kernel makes it, with a stack
+ * and a thread block of its own. What runs in it is the engine's code and calls of the system, and these need no more of a
  * thread block than its own address, errno and the engine's thread-local words, all zero at first. The sanitizers keep books of
  * their own of every thread, so their builds have a thread of the C library's.
  */
@@ -28,21 +28,31 @@
 #include "os/os_slot.h"
 
 #define STACK_BYTES ((size_t)64 << 10)
+#define WATCHER_STACK_BYTES ((size_t)256 << 10)
 #define CONTROL_BYTES ((size_t)2560) /* at least the C library's part of a thread block, above the thread pointer */
 
-/* ---- The thread --------------------------------------------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------------------------------------------------ */
 
-#ifdef HM_SANITIZED
-
-static void *thread_main(void *run) {
+static void *library_main(void *run) {
     ((void (*)(void))run)();
     return NULL;
 }
 
-static bool thread_make(void (*run)(void)) {
+/* One of the C library's. */
+static bool library_thread_make(void (*run)(void)) {
+    pthread_attr_t attributes;
     pthread_t thread;
-    return pthread_create(&thread, NULL, thread_main, (void *)run) == 0 && pthread_detach(thread) == 0;
+    if (pthread_attr_init(&attributes) != 0) return false;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, WATCHER_STACK_BYTES);
+    bool made = pthread_create(&thread, &attributes, library_main, (void *)run) == 0;
+    pthread_attr_destroy(&attributes);
+    return made;
 }
+
+#ifdef HM_SANITIZED
+
+static bool thread_make(void (*run)(void)) { return library_thread_make(run); }
 
 #else
 
@@ -115,17 +125,21 @@ static bool thread_make(void (*run)(void)) {
 
 #endif
 
-bool os_thread_start(void (*run)(void)) {
+static bool start(bool (*make)(void (*run)(void)), void (*run)(void)) {
     int kept = errno;
     sigset_t all, before;
-    /* The program's signals are not for it. */
+    /* The program's signals are not for it; it inherits that. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = thread_make(run);
+    bool started = make(run);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = kept;
     return started;
 }
+
+bool os_thread_start(void (*run)(void)) { return start(thread_make, run); }
+
+bool os_watcher_start(void (*body)(void)) { return start(library_thread_make, body); }
 
 static uint32_t nap_word; /* counts the calls of os_nap_end */
 

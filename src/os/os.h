@@ -1,7 +1,7 @@
 /*
  * os.h - the contract with the system, stated once. Most of it is kept by linux.c and windows.c, in the order of this file (but
  * os_back stands behind os_touched in windows.c); the rest by their neighbours:
- *   linux_thread.c, windows_thread.c   os_thread_start to os_barrier: the engine's thread, and what it waits on
+ *   linux_thread.c, windows_thread.c   os_thread_start to os_barrier: the engine's threads, and what the first waits on
  *   linux_back.c                       os_back, os_bring, os_touched
  *   linux_load.c                       os_memory_load
  *   windows_host*.c, windows_watch.c   what windows.c asks of the Linux below Wine
@@ -178,6 +178,13 @@ bool os_others_ended(void);
 bool os_thread_start(void (*run)(void));
 void os_nap(unsigned timeout_ms);
 void os_nap_end(void);
+
+/*
+ * Runs body in a thread that gets no signals and that nobody waits for: the one that publishes, and os_alarm.h's. Unlike
+ * os_thread_start's it is a thread of the C library's, all of which body may use; so it cannot be started in the middle of
+ * anything. False: there is none to be had.
+ */
+bool os_watcher_start(void (*body)(void));
 
 /* Has told() called in the child of each fork; one function for the process. */
 void os_at_fork(void (*told)(void));

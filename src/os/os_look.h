@@ -1,6 +1,6 @@
 /*
- * os_look.h - what the engine asks of the system so that people can look at it: stacks and names of code, a thread that
- * publishes, shared memory to publish in. Part of the os layer's contract; none of it is on an allocation path.
+ * os_look.h - what the engine asks of the system so that people can look at it: stacks and names of code, and shared
+ * memory to publish in. Part of the os layer's contract; none of it is on an allocation path.
  */
 #ifndef HM_OS_LOOK_H
 #define HM_OS_LOOK_H
@@ -19,11 +19,6 @@ void os_describe_code(const void *address, char *text, size_t room);
 /* Adds to the end of a file, which is made if there is none. False where that fails. */
 bool os_file_append(const char *path, const char *text, size_t length);
 
-/*
- * Runs body in a thread that gets no signals and that nobody waits for. Unlike os_thread_start's it is a thread of the C
- * library's, all of which body may use; so it cannot be started in the middle of anything.
- */
-bool os_viewer_start(void (*body)(void));
 void os_sleep_ms(uint64_t ms);
 
 /* Milliseconds that the calling thread has used a processor. */

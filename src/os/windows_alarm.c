@@ -10,8 +10,6 @@
 #include "os/os.h"
 #include "os/os_alarm.h"
 
-#define STACK_BYTES ((SIZE_T)256 << 10)
-
 static uint64_t bell; /* HANDLE; 0: not made yet */
 static HANDLE low, high;
 static bool scarce;
@@ -25,20 +23,11 @@ static bool bell_make(void) {
     return true;
 }
 
-static DWORD WINAPI thread_main(LPVOID watch) {
-    ((void (*)(void))(uintptr_t)watch)();
-    return 0;
-}
-
 enum status OS_FUNCTION(alarm_start)(void (*watch)(void)) {
     DWORD before = GetLastError();
-    HANDLE thread = NULL;
-    if (bell_make()) {
-        thread = CreateThread(NULL, STACK_BYTES, thread_main, (LPVOID)(uintptr_t)watch, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
-    }
-    if (thread != NULL) CloseHandle(thread);
+    bool started = bell_make() && os_watcher_start(watch);
     SetLastError(before);
-    return thread != NULL ? ST_OK : ST_NO_MEMORY;
+    return started ? ST_OK : ST_NO_MEMORY;
 }
 
 void os_alarm_at_fork(void (*told)(void)) { (void)told; /* there is no fork */ }

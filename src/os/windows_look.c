@@ -49,7 +49,7 @@ void os_describe_code(const void *address, char *text, size_t room) {
     SetLastError(before);
 }
 
-/* ---- Files and variables ------------------------------------------------------------------------------------------ */
+/* ---- Files -------------------------------------------------------------------------------------------------------- */
 
 bool os_file_append(const char *path, const char *text, size_t length) {
     DWORD before = GetLastError(), written = 0;
@@ -61,26 +61,6 @@ bool os_file_append(const char *path, const char *text, size_t length) {
 }
 
 /* ---- The process -------------------------------------------------------------------------------------------------- */
-
-static DWORD WINAPI thread_body(void *context) {
-    void (*body)(void);
-    memcpy(&body, &context, sizeof body);
-    body();
-    return 0;
-}
-
-bool os_viewer_start(void (*body)(void)) {
-    DWORD before = GetLastError();
-    HMODULE module;
-    void *context;
-    memcpy(&context, &body, sizeof context);
-    /* The library stays: a thread of its own runs in it. */
-    GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN, (const char *)context, &module);
-    HANDLE thread = CreateThread(NULL, 0, thread_body, context, 0, NULL);
-    if (thread != NULL) CloseHandle(thread);
-    SetLastError(before);
-    return thread != NULL;
-}
 
 void os_sleep_ms(uint64_t ms) { Sleep((DWORD)ms); }
 

@@ -1,5 +1,5 @@
 /*
- * windows_thread.c - the engine's one thread, what it waits on, and the barrier that it can put into all other threads; the
+ * windows_thread.c - the engine's threads, what the one waits on, and the barrier that it can put into all other threads; the
  * mirror image of linux_thread.c. Layer: os.
  */
 #include "os/os.h"
@@ -18,18 +18,31 @@ static DWORD WINAPI thread_main(LPVOID argument) {
     return 0;
 }
 
+static bool thread_make(void (*run)(void)) {
+    void *argument = (void *)(uintptr_t)run;
+    HANDLE thread = CreateThread(NULL, STACK_BYTES, thread_main, argument, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
+    if (thread) CloseHandle(thread);
+    return thread != NULL;
+}
+
 static uint64_t nap_event; /* HANDLE, made before the thread */
 
 bool os_thread_start(void (*run)(void)) {
     DWORD before = GetLastError();
-    HANDLE event = CreateEventA(NULL, FALSE, FALSE, NULL), thread = NULL;
-    if (event) {
-        atom_store_rel_u64(&nap_event, (uint64_t)(uintptr_t)event); /* rel: pairs with the loads below */
-        thread = CreateThread(NULL, STACK_BYTES, thread_main, (LPVOID)(uintptr_t)run, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
-        if (thread) CloseHandle(thread);
-    }
+    HANDLE event = CreateEventA(NULL, FALSE, FALSE, NULL);
+    if (event) atom_store_rel_u64(&nap_event, (uint64_t)(uintptr_t)event); /* rel: pairs with the loads below */
+    bool started = event && thread_make(run);
     SetLastError(before);
-    return thread != NULL;
+    return started;
+}
+
+bool os_watcher_start(void (*body)(void)) {
+    DWORD before = GetLastError(), how = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN;
+    HMODULE module;
+    GetModuleHandleExA(how, (LPCSTR)(uintptr_t)body, &module); /* the library stays: a thread of its own runs in it */
+    bool started = thread_make(body);
+    SetLastError(before);
+    return started;
 }
 
 void os_nap(unsigned timeout_ms) {

@@ -23,12 +23,10 @@
 #include "base/atom.h"
 #include "base/cold.h"
 #include "core/bitmap.h"
-#include "core/keeper.h"
 #include "core/region.h"
-#include "heap/heap.h"
 #include "policy/told.h"
+#include "policy/trim.h"
 #include "policy/turn.h"
-#include "vm/held.h"
 
 #define VIEW_BUSY 1u /* no mapping starts at 1 */
 
@@ -247,9 +245,7 @@ void notify_view_released(struct notify *notify, uintptr_t start) {
 
 enum status notify_plea(uintptr_t start, size_t size_bytes) {
     atom_add_acqrel_u64(&told_pleas, 1);
-    keeper_trim();
-    held_give_back(0);
-    heap_trim();
+    trim_all();
     return region_give(start, size_bytes) != 0 ? ST_OK : ST_NO_ADDRESS_SPACE;
 }
 

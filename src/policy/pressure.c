@@ -18,16 +18,14 @@
  */
 #include "policy/pressure.h"
 
-#include "core/keeper.h"
 #include "core/region.h"
-#include "heap/heap.h"
 #include "os/os.h"
 #include "os/os_alarm.h"
 #include "policy/limits.h"
 #include "policy/notify.h"
 #include "policy/told.h"
+#include "policy/trim.h"
 #include "policy/turn.h"
-#include "vm/held.h"
 
 #define SPACING_MS 8500u /* a CLR forgets a Low within 8,192 ms of the last one that it acted on */
 #define LOAD_FRESH_MS 250u
@@ -176,30 +174,25 @@ static uint64_t spacing(void) {
     return ms ? ms : SPACING_MS;
 }
 
-/* Before anybody is told: what the engine itself can do without goes back. Caches first, for what they held may be heaps'. */
-static void trim(void) {
-    keeper_trim();
-    held_give_back(0);
-    heap_trim();
-    judge_budgets();
-}
-
 /* Looks at everything, tells everybody. Returns how long to sleep. */
 static uint64_t watch_round(uint64_t *calm_ms) {
     now_ms = os_clock_ms();
     atom_store_rlx_u32(&watch_rung, 0); /* rlx: from here on a ring counts; what came before is seen below, or rings again */
     system_level = judge_system();
     judge_budgets();
-    if (anything_low) trim();
+    if (anything_low) { /* before anybody is told: what the engine itself can do without goes back */
+        trim_all();
+        judge_budgets();
+    }
     atom_store_rlx_u32(&told_level, (uint32_t)worse(system_level, process_level)); /* rlx: a figure */
     notify_tell(level_of, now_ms, spacing());
-    if (!anything_low) limits_reserve_refill();
     if (anything_low) {
         uint64_t ms = spacing() / 8;
         *calm_ms = 100;
-        atom_store_rlx_u32(&watch_rung, 1);
+        atom_store_rlx_u32(&watch_rung, 1); /* rlx: it looks again by itself */
         return ms < 10 ? 10 : ms > 1000 ? 1000 : ms;
     }
+    limits_reserve_refill();
     if (since(atom_load_rlx_u64(&load_wanted_ms), now_ms) < LOAD_WANTED_MS) return LOAD_FRESH_MS; /* rlx: as in pressure_load */
     /* After pressure it is looked at less and less often whether there is plenty again. */
     if (*calm_ms && *calm_ms < SETTLED_MS && worse(system_level, process_level) != HIGH) return *calm_ms *= 2;

@@ -193,7 +193,7 @@ static void publish_later(void) {
 static void forked(void) {
     if (view_memory != NULL) os_view_drop(view_memory, sizeof *view_memory);
     view_memory = NULL;
-    if (atom_load_rlx_u32(&view_state) == 1) os_viewer_start(publish_later); /* rlx: the child has one thread */
+    if (atom_load_rlx_u32(&view_state) == 1) os_watcher_start(publish_later); /* rlx: the child has one thread */
 }
 
 bool view_start(uint64_t interval_ms) {
@@ -201,7 +201,7 @@ bool view_start(uint64_t interval_ms) {
     if (!atom_cas_acqrel_u32(&view_state, &none, 1)) return true; /* one is enough */
     view_interval_ms = interval_ms < INTERVAL_LEAST_MS ? INTERVAL_MS : interval_ms;
     os_on_fork(forked);
-    if (os_viewer_start(publish_for_ever)) return true;
+    if (os_watcher_start(publish_for_ever)) return true;
     atom_store_rel_u32(&view_state, 0);
     return false;
 }

@@ -103,8 +103,8 @@ struct ahead {
     bool bring; /* the memory of what is committed is worth bringing at once, as there are no blocks */
 };
 
-/* Notes the commit that is about to be made, and brings the block that it enters. *t is what the range's tally is then. */
-static struct ahead notice(const struct range *r, struct tally *t) {
+/* Notes the commit that is about to be made, and brings the block that it enters: *counts, of the range, may change by that. */
+static struct ahead notice(const struct range *r, struct held_counts *counts) {
     struct ahead none = {false, false};
     if (r->count < STEP_PAGES || r->owner.span.count_pages < LEAST_PAGES) return none;
     if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || r->count > BLOCK_PAGES) return none;
@@ -115,9 +115,9 @@ static struct ahead notice(const struct range *r, struct tally *t) {
     if (!row && !(enters && half_before(block))) return none;
     if (!held_welcome(true)) return none;
     if (enters && used && telling(block.n) >= block.n + BLOCK_PAGES) block_enter(r, block);
-    *t = held_tally(r->first, r->count);
+    *counts = held_count(r->first, r->count);
     if (row) atom_add_acqrel_u32(&growing, 1);
-    return (struct ahead){.row = row, .bring = used && length >= BLOCK_PAGES && t->held == 0};
+    return (struct ahead){.row = row, .bring = used && length >= BLOCK_PAGES && counts->held == 0};
 }
 
 static bool bring(const struct range *r, uint64_t first, uint64_t end) {
@@ -175,7 +175,7 @@ static struct range reach(const struct range *r) {
 /* With it locked: may all of it be held? Then what was not yet is counted and noted. */
 static bool reach_charge(const struct range *more, uint64_t *charged) {
     bool often;
-    *charged = (more->count - held_tally(more->first, more->count).held) << PAGE_SHIFT;
+    *charged = (more->count - held_count(more->first, more->count).held) << PAGE_SHIFT;
     if (!held_charge(*charged)) return false;
     if (*charged == 0 || held_remember(more, &often)) return true;
     held_uncharge(*charged);
@@ -225,11 +225,11 @@ void ahead_close(const struct range *r) {
 
 /* ---- The commit --------------------------------------------------------------------------------------------------- */
 
-static enum status commit_try(const struct range *r, const struct tally *t, uint8_t state, bool row) {
-    if (!held_before_commit(r, t, state)) return ST_NO_MEMORY;
+static enum status commit_try(const struct range *r, const struct held_counts *counts, uint8_t state, bool row) {
+    if (!held_before_commit(r, counts, state)) return ST_NO_MEMORY;
     enum status status = access_give(r, state, row);
     if (status == ST_OK) {
-        if (prot_writable(state)) held_after_commit(r, t);
+        if (prot_writable(state)) held_after_commit(r, counts);
         range_fill(r, state);
     } else {
         range_restore(r);
@@ -237,13 +237,13 @@ static enum status commit_try(const struct range *r, const struct tally *t, uint
     return status;
 }
 
-enum status ahead_commit(const struct range *r, const struct tally *t, uint8_t state) {
-    struct tally now = *t;
+enum status ahead_commit(const struct range *r, const struct held_counts *counts, uint8_t state) {
+    struct held_counts now = *counts;
     struct ahead ahead = {false, false};
     if (prot_writable(state)) ahead = notice(r, &now);
     enum status status = commit_try(r, &now, state, ahead.row);
     if (status != ST_OK && held_give_back(0) != 0) { /* what is missing may be what others hold */
-        now = held_tally(r->first, r->count);
+        now = held_count(r->first, r->count);
         status = commit_try(r, &now, state, false);
     }
     if (status == ST_OK && ahead.bring) bring_unless_others(r);

@@ -110,7 +110,7 @@ static enum status alloc_charged(const struct wish *w, uintptr_t *result) {
     uint64_t committed = w->type & MEM_COMMIT ? w->count_pages : 0;
     if (!budget_charge(budget, w->count_pages, committed)) return ST_NO_QUOTA;
     enum status status = alloc_make(w, result);
-    if (status != ST_OK) budget_refund(budget, w->count_pages, committed);
+    if (status != ST_OK) budget_undo(budget, w->count_pages, committed);
     return status;
 }
 
@@ -142,7 +142,7 @@ static bool alloc_kept(uint64_t count_pages, bool commit, uint8_t state, uintptr
     budget_ask_end(before);
     if (!charged) return false;
     if (!keep_take(count_pages, commit, &first)) {
-        budget_refund(budget_numbered(account), count_pages, commit ? count_pages : 0);
+        budget_undo(budget_numbered(account), count_pages, commit ? count_pages : 0);
         return false;
     }
     space_publish(first, (struct span){.count_pages = count_pages, .state = state, .kind = SPAN_VM, .owner = account});
@@ -175,11 +175,11 @@ static bool commit_charge(struct budget *budget, uint64_t pages) {
 static enum status commit_locked(const struct range *r, uint8_t state) {
     if (range_is(r, state)) return ST_OK;
     struct budget *budget = budget_numbered(r->owner.span.owner);
-    struct tally t = held_tally(r->first, r->count);
-    uint64_t more = r->count - t.committed;
+    struct held_counts counts = held_count(r->first, r->count);
+    uint64_t more = r->count - counts.committed;
     if (more && !commit_charge(budget, more)) return ST_NO_QUOTA;
-    enum status status = ahead_commit(r, &t, state);
-    if (status != ST_OK) budget_refund(budget, 0, more);
+    enum status status = ahead_commit(r, &counts, state);
+    if (status != ST_OK) budget_undo(budget, 0, more);
     return status;
 }
 

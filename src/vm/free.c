@@ -18,15 +18,15 @@
 #include "vm/written.h"
 
 /* With the range locked: takes content and access from all of it, and gives back what was held. */
-static enum status empty_locked(const struct range *r, const struct tally *t) {
-    if (t->committed + t->held == 0) return ST_OK;
+static enum status empty_locked(const struct range *r, const struct held_counts *counts) {
+    if (counts->committed + counts->held == 0) return ST_OK;
     bool watched = written_is_known(&r->owner);
     enum status status = watched ? written_decommit(r) : os_decommit(range_address(r), range_bytes(r));
     if (status != ST_OK) {
         range_restore(r);
     } else if (!watched) { /* watched pages are never held, and their bytes say more */
         pages_fill(r->first, r->count, PG_NONE);
-        held_uncharge(t->held << PAGE_SHIFT);
+        held_uncharge(counts->held << PAGE_SHIFT);
     }
     return status;
 }
@@ -34,10 +34,10 @@ static enum status empty_locked(const struct range *r, const struct tally *t) {
 /* With the range locked: what is committed goes, to stay held if that is worth it. */
 static enum status decommit_locked(const struct range *r) {
     ahead_close(r);
-    struct tally t = held_tally(r->first, r->count);
-    if (t.committed == 0) return ST_OK;
-    enum status status = held_keep(r, &t) ? ST_OK : empty_locked(r, &t);
-    if (status == ST_OK) budget_refund(budget_numbered(r->owner.span.owner), 0, t.committed);
+    struct held_counts counts = held_count(r->first, r->count);
+    if (counts.committed == 0) return ST_OK;
+    enum status status = held_keep(r, &counts) ? ST_OK : empty_locked(r, &counts);
+    if (status == ST_OK) budget_refund(budget_numbered(r->owner.span.owner), 0, counts.committed);
     return status;
 }
 
@@ -46,7 +46,7 @@ static enum status decommit_locked(const struct range *r) {
  * the addresses may be another's at once, and are put back if it does. Pages of more than one kind could not be: those are
  * emptied before. (Large pages cannot be; Windows, which has them, refuses nothing.)
  */
-static enum status release_system_locked(const struct range *r, struct tally *t) {
+static enum status release_system_locked(const struct range *r, struct held_counts *counts) {
     uint8_t all = pages_state(r->first);
     bool alike = pages_run(r->first, r->count, 0xff) == r->count && !prot_held(all);
     if (!alike && !(r->owner.span.flags & SPAN_LARGE_PAGES)) {
@@ -54,9 +54,9 @@ static enum status release_system_locked(const struct range *r, struct tally *t)
             range_restore(r);
             return ST_NO_MEMORY;
         }
-        held_uncharge(t->held << PAGE_SHIFT);
-        budget_refund(budget_numbered(r->owner.span.owner), 0, t->committed);
-        *t = (struct tally){0, 0};
+        held_uncharge(counts->held << PAGE_SHIFT);
+        budget_refund(budget_numbered(r->owner.span.owner), 0, counts->committed);
+        *counts = (struct held_counts){0, 0};
         all = PG_NONE;
     }
     pages_fill(r->first, r->count, PG_NONE);
@@ -69,9 +69,9 @@ static enum status release_system_locked(const struct range *r, struct tally *t)
 }
 
 /* With the range locked: the span is gone afterwards. What comes from a region is emptied, to be given back. */
-static enum status release_locked(const struct range *r, struct tally *t, bool keep) {
-    if (r->owner.span.flags & SPAN_SYSTEM) return release_system_locked(r, t);
-    enum status status = keep ? ST_OK : empty_locked(r, t);
+static enum status release_locked(const struct range *r, struct held_counts *counts, bool keep) {
+    if (r->owner.span.flags & SPAN_SYSTEM) return release_system_locked(r, counts);
+    enum status status = keep ? ST_OK : empty_locked(r, counts);
     if (status == ST_OK) HM_CHECK(space_retract(&r->owner)); /* as above */
     return status;
 }
@@ -93,12 +93,12 @@ static enum status free_release(uintptr_t address) {
         if (page_of(address).n != r.first.n) return ST_BAD_ADDRESS;
     } while (!range_lock(&r));
     ahead_close(&r);
-    struct tally t = held_tally(r.first, r.count);
-    bool keep = keep_prepare(&r, &t);
-    enum status status = release_locked(&r, &t, keep);
+    struct held_counts counts = held_count(r.first, r.count);
+    bool keep = keep_prepare(&r, &counts);
+    enum status status = release_locked(&r, &counts, keep);
     range_unlock(&r);
     if (status != ST_OK) return status;
-    budget_refund(budget_numbered(r.owner.span.owner), r.count, t.committed);
+    budget_refund(budget_numbered(r.owner.span.owner), r.count, counts.committed);
     if (keep) {
         keep_store(r.owner.head, r.count);
     } else if (!(r.owner.span.flags & SPAN_SYSTEM)) {

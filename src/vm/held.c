@@ -18,13 +18,13 @@
 
 static uint32_t from_end; /* where zeroing began last, about */
 
-struct tally held_tally(struct page first, uint64_t count) {
-    struct tally t = {0, 0};
+struct held_counts held_count(struct page first, uint64_t count) {
+    struct held_counts counts = {0, 0};
     for (struct piece at = {0}; pages_next(first, count, &at, PG_BASE_MASK | PG_HELD);) {
-        if (prot_committed(at.state)) t.committed += at.count;
-        if (prot_held(at.state)) t.held += at.count;
+        if (prot_committed(at.state)) counts.committed += at.count;
+        if (prot_held(at.state)) counts.held += at.count;
     }
-    return t;
+    return counts;
 }
 
 /* Takes access to a row of committed pages, which is empty then. */
@@ -63,8 +63,8 @@ bool held_hold(const struct range *r, bool often) {
     return true;
 }
 
-bool held_keep(const struct range *r, const struct tally *t) {
-    uint64_t bytes = t->committed << PAGE_SHIFT;
+bool held_keep(const struct range *r, const struct held_counts *counts) {
+    uint64_t bytes = counts->committed << PAGE_SHIFT;
     bool often;
     if (r->owner.span.flags & ~(unsigned)SPAN_SYSTEM || !held_welcome(false)) return false;
     if (!held_charge(bytes)) return false;
@@ -87,14 +87,14 @@ bool held_drop(const struct range *r) {
     return all;
 }
 
-bool held_before_commit(const struct range *r, const struct tally *t, uint8_t state) {
+bool held_before_commit(const struct range *r, const struct held_counts *counts, uint8_t state) {
     /* Who commits much at once will hardly touch all of it soon, so that zeroing it now would be for nothing. */
     bool zeroed = prot_writable(state) && r->count <= MUCH_PAGES;
-    return t->held == 0 || zeroed || held_drop(r);
+    return counts->held == 0 || zeroed || held_drop(r);
 }
 
-uint64_t held_after_commit(const struct range *r, const struct tally *t) {
-    if (t->held == 0) return 0;
+uint64_t held_after_commit(const struct range *r, const struct held_counts *counts) {
+    if (counts->held == 0) return 0;
     bool other_end = !atom_load_rlx_u32(&from_end); /* rlx, and below: advice */
     atom_store_rlx_u32(&from_end, other_end);
     uint64_t held = 0, used = 0;

@@ -27,28 +27,28 @@ static inline uint64_t held_age_ms(uint64_t word, unsigned shift) {
 /* ---- held.c: the pages ---- */
 
 /* How many pages of a range are committed, and how many held. */
-struct tally {
+struct held_counts {
     uint64_t committed;
     uint64_t held;
 };
-struct tally held_tally(struct page first, uint64_t count);
+struct held_counts held_count(struct page first, uint64_t count);
 
 /*
  * With the range locked: takes access to its committed pages away and holds them. False: that cannot be done or is not wanted;
  * the range may have lost access, so decommit it in the ordinary way.
  */
-bool held_keep(const struct range *r, const struct tally *t);
+bool held_keep(const struct range *r, const struct held_counts *counts);
 
 /* The same without the bounds of a decommit, for pages that are counted already. */
 bool held_hold(const struct range *r, bool often);
 
 /* With the range locked, before os_commit with `state`: drops what is held in it if it cannot or should not be zeroed then. */
-bool held_before_commit(const struct range *r, const struct tally *t, uint8_t state);
+bool held_before_commit(const struct range *r, const struct held_counts *counts, uint8_t state);
 /*
  * With the range locked, after os_commit and before its bytes say so: zeroes what is held in it. Returns how many of the pages
  * had anything in them.
  */
-uint64_t held_after_commit(const struct range *r, const struct tally *t);
+uint64_t held_after_commit(const struct range *r, const struct held_counts *counts);
 
 /* With the range locked: gives back what is held in it. False: the system refused some. */
 bool held_drop(const struct range *r);

@@ -75,7 +75,7 @@ void held_remember_all(const struct range *r) {
     for (uint64_t done = 0; done < r->count; done += NOTE_PAGES) {
         struct range part = note_part(r, done);
         bool often;
-        if (held_tally(part.first, part.count).held && !note_put(part.first, part.count, &often)) held_drop(&part);
+        if (held_count(part.first, part.count).held && !note_put(part.first, part.count, &often)) held_drop(&part);
     }
 }
 
@@ -103,11 +103,11 @@ static uint64_t note_give_back(uint64_t *place, uint64_t note) {
     if (!pages_try_lock(r.first, r.count)) return 0;
     uint64_t bytes = 0;
     if (atom_load_acq_u64(place) == note) { /* acq: as above; without it the same range may have been noted anew */
-        struct tally t = held_tally(r.first, r.count);
+        struct held_counts counts = held_count(r.first, r.count);
         bool all = held_drop(&r);
-        struct tally left = held_tally(r.first, r.count);
-        bytes = (t.held - left.held) << PAGE_SHIFT;
-        if (all && !(note_often(note) && t.committed)) note_drop(place, note);
+        struct held_counts left = held_count(r.first, r.count);
+        bytes = (counts.held - left.held) << PAGE_SHIFT;
+        if (all && !(note_often(note) && counts.committed)) note_drop(place, note);
     }
     pages_unlock(r.first, r.count);
     return bytes;

@@ -44,12 +44,12 @@ static bool kept_put(uint64_t word) {
  * content is there.
  */
 static uint64_t run_give_back(const struct range *r) {
-    struct tally t = held_tally(r->first, r->count);
+    struct held_counts counts = held_count(r->first, r->count);
     struct granule first = granule_of(range_address(r));
     bool gone = os_decommit(range_address(r), range_bytes(r)) == ST_OK;
     if (gone) {
         pages_fill(r->first, r->count, PG_NONE);
-        held_uncharge(t.held << PAGE_SHIFT);
+        held_uncharge(counts.held << PAGE_SHIFT);
     }
     range_unlock(r);
     if (gone) {
@@ -57,7 +57,7 @@ static uint64_t run_give_back(const struct range *r) {
     } else {
         kept_put(kept_pack(first, r->count));
     }
-    return gone ? t.held << PAGE_SHIFT : 0;
+    return gone ? counts.held << PAGE_SHIFT : 0;
 }
 
 /* Takes the word out of the table, and the run's pages. */
@@ -119,12 +119,12 @@ static bool room_make(uint64_t count_pages, uint64_t bytes) {
     return true;
 }
 
-bool keep_prepare(const struct range *r, const struct tally *t) {
-    uint64_t bytes = t->committed << PAGE_SHIFT;
+bool keep_prepare(const struct range *r, const struct held_counts *counts) {
+    uint64_t bytes = counts->committed << PAGE_SHIFT;
     if (r->owner.span.flags || !keep_is_for(r->count)) return false;
-    if (t->committed + t->held == 0 || bytes > held_bound() || !held_welcome(false)) return false;
+    if (counts->committed + counts->held == 0 || bytes > held_bound() || !held_welcome(false)) return false;
     /* What was hardly used is had from the system sooner than its pages are looked through. */
-    if (t->committed == r->count && !much_used(r)) return false;
+    if (counts->committed == r->count && !much_used(r)) return false;
     if (!room_make(r->count, bytes)) return false;
     if (!held_hold(r, false)) {
         held_uncharge(bytes);
@@ -147,12 +147,12 @@ void keep_store(struct granule first, uint64_t count_pages) {
  * cost more than new ones would have: it begins anew without any, and then its release sees how much this owner has used.
  */
 static bool run_commit(const struct range *r) {
-    struct tally t = held_tally(r->first, r->count);
+    struct held_counts counts = held_count(r->first, r->count);
     if (os_commit(range_address(r), range_bytes(r), PG_READWRITE) != ST_OK) {
         range_restore(r);
         return false;
     }
-    if (held_after_commit(r, &t) < r->count / KEPT_USED_PART) os_discard(range_address(r), range_bytes(r));
+    if (held_after_commit(r, &counts) < r->count / KEPT_USED_PART) os_discard(range_address(r), range_bytes(r));
     pages_fill(r->first, r->count, PG_READWRITE);
     return true;
 }

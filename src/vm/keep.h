@@ -18,7 +18,7 @@ static inline bool keep_is_for(uint64_t count_pages) {
  * With all pages of the allocation locked: can it be kept? Then its pages are held, and the caller retracts the span, unlocks
  * the pages, and calls keep_store. False: release it in the ordinary way.
  */
-bool keep_prepare(const struct range *r, const struct tally *t);
+bool keep_prepare(const struct range *r, const struct held_counts *counts);
 void keep_store(struct granule first, uint64_t count_pages);
 
 /*

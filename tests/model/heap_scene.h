@@ -71,6 +71,9 @@ void budget_refund(struct budget *budget, uint64_t reserved_pages, uint64_t comm
     (void)reserved_pages;
     atom_add_acqrel_u64(&budget->committed, -committed_pages);
 }
+void budget_undo(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages) {
+    budget_refund(budget, reserved_pages, committed_pages);
+}
 uint64_t budget_held(const struct budget *budget, enum budget_kind kind) {
     (void)kind;
     return atom_load_rlx_u64(&budget->committed) << PAGE_SHIFT;
@@ -97,13 +100,10 @@ enum status os_decommit(uintptr_t address, size_t size) {
     return ST_OK;
 }
 void pages_fill(struct page first, uint64_t count, uint8_t state) { (void)first, (void)count, (void)state; }
-uint64_t pages_run(struct page first, uint64_t limit, uint8_t mask) {
+uint64_t pages_run_at(struct page first, uint64_t limit, uint8_t mask, uint8_t *state) {
     (void)first, (void)mask;
+    *state = PG_READWRITE;
     return limit;
-}
-uint8_t pages_state(struct page page) {
-    (void)page;
-    return PG_READWRITE;
 }
 enum status os_protect(uintptr_t address, size_t size, uint8_t state) { return os_commit(address, size, state); }
 bool os_commit_is_lazy(void) { return true; }
@@ -157,7 +157,7 @@ enum status region_claim_aligned(uint64_t count_pages, size_t align, struct run 
 enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run) {
     return region_claim_aligned(address, count_pages, run);
 }
-enum status region_claim_open_at(uintptr_t address, uint64_t count_pages, struct run *run) {
+enum status region_claim_more(uintptr_t address, uint64_t count_pages, struct run *run) {
     size_t first = granule_of(address).n - FIRST_GRANULE, count = granules_for_pages(count_pages);
     *run = (struct run){granule_of(address), count_pages, 0};
     return first + count <= GRANULES && bitmap_claim(&scene.taken, first, count) ? ST_OK : ST_BAD_ADDRESS;

@@ -369,6 +369,45 @@ static void *storm(void *context) {
     return NULL;
 }
 
+#ifdef HM_FAULT
+/* What the system refuses has not been. */
+static void test_peak_refused(const char *function) {
+    uintptr_t start;
+    uint64_t reserved = budget_peak(&budget_process, BUDGET_RESERVE), committed = budget_peak(&budget_process, BUDGET_COMMIT);
+    os_fault_set(function, 1, true);
+    CHECK(vm_alloc(0, 64 * SLOT_BYTES, MEM_RESERVE | MEM_COMMIT, PAGE_READONLY, &start) != ST_OK);
+    os_fault_set(NULL, 0, false);
+    CHECK_EQ(budget_peak(&budget_process, BUDGET_RESERVE), reserved);
+    CHECK_EQ(budget_peak(&budget_process, BUDGET_COMMIT), committed);
+}
+#endif
+
+/* What was refused above has not been below either. */
+static void test_peaks(void) {
+    struct budget *account = budget_open(NULL), *other = budget_open(NULL);
+    if (!CHECK(account != NULL && other != NULL)) return;
+    uint64_t held = budget_held(&budget_process, BUDGET_RESERVE), peak = budget_peak(&budget_process, BUDGET_RESERVE);
+    budget_lines_set(&budget_process, &(struct budget_lines){.hard = {0, budget_held(&budget_process, BUDGET_COMMIT) + MIB}});
+    budget_lines_set(other, &(struct budget_lines){.hard = {0, MIB}});
+    CHECK(!budget_charge(account, 1000 << 10, 1000));
+    CHECK_EQ(budget_peak(account, BUDGET_RESERVE), 0);
+    CHECK_EQ(budget_peak(account, BUDGET_COMMIT), 0);
+    CHECK_EQ(budget_peak(&budget_process, BUDGET_RESERVE), peak);
+    CHECK(budget_charge(account, 1000, 100));
+    CHECK(!budget_move(account->number, other->number, 1000));
+    CHECK(budget_move(account->number, other->number, 100));
+    CHECK_EQ(budget_peak(account, BUDGET_RESERVE), 1000 * PAGE_BYTES);
+    CHECK_EQ(budget_peak(account, BUDGET_COMMIT), 100 * PAGE_BYTES);
+    CHECK_EQ(budget_peak(other, BUDGET_RESERVE), 100 * PAGE_BYTES);
+    CHECK_EQ(budget_peak(other, BUDGET_COMMIT), 100 * PAGE_BYTES);
+    budget_refund(account, 900, 0);
+    budget_refund(other, 100, 100);
+    CHECK_EQ(budget_held(&budget_process, BUDGET_RESERVE), held);
+    budget_lines_set(&budget_process, &(struct budget_lines){0});
+    budget_drop(account);
+    budget_drop(other);
+}
+
 static void test_threads(void) {
     shared = budget_open(NULL);
     if (!CHECK(shared != NULL)) return;
@@ -391,6 +430,11 @@ int main(void) {
     test_lines();
     test_heap_lines();
     test_cached_spans();
+    test_peaks();
+#ifdef HM_FAULT
+    test_peak_refused("reserve");
+    test_peak_refused("commit");
+#endif
     test_threads();
     test_adding_up();
     return check_done();

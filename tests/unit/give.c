@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "core/bitmap.h"
+#include "heap/slab.h"
 #include "hostmem.h"
 #include "os/fault.h"
 #include "os/os.h"
@@ -158,6 +159,24 @@ static void test_whole(void) {
 }
 
 #ifndef _WIN32
+/* A heap's block of a plain region does not grow into what was behind it there and is the system's now. */
+static void test_block_before_end(void) {
+    enum { GRANULES = 100 };
+    const uint64_t pages = GRANULES * PAGES_PER_GRANULE, owner = 0x123;
+    struct run run;
+    if (!CHECK(slab_acquire(pages, GRANULE_BYTES, PG_EXECUTE_READWRITE, &run) == ST_OK && run.flags == 0)) return;
+    slab_open(&run, SPAN_LARGE, PG_EXECUTE_READWRITE, owner, 0, 1, 0);
+    uintptr_t end = granule_address(run.first) + GRANULES * GRANULE_BYTES;
+    CHECK(region_give(end, 1) > 0);
+    check_foreign_free((void *)end);
+    CHECK(!slab_resize(slab_at(run.first), run.first, pages + 1));
+    check_foreign_free((void *)end);
+    run = slab_run(slab_at(run.first), run.first);
+    CHECK(slab_close_by_force(slab_at(run.first), owner, 1));
+    CHECK(slab_discard(&run));
+    CHECK(bitmap_taken(space_slot(end)->taken, granule_of(end).n % GRANULES_PER_SLOT));
+}
+
 /* A heap's region gives its end by the step; what lives in front of it stays, and the heap goes on. */
 static void test_heap_region(void) {
     uintptr_t base = 0;
@@ -231,6 +250,7 @@ int main(void) {
 #endif
     test_whole();
 #ifndef _WIN32
+    test_block_before_end();
     if (os_commit_is_lazy()) test_heap_region();
 #endif
     struct threads threads = {0};

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "alone.h"
+#include "base/cold.h"
 #include "check.h"
 #include "listener.h"
 #include "os/fault.h"
@@ -44,7 +45,13 @@ static void test_existence(void) {
     os_fault_set(NULL, 0, false);
     CHECK_EQ(l.references, 1);
     CHECK(!pressure_watched());
+    listen_to(m, &l);
+    cold_fail_after(1);
+    CHECK(m->lpVtbl->RegisterMemoryNotificationCallback(m, &l.face) == E_OUTOFMEMORY);
+    cold_fail_after(-1);
+    CHECK_EQ(l.references, 2); /* the one that is there stays */
     CHECK_EQ(m->lpVtbl->Release(m), 0);
+    CHECK_EQ(l.references, 1);
 #endif
 }
 

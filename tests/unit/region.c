@@ -91,6 +91,23 @@ static void whole_and_larger(void) {
     region_release(&again);
 }
 
+/* The regions that are older fill up first, so that the last ones stay empty: also one that was full, as soon as it is not. */
+static void older_first(void) {
+    enum { MOST = 64 };
+    struct run whole[MOST], first, next;
+    size_t count = 0, made = regions();
+    CHECK_EQ(region_claim(PAGES_PER_SLOT, false, &whole[count++]), ST_OK); /* the oldest there is */
+    while (count < MOST && regions() == made) CHECK_EQ(region_claim(PAGES_PER_SLOT, false, &whole[count++]), ST_OK);
+    CHECK_EQ(region_claim(1, false, &first), ST_OK); /* all are full: one more is made for it, and each was found to be so */
+    CHECK(regions() > made + 1);
+    region_release(&whole[0]);
+    CHECK_EQ(region_claim(1, false, &next), ST_OK);
+    CHECK_EQ(next.first.n / GRANULES_PER_SLOT, whole[0].first.n / GRANULES_PER_SLOT);
+    for (size_t i = 1; i < count; i++) region_release(&whole[i]);
+    region_release(&first);
+    region_release(&next);
+}
+
 #ifdef HM_FAULT
 static void failures(void) {
     struct run run;
@@ -141,6 +158,7 @@ int main(void) {
     high();
     many();
     whole_and_larger();
+    older_first();
 #ifdef HM_FAULT
     failures();
     no_region();

@@ -32,7 +32,7 @@ void heap_hooks_start(void) {
     if (!(redirect_flags & HM_REDIRECT_HEAP) || redirect_flags & HM_REDIRECT_OFF) return;
     handle[0] = GetProcessHeap(); /* first: it is asked for most */
     DWORD count = 1 + GetProcessHeaps(ALIASES_AT_MOST - 1, handle + 1);
-    if (count > ALIASES_AT_MOST) count = ALIASES_AT_MOST; /* the answer is how many there are, and none was written */
+    if (count > ALIASES_AT_MOST) count = 1; /* the answer is how many there are, and none was written */
     for (DWORD i = 0; i < count; i++) {
         if (i > 0 && handle[i] == handle[0]) continue;
         struct heap *heap = heap_default();

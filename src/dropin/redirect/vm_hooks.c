@@ -271,13 +271,23 @@ static BOOL engine_protect(LPVOID address, SIZE_T size, DWORD protect, PDWORD ol
     return error_report(status);
 }
 
-BOOL WINAPI hook_VirtualProtect(LPVOID address, SIZE_T size, DWORD protect, PDWORD old) {
+typedef BOOL(WINAPI *protect_call)(LPVOID, SIZE_T, DWORD, PDWORD);
+
+/* Both forms, as alloc_any. */
+static BOOL protect_any(protect_call pass_on, LPVOID address, SIZE_T size, DWORD protect, PDWORD old) {
     struct watch watch = watch_start();
     unsigned reason = there_reason(address);
-    BOOL result = reason == HM_BY_ENGINE ? engine_protect(address, size, protect, old)
-                                         : real.VirtualProtect(address, size, protect, old);
+    BOOL result = reason == HM_BY_ENGINE ? engine_protect(address, size, protect, old) : pass_on(address, size, protect, old);
     protect_stop(watch, reason, address, size, protect, result);
     return result;
+}
+
+BOOL WINAPI hook_VirtualProtect(LPVOID address, SIZE_T size, DWORD protect, PDWORD old) {
+    return protect_any(real.VirtualProtect, address, size, protect, old);
+}
+
+BOOL WINAPI hook_VirtualProtectFromApp(LPVOID address, SIZE_T size, ULONG protect, PULONG old) {
+    return protect_any(real.VirtualProtectFromApp, address, size, protect, old);
 }
 
 BOOL WINAPI hook_VirtualProtectEx(HANDLE process, LPVOID address, SIZE_T size, DWORD protect, PDWORD old) {
@@ -285,15 +295,6 @@ BOOL WINAPI hook_VirtualProtectEx(HANDLE process, LPVOID address, SIZE_T size, D
     struct watch watch = watch_start();
     BOOL result = real.VirtualProtectEx(process, address, size, protect, old);
     protect_stop(watch, HM_PASSED_PROCESS, address, size, protect, result);
-    return result;
-}
-
-BOOL WINAPI hook_VirtualProtectFromApp(LPVOID address, SIZE_T size, ULONG protect, PULONG old) {
-    struct watch watch = watch_start();
-    unsigned reason = there_reason(address);
-    BOOL result = reason == HM_BY_ENGINE ? engine_protect(address, size, protect, old)
-                                         : real.VirtualProtectFromApp(address, size, protect, old);
-    protect_stop(watch, reason, address, size, protect, result);
     return result;
 }
 

@@ -26,17 +26,19 @@ static const char *const reason_names[HM_REDIRECT_REASONS] = {
     [HM_PASSED_HEAP] = "other heap",
 };
 
+static void cell_add(HM_REDIRECT_CELL *to, const HM_REDIRECT_CELL *from) {
+    to->calls += from->calls;
+    to->failures += from->failures;
+    to->bytes += from->bytes;
+    to->ticks += from->ticks;
+}
+
 static void counts_sum(const HM_REDIRECT_SHARED *shared, HM_REDIRECT_COUNTS *sum) {
     memset(sum, 0, sizeof *sum);
     for (int slot = 0; slot < HM_REDIRECT_SLOTS; slot++) {
         for (int kind = 0; kind < HM_CALL_KINDS; kind++) {
             for (int reason = 0; reason < HM_REDIRECT_REASONS; reason++) {
-                const HM_REDIRECT_CELL *from = &shared->slot[slot].cell[kind][reason];
-                HM_REDIRECT_CELL *to = &sum->cell[kind][reason];
-                to->calls += from->calls;
-                to->failures += from->failures;
-                to->bytes += from->bytes;
-                to->ticks += from->ticks;
+                cell_add(&sum->cell[kind][reason], &shared->slot[slot].cell[kind][reason]);
             }
         }
     }
@@ -56,13 +58,6 @@ static void report_row(struct tool_table *table, const char *name, const HM_REDI
     tool_table_count(table, microseconds(served->ticks, usage));
     tool_table_count(table, microseconds(passed->ticks, usage));
     tool_table_count(table, (served->bytes + passed->bytes) / 1024);
-}
-
-static void cell_add(HM_REDIRECT_CELL *to, const HM_REDIRECT_CELL *from) {
-    to->calls += from->calls;
-    to->failures += from->failures;
-    to->bytes += from->bytes;
-    to->ticks += from->ticks;
 }
 
 static void kinds_print(FILE *out, const HM_REDIRECT_COUNTS *sum, const struct run_usage *usage) {
