@@ -42,8 +42,8 @@ _Static_assert(sizeof((struct cache *)0)->quick.class[0] == sizeof(struct magazi
  *           rest; and not for negative ones, for which it is 2^64 less a little.
  *   r > 0   r * magic is from magic to 2^64 + e - magic, and q * e does not lead from there to below the limit.
  *
- * An address that differs from an object's in bits from the 47th on has a multiple of 2^47 more in the offset; and, since magic is
- * odd, one that is not zero in the product.
+ * An address that differs from an object's in bits from the 47th on has a multiple of 2^47 more in the offset; and in the product
+ * one that is not zero, since magic is odd.
  */
 struct cache_starts near_starts(const struct class_row *row) {
     if (row->objects == 1) return (struct cache_starts){1, 1}; /* where the slab starts */
