@@ -11,6 +11,7 @@
 #include "core/region.h"
 #include "os/os.h"
 #include "vm/ahead.h"
+#include "vm/grown.h"
 #include "vm/keep.h"
 #include "vm/range.h"
 #include "vm/spans.h"
@@ -19,7 +20,7 @@
 
 /* With the range locked: takes content and access from all of it, and gives back what was held. */
 static enum status empty_locked(const struct range *r, const struct tally *t) {
-    if (t->committed + t->held == 0) return ST_OK;
+    if (t->committed + t->held == 0 && !grown_can(&r->owner)) return ST_OK;
     bool watched = written_is_known(&r->owner);
     enum status status = watched ? written_decommit(r) : os_decommit(range_address(r), range_bytes(r));
     if (status != ST_OK) {
@@ -35,7 +36,7 @@ static enum status empty_locked(const struct range *r, const struct tally *t) {
 static enum status decommit_locked(const struct range *r) {
     ahead_close(r);
     struct tally t = held_tally(r->first, r->count);
-    if (t.committed == 0) return ST_OK;
+    if (t.committed == 0 && !grown_can(&r->owner)) return ST_OK;
     enum status status = held_keep(r, &t) ? ST_OK : empty_locked(r, &t);
     if (status == ST_OK) budget_refund(budget_numbered(r->owner.span.owner), 0, t.committed);
     return status;

@@ -70,6 +70,8 @@ both pointers
 served pointers 15
 both handles
 served handles 20
+both stacks
+served stacks 400
 expect "native, by Win32" 0 '^[0-9]+ passed, 0 failed' $programs/native.exe
 expect "native, passed on" 0 '^[0-9]+ passed, 0 failed' $run --off --json "$work/off.json" $programs/native.exe
 own native windows
