@@ -182,7 +182,7 @@ expect "ways to start children" 0 '^[0-9]+ passed, 0 failed' $programs/children.
 expect "ways to start children, left alone" 0 '^[0-9]+ passed, 0 failed' $run $programs/children.exe alone
 expect "ways to start children, served" 0 '^[0-9]+ passed, 0 failed' $run --children --json "$work/report" \
     $programs/children.exe served
-json "children of all ways" '"processes": 8,'
+json "children of all ways" '"processes": 9,'
 expect "a table" 5 'reserve\+commit +1 +0' $run --report $programs/ends.exe return
 expect "a trace" 0 '0 failed' $run --trace "$work/trace" $programs/forms.exe
 expect "a replay of the trace" 0 '^differences from the recording: 0' $build/hostmem-replay.exe "$work/trace"
