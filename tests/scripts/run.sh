@@ -188,6 +188,11 @@ expect "a trace" 0 '0 failed' $run --trace "$work/trace" $programs/forms.exe
 expect "a replay of the trace" 0 '^differences from the recording: 0' $build/hostmem-replay.exe "$work/trace"
 expect "a trace of native" 0 '0 failed' $run --trace "$work/trace" $programs/native.exe windows
 expect "a replay of its trace" 0 '^differences from the recording: 0' $build/hostmem-replay.exe "$work/trace"
+expect "a trace of handles" 0 '0 failed' $run --trace "$work/trace" $programs/handles.exe
+expect "a replay of its trace" 0 '^differences from the recording: 0' $build/hostmem-replay.exe "$work/trace"
+# The one is what VirtualProtect does before it finds that its answer lies in the very pages.
+expect "a trace of pointers" 0 '0 failed' $run --trace "$work/trace" $programs/pointers.exe
+expect "a replay of its trace" 1 '^differences from the recording: 1\b' $build/hostmem-replay.exe "$work/trace"
 expect "a trace without room" 0 'no room for' $run --trace "$work/trace" --trace-calls 3 $programs/forms.exe
 for i in 1 2 3 4 5 6 7 8 9 10; do
     expect "ends while threads allocate, $i" 7 '' $run $programs/ends.exe busy
