@@ -25,10 +25,11 @@ enum span_flag {
     SPAN_SYSTEM = 1,      /* reserved for itself: goes back to the system, not to a region */
     SPAN_WATCH = 2,       /* asked for with MEM_WRITE_WATCH */
     SPAN_LARGE_PAGES = 4, /* committed as a whole, cannot be decommitted */
-    SPAN_PHYSICAL = 8     /* a window: cannot be committed */
+    SPAN_PHYSICAL = 8,    /* a window: cannot be committed */
+    SPAN_GUARDED = 16     /* a guard was set in it: the system may commit pages by itself (vm/grown.c) */
 };
 
-/* A span as one 64-bit word: count_pages:36, state:8 (its allocation protection), kind:4, flags:4, owner:12. */
+/* A span as one 64-bit word: count_pages:36, state:8 (its allocation protection), kind:3, flags:5, owner:12. */
 struct span {
     uint64_t count_pages;
     uint8_t state; /* page byte of the AllocationProtect */
@@ -38,15 +39,15 @@ struct span {
 };
 
 static inline uint64_t span_pack(struct span s) {
-    return s.count_pages | (uint64_t)s.state << 36 | (uint64_t)s.kind << 44 | (uint64_t)s.flags << 48 | (uint64_t)s.owner << 52;
+    return s.count_pages | (uint64_t)s.state << 36 | (uint64_t)s.kind << 44 | (uint64_t)s.flags << 47 | (uint64_t)s.owner << 52;
 }
 
 static inline struct span span_unpack(uint64_t word) {
     return (struct span){
         .count_pages = word & (((uint64_t)1 << 36) - 1),
         .state = (uint8_t)(word >> 36),
-        .kind = (enum span_kind)(word >> 44 & 0xf),
-        .flags = (unsigned)(word >> 48 & 0xf),
+        .kind = (enum span_kind)(word >> 44 & 0x7),
+        .flags = (unsigned)(word >> 47 & 0x1f),
         .owner = (uint32_t)(word >> 52),
     };
 }

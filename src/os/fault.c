@@ -75,6 +75,7 @@ PASSING(bool, bring, (uintptr_t address, size_t size, uintptr_t reserved, size_t
         (address, size, reserved, reserved_size))
 PASSING(size_t, touched, (uintptr_t address, size_t size), (address, size))
 PASSING(bool, guard_armed, (uintptr_t address), (address))
+PASSING(bool, grows_stacks, (void), ())
 PASSING(enum status, query_foreign, (uintptr_t address, MEMORY_BASIC_INFORMATION *info), (address, info))
 PASSING(enum status, protect_foreign, (uintptr_t address, size_t size, DWORD protect, DWORD *old), (address, size, protect, old))
 PASSING(bool, watches_writes, (void), ())
@@ -96,6 +97,7 @@ PASSING(bool, environment, (const char *name, char *text, size_t room), (name, t
     }
 
 PASSING_VOID(watch_fresh, (uintptr_t address, size_t size), (address, size))
+PASSING_VOID(guards_begin, (uintptr_t address, size_t size, uint8_t state), (address, size, state))
 PASSING_VOID(discard, (uintptr_t address, size_t size), (address, size))
 PASSING_VOID(tables_discard, (void *start, size_t size), (start, size))
 PASSING_VOID(yield, (unsigned attempt), (attempt))

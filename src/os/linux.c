@@ -224,6 +224,10 @@ bool OS_FUNCTION(guard_armed)(uintptr_t address) {
     return true;
 }
 
+bool OS_FUNCTION(grows_stacks)(void) { return false; }
+
+void OS_FUNCTION(guards_begin)(uintptr_t address, size_t size, uint8_t state) { (void)address, (void)size, (void)state; }
+
 /* ---- The engine's own tables -------------------------------------------------------------------------------------- */
 
 enum status OS_FUNCTION(tables_reserve)(size_t size, void **start) {

@@ -107,6 +107,14 @@ enum status os_reset_undo(uintptr_t address, size_t size);
 bool os_guard_armed(uintptr_t address);
 
 /*
+ * Does the system, when a guard is hit that lies below a thread's stack, commit the page below by itself? Where that may happen
+ * from now on, os_guards_begin has it know of pages that are in this state, and not held, what os_protect and os_decommit may
+ * have kept from it.
+ */
+bool os_grows_stacks(void);
+void os_guards_begin(uintptr_t address, size_t size, uint8_t state);
+
+/*
  * Memory that the engine did not give out: the system's own view, with Win32's words and Win32's errors. Never waits.
  * ST_NO_RESOURCES: the system cannot be asked, as where the process has no file descriptor left; then nothing is known or done.
  */

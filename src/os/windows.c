@@ -222,6 +222,19 @@ bool OS_FUNCTION(guard_armed)(uintptr_t address) {
     return query(address, &info) == ST_OK && (info.Protect & PAGE_GUARD);
 }
 
+bool OS_FUNCTION(grows_stacks)(void) { return true; }
+
+void OS_FUNCTION(guards_begin)(uintptr_t address, size_t size, uint8_t state) {
+    uintptr_t got;
+    if (!host_linux()) return;
+    host_tell(address, size);
+    if (prot_committed(state)) {
+        if (state != PG_READWRITE) protect(address, size, prot_to_win32(state)); /* that is what Wine took it for */
+    } else if (allocate(address, size, MEM_COMMIT, PAGE_READWRITE, &got) == ST_OK) {
+        give_back(address, size, MEM_DECOMMIT); /* a page by which a stack grows has the protection that it had last */
+    }
+}
+
 enum status OS_FUNCTION(query_foreign)(uintptr_t address, MEMORY_BASIC_INFORMATION *info) { return query(address, info); }
 
 enum status OS_FUNCTION(protect_foreign)(uintptr_t address, size_t size, DWORD protect, DWORD *old_protect) {

@@ -14,6 +14,7 @@
 #include "core/region.h"
 #include "os/os.h"
 #include "vm/ahead.h"
+#include "vm/grown.h"
 #include "vm/keep.h"
 #include "vm/spans.h"
 #include "vm/vm.h"
@@ -96,6 +97,8 @@ static enum status alloc_make(const struct wish *w, uintptr_t *result) {
     }
     struct span span = {.count_pages = w->count_pages, .state = w->state, .kind = SPAN_VM, .flags = run.flags};
     span.owner = budget_asked_number();
+    bool plain = !(w->type & (MEM_WRITE_WATCH | MEM_LARGE_PAGES | MEM_PHYSICAL));
+    if (plain && w->type & MEM_COMMIT && w->state & PG_GUARD && os_grows_stacks()) span.flags |= SPAN_GUARDED;
     if (w->type & MEM_WRITE_WATCH) span.flags |= SPAN_WATCH;
     if (w->type & MEM_LARGE_PAGES) span.flags |= SPAN_LARGE_PAGES;
     if (w->type & MEM_PHYSICAL) span.flags |= SPAN_PHYSICAL;
@@ -235,6 +238,7 @@ static enum status heap_inside(const struct range *r, DWORD type, uint8_t state)
 static enum status alloc_inside(uintptr_t address, size_t size, DWORD type, uint8_t state, uintptr_t *result) {
     struct range r = range_of(address, size);
     enum status status;
+    if (type & MEM_COMMIT && state & PG_GUARD) grown_begin(address);
     do {
         if (!space_find(address, &r.owner)) return type & MEM_COMMIT ? foreign_commit(address) : ST_BAD_ADDRESS;
         if (r.owner.span.kind != SPAN_VM) {

@@ -11,6 +11,7 @@
 #include "core/region.h"
 #include "os/os.h"
 #include "vm/ahead.h"
+#include "vm/grown.h"
 #include "vm/keep.h"
 #include "vm/range.h"
 #include "vm/spans.h"
@@ -19,7 +20,7 @@
 
 /* With the range locked: takes content and access from all of it, and gives back what was held. */
 static enum status empty_locked(const struct range *r, const struct held_counts *counts) {
-    if (counts->committed + counts->held == 0) return ST_OK;
+    if (counts->committed + counts->held == 0 && !grown_can(&r->owner)) return ST_OK;
     bool watched = written_is_known(&r->owner);
     enum status status = watched ? written_decommit(r) : os_decommit(range_address(r), range_bytes(r));
     if (status != ST_OK) {
@@ -35,7 +36,7 @@ static enum status empty_locked(const struct range *r, const struct held_counts 
 static enum status decommit_locked(const struct range *r) {
     ahead_close(r);
     struct held_counts counts = held_count(r->first, r->count);
-    if (counts.committed == 0) return ST_OK;
+    if (counts.committed == 0 && !grown_can(&r->owner)) return ST_OK;
     enum status status = held_keep(r, &counts) ? ST_OK : empty_locked(r, &counts);
     if (status == ST_OK) budget_refund(budget_numbered(r->owner.span.owner), 0, counts.committed);
     return status;

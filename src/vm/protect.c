@@ -5,19 +5,22 @@
  * engine did not give out is the system's to judge.
  */
 #include "os/os.h"
+#include "vm/grown.h"
 #include "vm/range.h"
 #include "vm/state.h"
 #include "vm/vm.h"
 
 /* With the range locked. */
 static enum status protect_locked(const struct range *r, uint8_t state, DWORD *old) {
+    enum status status = grown_can(&r->owner) ? grown_note(r) : ST_OK;
+    if (status != ST_OK) return status;
     if (!pages_all_committed(r->first, r->count)) return ST_BAD_ADDRESS;
     DWORD before = prot_to_win32(state_now(r->first));
     if (range_is(r, state)) {
         *old = before;
         return ST_OK;
     }
-    enum status status = os_protect(range_address(r), range_bytes(r), state);
+    status = os_protect(range_address(r), range_bytes(r), state);
     if (status == ST_OK) {
         range_fill(r, state);
         *old = before;
@@ -69,6 +72,7 @@ enum status vm_protect(uintptr_t address, size_t size, DWORD protect, DWORD *old
     enum status status = prot_from_win32(protect, &state);
     struct range r = range_of(address, size);
     if (address >= ADDRESS_END) return protect_high(&r, status == ST_OK, protect, old);
+    if (state & PG_GUARD) grown_begin(address);
     do {
         bool found = space_find(address, &r.owner);
         if (!found && !space_in_region(address)) return protect_others(&r, status == ST_OK, protect, old);

@@ -10,6 +10,7 @@
 
 #include "core/space.h"
 #include "os/os.h"
+#include "vm/grown.h"
 #include "vm/state.h"
 
 /* How many pages from `first` on are reserved: of a large reservation most sheets were never used, and need no look at each. */
@@ -39,11 +40,28 @@ static uint64_t run_alike(struct page first, uint64_t limit) {
     return run;
 }
 
+/* The same, and what the first one is, where the system may commit pages by itself. */
+static uint64_t run_grown(struct page first, uint64_t limit, uint8_t *state) {
+    uint64_t run = 0;
+    while (run < limit) {
+        struct page next = {first.n + run};
+        uint8_t now = state_now(next);
+        uint64_t alike = pages_state(next) & PG_GUARD ? 1 : pages_run(next, limit - run, PG_STATE_MASK);
+        if (now == PG_NONE) now = grown_state(next, limit - run, &alike);
+        if (run && now != *state) break;
+        *state = now;
+        run += alike;
+    }
+    return run;
+}
+
 static void describe_span(struct page page, const struct found *f, MEMORY_BASIC_INFORMATION *info) {
+    uint64_t limit = span_end_page(f) - page.n;
     uint8_t state = state_now(page);
+    uint64_t run = grown_can(f) ? run_grown(page, limit, &state) : run_alike(page, limit);
     info->AllocationBase = (void *)granule_address(f->head);
     info->AllocationProtect = prot_to_win32(f->span.state);
-    info->RegionSize = (size_t)run_alike(page, span_end_page(f) - page.n) << PAGE_SHIFT;
+    info->RegionSize = (size_t)run << PAGE_SHIFT;
     info->State = prot_committed(state) ? MEM_COMMIT : MEM_RESERVE;
     info->Protect = prot_to_win32(state);
     info->Type = MEM_PRIVATE;

@@ -37,6 +37,12 @@ static BOOL by_a_suspended(char *command) {
     return started && ResumeThread(child.hThread) == 1;
 }
 
+/* A job that the program did not ask for must let its children out. (Wine, which tells of no job's limits, lets them by less.) */
+static BOOL by_a_breakaway(char *command) {
+    STARTUPINFOA startup = {.cb = sizeof startup};
+    return CreateProcessA(NULL, command, NULL, NULL, FALSE, CREATE_BREAKAWAY_FROM_JOB, NULL, NULL, &startup, &child);
+}
+
 static const wchar_t *widen(const char *command) {
     static wchar_t wide[MAX_PATH + 16];
     MultiByteToWideChar(CP_ACP, 0, command, -1, wide, MAX_PATH + 16);
@@ -100,6 +106,7 @@ int main(int argc, char **argv) {
     GetModuleFileNameA(NULL, self, sizeof self);
     start_by("CreateProcessA", by_a, wanted);
     start_by("CreateProcessA, suspended", by_a_suspended, wanted);
+    start_by("CreateProcessA, out of a job", by_a_breakaway, wanted);
     start_by("CreateProcessW", by_w, wanted);
     start_by("CreateProcessAsUserA", by_user_a, wanted);
     start_by("CreateProcessAsUserW", by_user_w, wanted);

@@ -74,7 +74,7 @@ static void test_pages_of(HANDLE heap) {
     for (int i = 0; i < 4; i++) {
         char *block = HeapAlloc(heap, 0, sizes[i]);
         if (!CHECK(block != NULL)) return;
-        char *page = (char *)(((uintptr_t)block + 4095) & ~(uintptr_t)4095);
+        char *page = (char *)(((uintptr_t)block + 4096) & ~(uintptr_t)4095); /* not the block's first byte */
         memset(block, 7, sizes[i]);
         CHECK(VirtualAlloc(page + 5, 4096, MEM_COMMIT, PAGE_READWRITE) == page);
         CHECK(page[0] == 7 && page[4096] == 7);

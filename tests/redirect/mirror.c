@@ -26,12 +26,13 @@ static void mirrored(SIZE_T size, DWORD protect) {
     CloseHandle(section);
 }
 
-/* A place that was reserved with access: one try may fail, as it may where other threads allocate. */
-static void found_in_two_tries(void) {
+/* A place that was reserved with access, or committed: one try may fail, as it may where other threads allocate. */
+static void found_in_two_tries(DWORD type) {
     HANDLE section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, 65536, NULL);
     char *view = NULL;
     for (int attempt = 0; attempt < 2 && !view; attempt++) {
-        char *place = VirtualAlloc(NULL, 2 * 65536, MEM_RESERVE, PAGE_READWRITE);
+        char *place = VirtualAlloc(NULL, 2 * 65536, type, PAGE_READWRITE);
+        CHECK(!(type & MEM_COMMIT) || (place[0] == 0 && (place[131071] = 7) == 7));
         CHECK(VirtualFree(place, 0, MEM_RELEASE));
         view = MapViewOfFileEx(section, FILE_MAP_WRITE, 0, 0, 0, place);
     }
@@ -57,7 +58,9 @@ int main(void) {
         for (int turn = 0; turn < 3; turn++) mirrored(size, PAGE_NOACCESS);
         used(size);
     }
-    found_in_two_tries();
+    for (int turn = 0; turn < 3; turn++) found_in_two_tries(MEM_RESERVE | MEM_COMMIT);
+    found_in_two_tries(MEM_COMMIT);
+    found_in_two_tries(MEM_RESERVE);
     for (SIZE_T size = 1 << 16; size <= (SIZE_T)64 << 20; size <<= 2) {
         mirrored(size, PAGE_READWRITE);
         used(size);

@@ -70,6 +70,8 @@ both pointers
 served pointers 15
 both handles
 served handles 20
+both stacks
+served stacks 400
 expect "native, by Win32" 0 '^[0-9]+ passed, 0 failed' $programs/native.exe
 expect "native, passed on" 0 '^[0-9]+ passed, 0 failed' $run --off --json "$work/off.json" $programs/native.exe
 own native windows
@@ -180,12 +182,17 @@ expect "ways to start children" 0 '^[0-9]+ passed, 0 failed' $programs/children.
 expect "ways to start children, left alone" 0 '^[0-9]+ passed, 0 failed' $run $programs/children.exe alone
 expect "ways to start children, served" 0 '^[0-9]+ passed, 0 failed' $run --children --json "$work/report" \
     $programs/children.exe served
-json "children of all ways" '"processes": 8,'
+json "children of all ways" '"processes": 9,'
 expect "a table" 5 'reserve\+commit +1 +0' $run --report $programs/ends.exe return
 expect "a trace" 0 '0 failed' $run --trace "$work/trace" $programs/forms.exe
 expect "a replay of the trace" 0 '^differences from the recording: 0' $build/hostmem-replay.exe "$work/trace"
 expect "a trace of native" 0 '0 failed' $run --trace "$work/trace" $programs/native.exe windows
 expect "a replay of its trace" 0 '^differences from the recording: 0' $build/hostmem-replay.exe "$work/trace"
+expect "a trace of handles" 0 '0 failed' $run --trace "$work/trace" $programs/handles.exe
+expect "a replay of its trace" 0 '^differences from the recording: 0' $build/hostmem-replay.exe "$work/trace"
+# The one is what VirtualProtect does before it finds that its answer lies in the very pages.
+expect "a trace of pointers" 0 '0 failed' $run --trace "$work/trace" $programs/pointers.exe
+expect "a replay of its trace" 1 '^differences from the recording: 1\b' $build/hostmem-replay.exe "$work/trace"
 expect "a trace without room" 0 'no room for' $run --trace "$work/trace" --trace-calls 3 $programs/forms.exe
 for i in 1 2 3 4 5 6 7 8 9 10; do
     expect "ends while threads allocate, $i" 7 '' $run $programs/ends.exe busy

@@ -12,6 +12,16 @@
 
 #include "base/atom.h"
 
+/*
+ * Can a replay make the same call? One about another process it cannot, nor one that was refused because of where its answer
+ * was to go.
+ */
+static bool is_for_record(unsigned reason, const struct seen *seen) {
+    if (seen->op >= HM_OPS || reason == HM_PASSED_PROCESS) return false;
+    DWORD error = seen->result == 0 ? GetLastError() : 0;
+    return error != ERROR_NOACCESS && error != ERROR_BAD_LENGTH;
+}
+
 static void record(HM_REDIRECT_SHARED *shared, uint64_t now, const struct seen *seen) {
     /* rlx: written once, before this process's first call */
     if (shared->cRecords == 0 || atom_load_rlx_u32((uint32_t *)&shared->tracedProcess) != GetCurrentProcessId()) return;
@@ -37,7 +47,7 @@ void counts_add_slow(struct watch watch, unsigned kind, unsigned reason, const s
     atom_add_acqrel_u64((uint64_t *)&cell->ticks, now - watch.ticks);
     if (seen->size) atom_add_acqrel_u64((uint64_t *)&cell->bytes, seen->size);
     if (seen->result == 0) atom_add_acqrel_u64((uint64_t *)&cell->failures, 1);
-    if (seen->op < HM_OPS) record(shared, now, seen);
+    if (is_for_record(reason, seen)) record(shared, now, seen);
 }
 
 void counts_start(void) {

@@ -205,6 +205,7 @@ enum status place_alloc(uintptr_t low, uintptr_t high, size_t align, size_t size
 
 /* view_hooks.c: the program has looked for a place for a view, and a region was in the way. */
 bool views_want_places(void);
+bool views_want_committed(void); /* the same of one that is committed at once; each answer counts */
 
 /* watch_hooks.c: decides who answers for MEM_WRITE_WATCH; before the patching. */
 void watch_hooks_start(void);

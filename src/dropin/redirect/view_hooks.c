@@ -4,22 +4,33 @@
  *
  * A program that maps a view at a wanted place finds one by reserving and releasing it, and tries again where another thread was
  * faster. A place of a region's cannot be given to a view, since the system takes no part of a reservation back. So the first
- * try fails, and from then on what is only reserved comes from the system for itself: the next one succeeds. (What is reserved
- * without access always does; see vm_hooks.c.)
+ * try fails, and from then on what is only reserved comes from the system for itself, and the next few allocations that are
+ * committed at once: the next try succeeds. (What is reserved without access always does; see vm_hooks.c.)
  */
 #include "dropin/redirect/redirect.h"
 
 #include "base/atom.h"
 #include "core/space.h"
 
+enum { COMMITTED_PLACES = 4 };
+
 static uint32_t places_for_views;
+static uint32_t places_committed; /* how many more */
 
 bool views_want_places(void) { return atom_load_rlx_u32(&places_for_views) != 0; } /* rlx: a hint */
+
+bool views_want_committed(void) {
+    uint32_t left = atom_load_rlx_u32(&places_committed); /* rlx, and below: a hint */
+    if (left) atom_store_rlx_u32(&places_committed, left - 1);
+    return left != 0;
+}
 
 static void place_missed(LPCVOID address, LPCVOID result) {
     struct found found;
     bool in_the_way = !result && space_in_region((uintptr_t)address) && !space_find((uintptr_t)address, &found);
-    if (in_the_way) atom_store_rlx_u32(&places_for_views, 1); /* rlx: the same */
+    if (!in_the_way) return;
+    atom_store_rlx_u32(&places_for_views, 1); /* rlx, and below: the same */
+    atom_store_rlx_u32(&places_committed, COMMITTED_PLACES);
 }
 
 static unsigned view_reason(bool own) {

@@ -44,18 +44,34 @@ static unsigned alloc_kind(uintptr_t address, DWORD type) {
     return address ? HM_CALL_COMMIT : HM_CALL_RESERVE_COMMIT;
 }
 
+/* A reservation that is the system's again when it is released, committed or not. */
+static enum status alloc_apart(size_t size, DWORD type, DWORD protect, uintptr_t *result) {
+    enum status status = vm_reserve_apart(size, protect, result);
+    if (status != ST_OK || !(type & MEM_COMMIT)) return status;
+    uintptr_t start = *result;
+    status = vm_alloc(start, size, MEM_COMMIT, protect, result);
+    if (status != ST_OK) vm_free(start, 0, MEM_RELEASE);
+    return status;
+}
+
+/*
+ * A program that looks for a place, to map views there or to reserve it once more at a better address, asks for one without
+ * access, and releases it: then nothing of ours may be in the way. (Or with access, if it was in the way before.)
+ */
+static bool is_place(LPCVOID address, DWORD type, DWORD protect) {
+    if (address) return false;
+    if (type == MEM_RESERVE) return protect == PAGE_NOACCESS || views_want_places();
+    return (type | MEM_RESERVE) == (MEM_RESERVE | MEM_COMMIT) && views_want_committed();
+}
+
 static LPVOID engine_alloc(LPVOID address, SIZE_T size, DWORD type, DWORD protect) {
     if (type & MEM_WRITE_WATCH && redirect_flags & HM_REDIRECT_NO_WATCH) {
         SetLastError(ERROR_INVALID_PARAMETER); /* as from a system that cannot watch */
         return NULL;
     }
-    /*
-     * A program that looks for a place, to map views there or to reserve it once more at a better address, asks for one without
-     * access, and releases it: then nothing of ours may be in the way. (Or with access, if it was in the way before.)
-     */
-    bool place = !address && type == MEM_RESERVE && (protect == PAGE_NOACCESS || views_want_places());
+    bool place = is_place(address, type, protect);
     uintptr_t result;
-    error_report(place ? vm_reserve_apart(size, protect, &result)
+    error_report(place ? alloc_apart(size, type, protect, &result)
                        : vm_alloc((uintptr_t)address, size, type, protect, &result));
     return (LPVOID)result;
 }

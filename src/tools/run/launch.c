@@ -90,12 +90,13 @@ static BOOL WINAPI ignore_control(DWORD event) {
     return TRUE;
 }
 
-/* The program ends with this process; what it starts is on its own. */
+/* The program ends with this process; what it starts is on its own, also where it asks for that itself. */
 static void job_join(HANDLE process) {
+    enum { ALONE = JOB_OBJECT_LIMIT_BREAKAWAY_OK | JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK };
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits;
     HANDLE job = CreateJobObjectW(NULL, NULL);
     memset(&limits, 0, sizeof limits);
-    limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK;
+    limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | ALONE;
     if (job != NULL && SetInformationJobObject(job, JobObjectExtendedLimitInformation, &limits, sizeof limits)) {
         AssignProcessToJobObject(job, process);
     }
