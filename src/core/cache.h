@@ -392,4 +392,7 @@ uint64_t cache_bound_all(void); /* bytes, of all threads together */
 bool cache_depots_take(uint64_t bytes);
 void cache_depots_return(uint64_t bytes);
 
+/* What the limits of a cache count that is lost in a child of fork is others' again. */
+void cache_bound_lost(struct cache *cache);
+
 #endif

@@ -91,6 +91,9 @@ static void bound_return(struct cache *cache, uint64_t bytes) {
     atom_add_acqrel_u64(&bound_all, -bytes);
 }
 
+/* A thread that was changing both has changed bound_all first when they grew, and last when they shrank. */
+void cache_bound_lost(struct cache *cache) { bound_return(cache, cache->bound_bytes); }
+
 /* ---- Sets --------------------------------------------------------------------------------------------------------- */
 
 /* Returns the bytes of what was in it. */
