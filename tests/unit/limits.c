@@ -155,7 +155,14 @@ static void test_arguments(void) {
     }
     CHECK_EQ((uint32_t)HmSetLimits(m, NULL), (uint32_t)E_POINTER);
     CHECK_EQ((uint32_t)HmGetLimits(m, NULL, NULL), (uint32_t)E_POINTER);
-    CHECK_EQ((uint32_t)HmSetLimits(&stranger, &LIMITS(0)), (uint32_t)E_INVALIDARG);
+    char *apart = HmVirtualAlloc(NULL, 65536, MEM_RESERVE, PAGE_READWRITE);
+    void *strangers[] = {&stranger, (char *)&stranger + 1, (void *)(uintptr_t)16, apart, apart + 65528, (void *)~(uintptr_t)7};
+    for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++) {
+        HM_USAGE usage = {.cbSize = sizeof usage};
+        CHECK_EQ((uint32_t)HmSetLimits(strangers[i], &LIMITS(0)), (uint32_t)E_INVALIDARG);
+        CHECK_EQ((uint32_t)HmGetLimits(strangers[i], NULL, &usage), (uint32_t)E_INVALIDARG);
+    }
+    CHECK(HmVirtualFree(apart, 0, MEM_RELEASE));
     for (int i = 0; i < 2; i++) {
         CHECK_EQ((uint32_t)HmGetLimits(m, &bad[i], NULL), (uint32_t)E_INVALIDARG);
         HM_USAGE usage = {.cbSize = (SIZE_T)i * (sizeof usage + 8)};
