@@ -271,7 +271,7 @@ typedef struct HM_OPTIONS {
      * keep none. The tightest value that any manager was made with holds. Environment: HOSTMEM_THREAD_CACHE, in bytes.
      */
     SIZE_T cbThreadCache;
-    /* The same of all threads together; 0 for 1 GiB. The tightest value holds. Environment: HOSTMEM_ALL_CACHES, in bytes. */
+    /* The same of all threads, with what waits in heaps for them; 0: 1 GiB. Tightest holds. Environment: HOSTMEM_ALL_CACHES. */
     SIZE_T cbAllCaches;
     /*
      * The most bytes of memory that the process holds although nobody has it committed, so that committing it costs no page

@@ -5,12 +5,24 @@
 #include "heap/heap.h"
 #include "policy/limits.h"
 #include "policy/pressure.h"
+#include "vm/query.h"
+
+/* Is there a word to be read, which may be an interface's? Where the system has no answer, it is taken for one. */
+static bool may_be_interface(const void *of) {
+    MEMORY_BASIC_INFORMATION info;
+    size_t written;
+    if ((uintptr_t)of % sizeof(void *) != 0) return false;
+    enum status status = vm_query((uintptr_t)of, &info, sizeof info, &written);
+    if (status != ST_OK) return status == ST_NO_RESOURCES;
+    return info.State == MEM_COMMIT && !(info.Protect & (PAGE_NOACCESS | PAGE_GUARD | PAGE_EXECUTE));
+}
 
 /* Whose budget a caller means; NULL if it is nobody's. */
 static struct budget *budget_meant(void *of) {
     if (of == NULL) return &budget_process;
     struct heap *heap = heap_of_handle(of);
     if (heap != NULL) return heap_budget(heap);
+    if (!may_be_interface(of)) return NULL;
     struct budget *budget = manager_budget(of);
     return budget != NULL ? budget : malloc_budget(of);
 }

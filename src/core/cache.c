@@ -241,6 +241,7 @@ static void lose(struct cache *cache, void *context) {
     atom_store_rlx_u64(&cache->idle, 1);
     atom_store_rlx_u64(&cache->holder, whole ? CACHE_PARKED : CACHE_LOST);
     if (whole) bitmap_claim(cache_parked, cache->number, 1);
+    else cache_bound_lost(cache);
 }
 
 void cache_after_fork(void) { cache_each_used(lose, NULL); }

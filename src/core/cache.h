@@ -390,4 +390,14 @@ void cache_after_fork(void);
 void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes);
 uint64_t cache_bound_all(void); /* bytes, of all threads together */
 
+/*
+ * What depots hold counts as well against the bound for all. False: with that much more no quarter of it would be left, which is
+ * for magazines.
+ */
+bool cache_depots_take(uint64_t bytes);
+void cache_depots_return(uint64_t bytes);
+
+/* What the limits of a cache count that is lost in a child of fork is others' again. */
+void cache_bound_lost(struct cache *cache);
+
 #endif

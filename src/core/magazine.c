@@ -14,8 +14,8 @@
  * unused from one sweep to the next goes back, and the fast path does not know of it.
  *
  * Invariants: floor <= base <= top <= end, all inside the bin's room; the items in [floor, top) are owned by this cache alone;
- * bound_bytes is the sum of (end - floor) * item size over the bins, and bound_all that of all caches' bound_bytes. The item that
- * came last (struct last) is not counted.
+ * bound_bytes is the sum of (end - floor) * item size over the bins, and bound_all that of all caches' bound_bytes and of what is
+ * in depots. The item that came last (struct last) is not counted.
  *
  * Everything here is called by whoever holds the cache: its thread, with the cache entered, or the keeper, with it stopped.
  */
@@ -48,7 +48,7 @@
 #define PASSED_BYTES ((uint64_t)256 << 10) /* and so is what it gives back, some times over */
 
 static uint64_t bound_thread, bound_everybody; /* 0: the defaults */
-static uint64_t bound_all;                     /* what the limits of all caches add up to */
+static uint64_t bound_all;                     /* what the limits of all caches and what depots hold add up to */
 
 void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes) {
     atom_tighten_u64(&bound_thread, thread_bytes);
@@ -68,13 +68,20 @@ uint64_t cache_bound_all(void) {
 /* Is an item that no limit counts too little to be noticed? */
 static bool last_wanted(void) { return bound() >= LAST_BOUND && cache_bound_all() >= LAST_BOUND; }
 
+/* That much more of all, if it is no more than `most` then. */
+static bool all_take(uint64_t bytes, uint64_t most) {
+    if (atom_add_acqrel_u64(&bound_all, bytes) + bytes <= most) return true;
+    atom_add_acqrel_u64(&bound_all, -bytes);
+    return false;
+}
+
+bool cache_depots_take(uint64_t bytes) { return all_take(bytes, cache_bound_all() / 4 * 3); }
+
+void cache_depots_return(uint64_t bytes) { atom_add_acqrel_u64(&bound_all, -bytes); }
+
 /* More bytes of limits; false if that is past the bounds. */
 static bool bound_take(struct cache *cache, uint64_t bytes) {
-    if (cache->bound_bytes + bytes > bound()) return false;
-    if (atom_add_acqrel_u64(&bound_all, bytes) + bytes > cache_bound_all()) {
-        atom_add_acqrel_u64(&bound_all, -bytes);
-        return false;
-    }
+    if (cache->bound_bytes + bytes > bound() || !all_take(bytes, cache_bound_all())) return false;
     cache->bound_bytes += bytes;
     return true;
 }
@@ -83,6 +90,9 @@ static void bound_return(struct cache *cache, uint64_t bytes) {
     cache->bound_bytes -= bytes;
     atom_add_acqrel_u64(&bound_all, -bytes);
 }
+
+/* A thread that was changing both has changed bound_all first when they grew, and last when they shrank. */
+void cache_bound_lost(struct cache *cache) { bound_return(cache, cache->bound_bytes); }
 
 /* ---- Sets --------------------------------------------------------------------------------------------------------- */
 

@@ -18,7 +18,7 @@
 #define PACKETS 16384u
 #define PACKET_BLOCKS 62u
 #define DEPOT_BYTES ((size_t)4 << 20) /* of blocks, in one depot */
-#define DEPOT_SHARE 64u /* ... and no larger part of what all threads may keep at hand */
+#define DEPOT_SHARE 64u /* ... and no larger part of what all threads may keep at hand; for all depots see cache_depots_take */
 #define DEPOT_PACKETS 1024u
 #define BLOCK_MOST ((size_t)32 << 10)
 
@@ -88,14 +88,17 @@ static bool depot_serves(unsigned class_index) {
 size_t depot_put(struct heap *heap, unsigned class_index, void *const *blocks, size_t count) {
     size_t done = 0;
     if (!depot_serves(class_index)) return 0;
-    uint64_t *depot = depot_of(heap, class_index), most = depth_most(class_size(class_index));
+    uint64_t *depot = depot_of(heap, class_index), size = class_size(class_index), most = depth_most(size);
     while (done < count) {
-        /* rlx: threads that put at the same time may pass the bound by a packet each. */
-        if (stack_depth(atom_load_rlx_u64(depot)) >= most) break;
-        uint64_t number = packet_new();
-        if (number == 0) break;
-        struct packet *packet = packet_at(number);
         size_t some = count - done < PACKET_BLOCKS ? count - done : PACKET_BLOCKS;
+        /* rlx: threads that put at the same time may pass the depot's own bound by a packet each. */
+        if (stack_depth(atom_load_rlx_u64(depot)) >= most || !cache_depots_take(some * size)) break;
+        uint64_t number = packet_new();
+        if (number == 0) {
+            cache_depots_return(some * size);
+            break;
+        }
+        struct packet *packet = packet_at(number);
         memcpy(packet->block, blocks + done, some * sizeof *blocks);
         packet->count = some;
         stack_push(depot, number);
@@ -115,7 +118,14 @@ size_t depot_take(struct heap *heap, unsigned class_index, void **blocks, size_t
     memcpy(blocks, packet->block + (count - some), some * sizeof *blocks);
     packet->count = count - some;
     stack_push(packet->count != 0 ? depot : &packets_free, number);
+    cache_depots_return(some * class_size(class_index));
     return some;
+}
+
+/* What is in it is in no depot any more. */
+static void packet_end(uint64_t number, unsigned class_index) {
+    cache_depots_return(packet_at(number)->count * class_size(class_index));
+    stack_push(&packets_free, number);
 }
 
 bool depot_empty(struct heap *heap) {
@@ -125,7 +135,7 @@ bool depot_empty(struct heap *heap) {
         while ((number = stack_pop(depot_of(heap, class_index))) != 0) {
             struct packet *packet = packet_at(number);
             heap_free_some(heap, packet->block, (size_t)packet->count, heap_tell_double_free);
-            stack_push(&packets_free, number);
+            packet_end(number, class_index);
             any = true;
         }
     }
@@ -147,6 +157,6 @@ uint64_t depot_count(struct heap *heap, unsigned class_index) {
 void depot_forget(struct heap *heap) {
     for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) {
         uint64_t number;
-        while ((number = stack_pop(depot_of(heap, class_index))) != 0) stack_push(&packets_free, number);
+        while ((number = stack_pop(depot_of(heap, class_index))) != 0) packet_end(number, class_index);
     }
 }

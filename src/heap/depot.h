@@ -2,7 +2,8 @@
  * depot.h - full magazines that threads exchange: what one thread frees another allocates, without the slabs' bits. Layer: heap.
  *
  * A heap has a depot for each class whose objects fill cache lines of their own (struct class_row, line 1); objects of the
- * others go back to the slab's home. A depot is bounded, and the keeper empties it on each round.
+ * others go back to the slab's home. A depot is bounded, and so are all, together with the threads' magazines; and the keeper
+ * empties it on each round.
  */
 #ifndef HM_DEPOT_H
 #define HM_DEPOT_H

@@ -35,7 +35,7 @@ void heap_tell_double_free(void *block) {
  * those hand out. It is only ever filled and flushed.
  */
 #define AWAY (CACHE_BINS - 1)
-#define AWAY_BYTES 64u /* what a block there counts for */
+#define AWAY_BYTES 480u /* what a block there counts for: the largest that there are */
 
 _Static_assert(CLASS_COUNT < AWAY, "a bin for each class, and one more");
 _Static_assert(sizeof(struct magazine) == sizeof(struct class_row), "the marks of classes are those of their bins");

@@ -199,7 +199,8 @@ void set_destroy(struct set *set) {
     for (unsigned rank = 0; rank < SET_SEGMENTS; rank++) {
         /* acq: pairs with segment_make. rel: a late set_mark_room that still sees the pointer is harmless (invariant 4). */
         uint64_t block = atom_load_acq_u64(&set->segment[rank]);
+        if (block == 0) return; /* they are made in this order; and a set that was never used stays untouched memory */
         atom_store_rel_u64(&set->segment[rank], 0);
-        if (block != 0) block_release(rank, block);
+        block_release(rank, block);
     }
 }

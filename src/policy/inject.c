@@ -62,6 +62,12 @@ enum status inject_set(const HM_FAULTS *faults) {
     return ST_OK;
 }
 
+/* What is past the most that can be meant counts as not set, as what cannot be read. */
+static DWORD setting_up_to(const char *name, DWORD most) {
+    uint64_t value = setting(name);
+    return value <= most ? (DWORD)value : 0;
+}
+
 void inject_read_environment(void) {
     uint32_t seen = 0;
     if (!atom_cas_acqrel_u32(&environment_read, &seen, 1)) return;
@@ -69,8 +75,8 @@ void inject_read_environment(void) {
         .cbSize = sizeof faults,
         .cNth = setting("HOSTMEM_FAIL_NTH"),
         .cbLeast = setting("HOSTMEM_FAIL_LEAST"),
-        .dwPerMillion = (DWORD)setting("HOSTMEM_FAIL_PER_MILLION"),
-        .dwBelowLevel = (DWORD)setting("HOSTMEM_FAIL_BELOW_LEVEL"),
+        .dwPerMillion = setting_up_to("HOSTMEM_FAIL_PER_MILLION", MILLION),
+        .dwBelowLevel = setting_up_to("HOSTMEM_FAIL_BELOW_LEVEL", LEVELS),
     };
     if (faults.cNth || faults.cbLeast || faults.dwPerMillion || faults.dwBelowLevel) inject_set(&faults);
 }

@@ -72,6 +72,7 @@ void keeper_wake(bool (*job)(void)) { MODEL_HOLDS(job == NULL); }
 bool keeper_runs(void) { return scene.parks; }
 void keeper_wanted(void) {} /* the system gives none */
 void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes) { (void)thread_bytes, (void)all_bytes; }
+void cache_bound_lost(struct cache *cache) { (void)cache; }
 
 static void use(void) {
     atom_load_rlx_u64(&scene.step); /* a step, so that a barrier may come in the middle */

@@ -9,7 +9,7 @@
 #include "flat.h"
 #include "thread.h"
 
-enum { COUNT = 600, HEAPS = 3 };
+enum { COUNT = 600, HEAPS = 8 };
 
 static HANDLE heaps[HEAPS];
 
@@ -54,6 +54,43 @@ static uint64_t most_of_everything(uint64_t (*measure)(void)) {
     return most;
 }
 
+/* All depots of all heaps, as full as they get: what is freed at once is far more than magazines take. */
+static void depots_are_filled(void) {
+    static void *blocks[512 * KIB / 64];
+    for (int h = 0; h < HEAPS; h++) {
+        for (size_t size = 64; size <= 4 * KIB; size += 64) {
+            size_t count = 512 * KIB / size;
+            for (size_t i = 0; i < count; i++) CHECK((blocks[i] = HmHeapAlloc(heaps[h], 0, size)) != NULL);
+            for (size_t i = 0; i < count; i++) CHECK(HmHeapFree(heaps[h], 0, blocks[i]));
+        }
+    }
+}
+
+/* What another thread has made, of a size that fills no lines. */
+#define AWAY_SIZE 480u
+enum { AWAY = 20000 };
+static void *away[AWAY];
+
+static void *away_make(void *heap) {
+    for (size_t i = 0; i < AWAY; i++) CHECK((away[i] = HmHeapAlloc(heap, 0, AWAY_SIZE)) != NULL);
+    return heap;
+}
+
+/* The most of it that was kept by who frees it. */
+static uint64_t most_of_away(HANDLE heap) {
+    struct threads threads = {0};
+    uint64_t most = 0;
+    threads_start(&threads, away_make, heap);
+    threads_join(&threads);
+    HmTrim();
+    for (size_t i = 0; i < AWAY; i++) {
+        CHECK(HmHeapFree(heap, 0, away[i]));
+        uint64_t now = i % 100 == 99 ? kept() : 0;
+        if (now > most) most = now;
+    }
+    return most;
+}
+
 /* Is what comes now at hand the next time? */
 static bool comes_back(HANDLE heap, size_t size) {
     void *block = HmHeapAlloc(heap, 0, size);
@@ -78,10 +115,16 @@ int main(void) {
     for (size_t size = 24; size <= 96 * KIB; size *= 2) CHECK(comes_back(heaps[1], size));
     CHECK(kept_by_threads() <= MIB);
     HmTrim();
+    cache_bound_set(0, 16 * MIB);
+    depots_are_filled();
+    CHECK(kept() <= 16 * MIB && kept() > 8 * MIB);
+    HmTrim();
     cache_bound_set(0, 256 * KIB);
     blocks_come_and_go(heaps[0], 1000, 0); /* more than there is room for: others might want them, but not so many */
     CHECK(kept() <= 256 * KIB);
     CHECK(most_of_everything(kept) <= 256 * KIB);
+    cache_bound_set(16 * KIB, 0);
+    CHECK(most_of_away(heaps[0]) <= 16 * KIB);
     HmTrim();
     cache_bound_set(1, 0);
     CHECK_EQ(most_of_everything(kept), 0);

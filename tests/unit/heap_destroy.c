@@ -113,9 +113,23 @@ static void code(DWORD type) {
     CHECK_EQ(face->lpVtbl->Release(face), 0);
 }
 
+/* What a heap never used is not touched to end it. */
+static void many(void) {
+    enum { HEAPS = 2000 };
+    static HANDLE heaps[HEAPS];
+    size_t sum = 0;
+    for (int i = 0; i < HEAPS; i++) CHECK((heaps[i] = HmHeapCreate(0, 0, 0)) != NULL);
+    for (int i = 0; i < HEAPS; i++) sum += HmHeapSize(heaps[i], 0, HmHeapAlloc(heaps[i], 0, 100));
+    CHECK_EQ(sum, HEAPS * 112);
+    size_t before = resident_bytes();
+    for (int i = 0; i < HEAPS; i++) CHECK(HmHeapDestroy(heaps[i]));
+    CHECK(resident_bytes() <= before + MIB);
+}
+
 int main(void) {
     keeper_forbid();
     probe_start();
+    many();
     if (!CHECK(HmCreateMemoryManager(NULL, &manager) == S_OK)) return check_done();
     for (DWORD type = 0; type < 4; type++) code(type);
     for (int i = 0; i < 4; i++) destroyed(i & 1, i & 2);

@@ -1,7 +1,8 @@
 /*
  * Pages that a thread was changing when it went: in the child of a fork, and (Windows) in a process that is ending, whose other
  * threads have been ended wherever they were. Whoever is left can use the memory as any other. It is larger than what threads
- * keep at hand, so that nobody has a cache here: what is left in the pages has nothing to do with that.
+ * keep at hand, so that nobody has a cache here: what is left in the pages has nothing to do with that. (Last comes a thread that
+ * had one, and was in the middle of using it.)
  */
 #ifndef _WIN32
 #define _GNU_SOURCE
@@ -86,6 +87,7 @@ int main(int count, char **arguments) {
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/cache.h"
 #include "core/keeper.h"
 #include "core/pages.h"
 #include "vm/held.h"
@@ -130,6 +132,37 @@ static void half_committed(void) {
     CHECK(HmVirtualFree(start, 0, MEM_RELEASE));
 }
 
+static uint64_t cached(void) {
+    HM_STATS stats = {.cbSize = sizeof stats};
+    return HmGetStats(&stats) ? stats.cBlocksCached : 0;
+}
+
+/* Keeps at hand what the bound for all threads allows, and is in the middle of using it for ever. */
+static void *keep_all(void *ready) {
+    for (int size = 64; size <= 32 << 10; size += 64) {
+        void *blocks[64];
+        for (int i = 0; i < 64; i++) CHECK((blocks[i] = HmHeapAlloc(NULL, 0, (SIZE_T)size)) != NULL);
+        for (int i = 0; i < 64; i++) CHECK(HmHeapFree(NULL, 0, blocks[i]));
+    }
+    CHECK(cache_enter() != NULL);
+    atom_store_rel_u32(ready, 1); /* rel: pairs with the load below */
+    pause();
+    return ready;
+}
+
+/* What the lost cache of a thread counted is there for the child's. */
+static void cache_lost(void) {
+    static uint32_t ready;
+    pthread_t thread;
+    cache_bound_set(0, 1 << 20);
+    CHECK_EQ(pthread_create(&thread, NULL, keep_all, &ready), 0);
+    while (!atom_load_acq_u32(&ready)) usleep(1000); /* acq: pairs with the store above */
+    if (!forked()) return;
+    uint64_t before = cached();
+    for (int size = 128; size <= 8192; size *= 2) HmHeapFree(NULL, 0, HmHeapAlloc(NULL, 0, (SIZE_T)size));
+    _exit(cached() >= before + 7 ? 7 : 8);
+}
+
 int main(void) {
     half_committed();
     char *bytes = changed();
@@ -139,6 +172,7 @@ int main(void) {
         usleep(1000);
         if (forked()) _exit(written(bytes) && usable(bytes) ? 7 : 8);
     }
+    cache_lost();
     return check_done();
 }
 #endif

@@ -155,7 +155,14 @@ static void test_arguments(void) {
     }
     CHECK_EQ((uint32_t)HmSetLimits(m, NULL), (uint32_t)E_POINTER);
     CHECK_EQ((uint32_t)HmGetLimits(m, NULL, NULL), (uint32_t)E_POINTER);
-    CHECK_EQ((uint32_t)HmSetLimits(&stranger, &LIMITS(0)), (uint32_t)E_INVALIDARG);
+    char *apart = HmVirtualAlloc(NULL, 65536, MEM_RESERVE, PAGE_READWRITE);
+    void *strangers[] = {&stranger, (char *)&stranger + 1, (void *)(uintptr_t)16, apart, apart + 65528, (void *)~(uintptr_t)7};
+    for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++) {
+        HM_USAGE usage = {.cbSize = sizeof usage};
+        CHECK_EQ((uint32_t)HmSetLimits(strangers[i], &LIMITS(0)), (uint32_t)E_INVALIDARG);
+        CHECK_EQ((uint32_t)HmGetLimits(strangers[i], NULL, &usage), (uint32_t)E_INVALIDARG);
+    }
+    CHECK(HmVirtualFree(apart, 0, MEM_RELEASE));
     for (int i = 0; i < 2; i++) {
         CHECK_EQ((uint32_t)HmGetLimits(m, &bad[i], NULL), (uint32_t)E_INVALIDARG);
         HM_USAGE usage = {.cbSize = (SIZE_T)i * (sizeof usage + 8)};
@@ -265,14 +272,19 @@ static void test_faults(void) {
 /* First of all: nobody has asked for anything yet, so the environment is still to be read. */
 static void test_environment(void) {
     const char *settings[] = {"HOSTMEM_SOFT_COMMIT=1048576", "HOSTMEM_HARD_COMMIT=0x200000", "HOSTMEM_EMERGENCY=65536",
-                              "HOSTMEM_FAIL_LEAST=4194304"};
-    for (int i = 0; i < 4; i++) putenv((char *)(uintptr_t)settings[i]);
+                              "HOSTMEM_FAIL_LEAST=4194304",
+                              /* more than can be meant, of which nothing is cut off: not set */
+                              "HOSTMEM_FAIL_PER_MILLION=0x100000001", "HOSTMEM_FAIL_BELOW_LEVEL=0x100000001"};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) putenv((char *)(uintptr_t)settings[i]);
     IHostMemoryManager *m = manager_make(NULL, NULL);
     HM_LIMITS seen = LIMITS(0);
     CHECK_EQ(HmGetLimits(NULL, &seen, NULL), S_OK);
     CHECK(seen.cbSoftCommit == MIB && seen.cbHardCommit == 2 * MIB && seen.cbEmergency == 65536 && seen.cbHardReserve == 0);
     CHECK_EQ(reserve_held(), 65536);
     CHECK(ask(m, 4 * MIB, eTaskCritical) == E_OUTOFMEMORY && ask(m, 4 * MIB - 1, eTaskCritical) == S_OK);
+    HM_USAGE usage = {.cbSize = sizeof usage};
+    CHECK_EQ((uint32_t)ask(m, 4 * MIB, eAppDomainCritical), (uint32_t)E_OUTOFMEMORY);
+    CHECK(HmGetLimits(NULL, NULL, &usage) == S_OK && usage.cRefused[1] == 0); /* by no limit */
     CHECK_EQ(HmSetFaults(NULL), S_OK);
     three_lines(m, MIB, 2 * MIB, 65536);
     CHECK_EQ(HmSetLimits(NULL, &LIMITS(0)), S_OK);
