@@ -74,6 +74,27 @@ static uint64_t packet_new(void) {
 
 static uint64_t *depot_of(struct heap *heap, unsigned class_index) { return &heap->set[class_index].depot; }
 
+/*
+ * Packets of a depot are charged as full ones, when it has more than it has been charged for; one that is taken out leaves its
+ * charge for the next, until the depot is emptied. So threads that exchange packets do not meet at the sum of all.
+ */
+static bool depot_charge(struct heap *heap, unsigned class_index, uint64_t packets) {
+    uint64_t *charged = &heap->set[class_index].depot_charged;
+    uint64_t before = atom_load_rlx_u64(charged); /* rlx: of threads that charge at the same time each charges for itself */
+    if (packets <= before) return true;
+    if (!cache_depots_take((packets - before) * PACKET_BLOCKS * class_size(class_index))) return false;
+    atom_add_acqrel_u64(charged, packets - before);
+    return true;
+}
+
+/* After it was emptied. What comes meanwhile is charged for when more comes. */
+static void depot_uncharge(struct heap *heap, unsigned class_index) {
+    uint64_t *charged = &heap->set[class_index].depot_charged;
+    uint64_t packets = atom_load_rlx_u64(charged); /* rlx: the CAS compares it again */
+    while (packets != 0 && !atom_cas_acqrel_u64(charged, &packets, 0)) continue;
+    if (packets != 0) cache_depots_return(packets * PACKET_BLOCKS * class_size(class_index));
+}
+
 /* How many packets of the class a depot may hold. Where threads are to keep little, little of that: there are many depots. */
 static uint64_t depth_most(size_t size) {
     uint64_t bytes = cache_bound_all() / DEPOT_SHARE, packet = PACKET_BLOCKS * size;
@@ -88,17 +109,14 @@ static bool depot_serves(unsigned class_index) {
 size_t depot_put(struct heap *heap, unsigned class_index, void *const *blocks, size_t count) {
     size_t done = 0;
     if (!depot_serves(class_index)) return 0;
-    uint64_t *depot = depot_of(heap, class_index), size = class_size(class_index), most = depth_most(size);
+    uint64_t *depot = depot_of(heap, class_index), most = depth_most(class_size(class_index));
     while (done < count) {
-        size_t some = count - done < PACKET_BLOCKS ? count - done : PACKET_BLOCKS;
-        /* rlx: threads that put at the same time may pass the depot's own bound by a packet each. */
-        if (stack_depth(atom_load_rlx_u64(depot)) >= most || !cache_depots_take(some * size)) break;
+        uint64_t depth = stack_depth(atom_load_rlx_u64(depot)); /* rlx: who puts at the same time may pass by a packet each */
+        if (depth >= most || !depot_charge(heap, class_index, depth + 1)) break;
         uint64_t number = packet_new();
-        if (number == 0) {
-            cache_depots_return(some * size);
-            break;
-        }
+        if (number == 0) break;
         struct packet *packet = packet_at(number);
+        size_t some = count - done < PACKET_BLOCKS ? count - done : PACKET_BLOCKS;
         memcpy(packet->block, blocks + done, some * sizeof *blocks);
         packet->count = some;
         stack_push(depot, number);
@@ -118,14 +136,7 @@ size_t depot_take(struct heap *heap, unsigned class_index, void **blocks, size_t
     memcpy(blocks, packet->block + (count - some), some * sizeof *blocks);
     packet->count = count - some;
     stack_push(packet->count != 0 ? depot : &packets_free, number);
-    cache_depots_return(some * class_size(class_index));
     return some;
-}
-
-/* What is in it is in no depot any more. */
-static void packet_end(uint64_t number, unsigned class_index) {
-    cache_depots_return(packet_at(number)->count * class_size(class_index));
-    stack_push(&packets_free, number);
 }
 
 bool depot_empty(struct heap *heap) {
@@ -135,9 +146,10 @@ bool depot_empty(struct heap *heap) {
         while ((number = stack_pop(depot_of(heap, class_index))) != 0) {
             struct packet *packet = packet_at(number);
             heap_free_some(heap, packet->block, (size_t)packet->count, heap_tell_double_free);
-            packet_end(number, class_index);
+            stack_push(&packets_free, number);
             any = true;
         }
+        depot_uncharge(heap, class_index);
     }
     return any;
 }
@@ -157,6 +169,7 @@ uint64_t depot_count(struct heap *heap, unsigned class_index) {
 void depot_forget(struct heap *heap) {
     for (unsigned class_index = 0; class_index < CLASS_COUNT; class_index++) {
         uint64_t number;
-        while ((number = stack_pop(depot_of(heap, class_index))) != 0) packet_end(number, class_index);
+        while ((number = stack_pop(depot_of(heap, class_index))) != 0) stack_push(&packets_free, number);
+        depot_uncharge(heap, class_index);
     }
 }

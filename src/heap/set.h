@@ -18,8 +18,8 @@
 
 struct set {
     uint64_t segment[SET_SEGMENTS]; /* the n-th holds 64 << n places; 0 until it is needed */
-    uint64_t depot;                 /* see depot.c; on a cache line of its own */
-    uint64_t unused[7];
+    uint64_t depot, depot_charged;  /* see depot.c; on a cache line of their own */
+    uint64_t unused[6];
 };
 
 /* Takes a place for a new slab; nobody finds it yet. ST_NO_MEMORY. */
