@@ -193,6 +193,8 @@ enum status OS_FUNCTION(back)(uintptr_t address) {
     return host_linux() ? host_back(address) : ST_NOT_SUPPORTED;
 }
 
+void OS_FUNCTION(pictured)(uintptr_t address, size_t size, bool in) { (void)address, (void)size, (void)in; }
+
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
     tally_add(TALLY_PROTECT, 1);
     return host_gives(address, size, state) ? host_commit(address, size, state) : protect(address, size, prot_to_win32(state));
