@@ -44,14 +44,14 @@ static uintptr_t run_end(const struct run *run) {
 void steps_reserved(uintptr_t region) { os_pictured(region, SLOT_BYTES, false); }
 
 /*
- * That the rest of the region is not pictured keeps a mapping of its own for it. A process that may have no more mappings gets
- * the step all the same, with the rest of the region in the picture.
+ * That the rest of the region is not pictured keeps a mapping of its own for it. A process that may have no more mappings is
+ * refused the step for that. From then on the rest is in the picture, and runs and the next steps are had.
  */
 static bool step_commit(uintptr_t step) {
     os_pictured(step, STEP_BYTES, true);
     if (os_commit(step, STEP_BYTES, PG_READWRITE) == ST_OK) return true;
     os_pictured(align_down(step, SLOT_BYTES), SLOT_BYTES, true);
-    return os_commit(step, STEP_BYTES, PG_READWRITE) == ST_OK;
+    return false;
 }
 
 /* True: the whole step is read-write. */

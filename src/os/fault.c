@@ -97,6 +97,7 @@ PASSING(bool, environment, (const char *name, char *text, size_t room), (name, t
 
 PASSING_VOID(watch_fresh, (uintptr_t address, size_t size), (address, size))
 PASSING_VOID(discard, (uintptr_t address, size_t size), (address, size))
+PASSING_VOID(touched_forgo, (void), ())
 PASSING_VOID(pictured, (uintptr_t address, size_t size, bool in), (address, size, in))
 PASSING_VOID(tables_discard, (void *start, size_t size), (start, size))
 PASSING_VOID(yield, (unsigned attempt), (attempt))

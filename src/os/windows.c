@@ -188,6 +188,8 @@ size_t OS_FUNCTION(touched)(uintptr_t address, size_t size) {
     return size / PAGE_BYTES < OS_TOUCHED_PAGES ? size / PAGE_BYTES : OS_TOUCHED_PAGES;
 }
 
+void OS_FUNCTION(touched_forgo)(void) {} /* no filter asks for it there */
+
 enum status OS_FUNCTION(back)(uintptr_t address) {
     /* Windows has none for pages that are not committed; committing them is the expensive part */
     return host_linux() ? host_back(address) : ST_NOT_SUPPORTED;
