@@ -142,6 +142,7 @@ static enum status region_make(const struct ask *ask) {
     if (may) status = os_reserve(0, SLOT_BYTES, SLOT_BYTES, ask->high ? OS_TOP_DOWN : OS_PLAIN, PG_READWRITE, &base);
     if (status == ST_OK) {
         struct slot *slot = space_slot_make(base);
+        if (ask->kind == REGION_HEAP) steps_reserved(base);
         if (slot && region_returns(slot, ask->kind)) return ST_OK;
         may = slot && region_list(base, ask);
         if (may) return ST_OK;

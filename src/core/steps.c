@@ -41,12 +41,25 @@ static uintptr_t run_end(const struct run *run) {
     return granule_address(run->first) + granules_for_pages(run->count_pages) * GRANULE_BYTES;
 }
 
+void steps_reserved(uintptr_t region) { os_pictured(region, SLOT_BYTES, false); }
+
+/*
+ * That the rest of the region is not pictured keeps a mapping of its own for it. A process that may have no more mappings is
+ * refused the step for that. From then on the rest is in the picture, and runs and the next steps are had.
+ */
+static bool step_commit(uintptr_t step) {
+    os_pictured(step, STEP_BYTES, true);
+    if (os_commit(step, STEP_BYTES, PG_READWRITE) == ST_OK) return true;
+    os_pictured(align_down(step, SLOT_BYTES), SLOT_BYTES, true);
+    return false;
+}
+
 /* True: the whole step is read-write. */
 static bool step_open(const struct part *part) {
     uint8_t seen = atom_load_acq_u8(part->state); /* acq: pairs with the store below */
     if (seen != STEP_CLOSED) return seen == STEP_OPEN;
     if (!atom_cas_acqrel_u8(part->state, &seen, STEP_OPENING)) return seen == STEP_OPEN;
-    bool done = os_commit(part->step, STEP_BYTES, PG_READWRITE) == ST_OK;
+    bool done = step_commit(part->step);
     atom_store_rel_u8(part->state, done ? STEP_OPEN : STEP_CLOSED); /* rel: whoever sees it open may use its run in it */
     return done;
 }
@@ -56,6 +69,7 @@ enum status steps_open(const struct run *run) {
     for (uintptr_t at = granule_address(run->first); at < end;) {
         struct part part = part_at(at, end);
         if (!step_open(&part)) {
+            os_pictured(part.start, part.end - part.start, true);
             enum status status = os_commit(part.start, part.end - part.start, PG_READWRITE);
             if (status != ST_OK) return status;
         }
@@ -74,5 +88,6 @@ enum status steps_except(const struct run *run) {
         } while (seen != STEP_MIXED && !atom_cas_acqrel_u8(part.state, &seen, STEP_MIXED));
         at = part.end;
     }
+    os_pictured(start, end - start, true); /* if what the system does to decommit it leaves that as it was */
     return os_decommit(start, end - start);
 }

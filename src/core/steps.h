@@ -10,6 +10,9 @@
 
 #include "core/region.h"
 
+/* A heap region was reserved there. What is not opened yet, nearly all of it, is no part of a core file. */
+void steps_reserved(uintptr_t region);
+
 /* Makes a run of a heap region usable; the caller has claimed it. ST_COMMIT_LIMIT, ST_NO_MEMORY: the caller gives it back. */
 enum status steps_open(const struct run *run);
 

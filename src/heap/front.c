@@ -9,8 +9,6 @@
  */
 #include "heap/front.h"
 
-#include <string.h>
-
 #include "base/atom.h"
 #include "heap/depot.h"
 #include "heap/heap_inside.h"
@@ -136,6 +134,6 @@ static enum status alloc_large(struct heap *heap, size_t size_bytes, bool zero, 
 enum status front_alloc_other(struct heap *heap, size_t size_bytes, bool zero, void **block) {
     if (size_bytes > CLASS_LARGEST) return alloc_large(heap, size_bytes, zero, block);
     enum status status = front_alloc(heap, size_bytes, false, block);
-    if (status == ST_OK && zero) memset(*block, 0, class_size(class_of(size_bytes)));
+    if (status == ST_OK && zero) slab_zero(*block, class_of(size_bytes));
     return status;
 }

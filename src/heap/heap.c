@@ -214,7 +214,7 @@ enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **b
     uint32_t hint = 0;
     struct heap_asker asker = {0, &hint};
     if (take_any(heap, class_index, asker, LOOK_ANY, 1, block) == 0) return slab_add_of_class(heap, class_index, asker, block);
-    if (zero) memset(*block, 0, class_size(class_index));
+    if (zero) slab_zero(*block, class_index);
     return ST_OK;
 }
 

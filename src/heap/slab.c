@@ -27,6 +27,12 @@
 #include "heap/near.h"
 #include "os/os.h"
 
+/*
+ * Objects from this size on, each of which has its slab for itself, are zeroed by what is used of them. For shorter ones asking
+ * the system what that is costs more than writing all of it.
+ */
+#define BY_USE_LEAST ((size_t)128 << 10)
+
 /* Times that a pinned thread searches the bitmap; it misses only what others take and put back under its eyes. */
 #define CLAIM_TRIES 16
 
@@ -153,6 +159,19 @@ bool slab_renew(const struct run *run, bool zero) {
     if (zero && run_is_open(run)) bytes_zero(start, size);
     else if (zero) memset((void *)start, 0, size);
     return true;
+}
+
+void slab_zero(void *object, unsigned class_index) {
+    size_t size = class_size(class_index);
+    if (size >= BY_USE_LEAST) {
+        struct granule head = granule_of((uintptr_t)object);
+        struct run run = slab_run(slab_tagged(head), head);
+        if (run_is_open(&run)) {
+            bytes_zero((uintptr_t)object, size);
+            return;
+        }
+    }
+    memset(object, 0, size);
 }
 
 /* The tag of a slab of that class which serves that thread. */

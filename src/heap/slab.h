@@ -91,6 +91,12 @@ bool slab_discard(const struct run *run);
 bool slab_renew(const struct run *run, bool zero);
 
 /*
+ * Zeroes an object of a slab of that class, which is the caller's. A long one gets no memory where it has none, as far as the
+ * system commits lazily.
+ */
+void slab_zero(void *object, unsigned class_index);
+
+/*
  * Gives the slab its owner and shows it to slab_find. The first of its objects is taken, on behalf of the caller. whose: what
  * the tags of the owner's heap begin with, and the home.
  */

@@ -172,6 +172,12 @@ void OS_FUNCTION(discard)(uintptr_t address, size_t size) {
     errno = kept;
 }
 
+void OS_FUNCTION(pictured)(uintptr_t address, size_t size, bool in) {
+    int kept = errno;
+    madvise((void *)address, size, in ? MADV_DODUMP : MADV_DONTDUMP);
+    errno = kept;
+}
+
 enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
     tally_add(TALLY_PROTECT, 1);
     int kept = errno;

@@ -106,9 +106,14 @@ bool OS_FUNCTION(bring)(uintptr_t address, size_t size, uintptr_t reserved, size
     return done == size;
 }
 
+static uint32_t touched_forgone;
+
+void OS_FUNCTION(touched_forgo)(void) { atom_store_rlx_u32(&touched_forgone, 1); /* rlx: by who will be ended, not by others */ }
+
 size_t OS_FUNCTION(touched)(uintptr_t address, size_t size) {
     unsigned char there[OS_TOUCHED_PAGES];
     size_t looked = size / PAGE_BYTES < sizeof there ? size / PAGE_BYTES : sizeof there, count = 0;
+    if (atom_load_rlx_u32(&touched_forgone)) return looked; /* rlx: as above */
     int kept = errno;
     bool failed = mincore((void *)address, looked * PAGE_BYTES, there) != 0;
     errno = kept;

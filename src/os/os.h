@@ -91,6 +91,15 @@ bool os_bring(uintptr_t address, size_t size, uintptr_t reserved, size_t reserve
 #define OS_TOUCHED_PAGES 512
 size_t os_touched(uintptr_t address, size_t size);
 
+/* From now on that is not asked of the system, which may end the process for it: the answer is all. */
+void os_touched_forgo(void);
+
+/*
+ * Whether a copy of the process's memory that somebody makes for later (a core file) has these pages, or leaves them out; those
+ * of a reservation are in it. What is left out is to have no content. Advice: it may do nothing.
+ */
+void os_pictured(uintptr_t address, size_t size, bool in);
+
 /* Gives committed pages another state. Fails as os_commit does. */
 enum status os_protect(uintptr_t address, size_t size, uint8_t state);
 

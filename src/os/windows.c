@@ -188,10 +188,14 @@ size_t OS_FUNCTION(touched)(uintptr_t address, size_t size) {
     return size / PAGE_BYTES < OS_TOUCHED_PAGES ? size / PAGE_BYTES : OS_TOUCHED_PAGES;
 }
 
+void OS_FUNCTION(touched_forgo)(void) {} /* no filter asks for it there */
+
 enum status OS_FUNCTION(back)(uintptr_t address) {
     /* Windows has none for pages that are not committed; committing them is the expensive part */
     return host_linux() ? host_back(address) : ST_NOT_SUPPORTED;
 }
+
+void OS_FUNCTION(pictured)(uintptr_t address, size_t size, bool in) { (void)address, (void)size, (void)in; }
 
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
     tally_add(TALLY_PROTECT, 1);

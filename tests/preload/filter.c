@@ -22,6 +22,7 @@ static int filter_set(void) {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         REFUSED(SYS_clone), REFUSED(SYS_clone3), REFUSED(SYS_prctl), REFUSED(SYS_seccomp),
+        REFUSED(SYS_mincore),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
@@ -43,6 +44,10 @@ static int allocates(void) {
             char *large = calloc(1, (size_t)3 << 20);
             if (large == NULL || large[i << 16] != 0) return 4;
             large[i << 16] = 1;
+            free(large);
+            large = calloc(1, 300000);
+            if (large == NULL || large[i << 12] != 0) return 5;
+            large[i << 12] = 1;
             free(large);
         }
     }

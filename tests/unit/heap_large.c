@@ -9,6 +9,7 @@
 #include "base/prot.h"
 #include "core/keeper.h"
 #include "core/pages.h"
+#include "heap/front.h"
 #include "heaptest.h"
 #include "os/os.h"
 #include "thread.h"
@@ -142,6 +143,25 @@ static bool zeroed_by_use(void) {
     return did;
 }
 
+/* So is one of a class, new or used before: it has no memory where the program used little. Through the caches and past them. */
+static void test_zeroed_of_class(bool cached) {
+    const size_t size = MIB / 2;
+    struct heap *heap = heap_make(0);
+    if (heap == NULL) return;
+    for (int turn = 0; turn < 4; turn++) {
+        void *got = NULL;
+        CHECK((cached ? front_alloc : heap_alloc)(heap, size, true, &got) == ST_OK);
+        unsigned char *block = got;
+        if (block == NULL) break;
+        CHECK(!os_commit_is_lazy() || os_touched((uintptr_t)block, size) == (turn == 3 ? size / PAGE_BYTES : 0));
+        CHECK_EQ(count_other(block, size, 0), 0);
+        block[turn * PAGE_BYTES] = 1;
+        if (turn == 2) memset(block, 1, size); /* much: its memory stays */
+        CHECK((cached ? front_free : heap_free)(heap, block) == ST_OK);
+    }
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
 /* What the program did to its pages is undone. */
 static bool access_returns(void) {
     struct heap *heap = heap_make(0);
@@ -263,6 +283,8 @@ int main(void) {
 #endif
     in_some_round(zeroed_by_use);
     in_some_round(access_returns);
+    test_zeroed_of_class(false);
+    test_zeroed_of_class(true);
     test_bounds();
     test_peak();
     test_goes();
