@@ -97,11 +97,10 @@ static enum status alloc_make(const struct wish *w, uintptr_t *result) {
     }
     struct span span = {.count_pages = w->count_pages, .state = w->state, .kind = SPAN_VM, .flags = run.flags};
     span.owner = budget_asked_number();
-    bool plain = !(w->type & (MEM_WRITE_WATCH | MEM_LARGE_PAGES | MEM_PHYSICAL));
-    if (plain && w->type & MEM_COMMIT && w->state & PG_GUARD && os_grows_stacks()) span.flags |= SPAN_GUARDED;
     if (w->type & MEM_WRITE_WATCH) span.flags |= SPAN_WATCH;
     if (w->type & MEM_LARGE_PAGES) span.flags |= SPAN_LARGE_PAGES;
     if (w->type & MEM_PHYSICAL) span.flags |= SPAN_PHYSICAL;
+    if (w->state & PG_GUARD && w->type & MEM_COMMIT && grown_can_be(span.flags)) span.flags |= SPAN_GUARDED;
     space_publish(run.first, span);
     *result = granule_address(run.first);
     return ST_OK;

@@ -20,7 +20,6 @@
 
 /* With the range locked: takes content and access from all of it, and gives back what was held. */
 static enum status empty_locked(const struct range *r, const struct held_counts *counts) {
-    if (counts->committed + counts->held == 0 && !grown_can(&r->owner)) return ST_OK;
     bool watched = written_is_known(&r->owner);
     enum status status = watched ? written_decommit(r) : os_decommit(range_address(r), range_bytes(r));
     if (status != ST_OK) {
@@ -72,7 +71,8 @@ static enum status release_system_locked(const struct range *r, struct held_coun
 /* With the range locked: the span is gone afterwards. What comes from a region is emptied, to be given back. */
 static enum status release_locked(const struct range *r, struct held_counts *counts, bool keep) {
     if (r->owner.span.flags & SPAN_SYSTEM) return release_system_locked(r, counts);
-    enum status status = keep ? ST_OK : empty_locked(r, counts);
+    bool any = counts->committed + counts->held != 0 || grown_can(&r->owner);
+    enum status status = any && !keep ? empty_locked(r, counts) : ST_OK;
     if (status == ST_OK) HM_CHECK(space_retract(&r->owner)); /* as above */
     return status;
 }

@@ -18,7 +18,7 @@ void grown_begin(uintptr_t address) {
     if (!os_grows_stacks()) return;
     do {
         if (!space_find(address, &r.owner) || r.owner.span.kind != SPAN_VM) return;
-        if (r.owner.span.flags & ~(unsigned)SPAN_SYSTEM) return;
+        if (!grown_can_be(r.owner.span.flags)) return;
         r.first = granule_page(r.owner.head);
         r.count = r.owner.span.count_pages;
     } while (!range_lock(&r));

@@ -5,10 +5,14 @@
 #define HM_GROWN_H
 
 #include "hostmem_win32.h"
+#include "os/os.h"
 #include "vm/range.h"
 
 /* May pages of this allocation be committed that their bytes call reserved? */
 static inline bool grown_can(const struct found *owner) { return owner->span.flags & SPAN_GUARDED; }
+
+/* Of an allocation with these flags: may it become one, when a guard is set in it? */
+static inline bool grown_can_be(unsigned flags) { return !(flags & ~(unsigned)SPAN_SYSTEM) && os_grows_stacks(); }
 
 /* Before a guard is set in the allocation that the address lies in; with no page locked. Where it cannot be, nothing changes. */
 void grown_begin(uintptr_t address);
