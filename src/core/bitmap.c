@@ -26,8 +26,6 @@
  */
 #include "core/bitmap.h"
 
-#include "base/atom.h"
-
 /* Words in one stretch for best fit: 4 cache lines, 128 MiB of granules. */
 #define TREE_WORDS 32u
 
@@ -106,11 +104,6 @@ bool bitmap_release(uint64_t *words, size_t first, size_t count) {
         if (!word_release(&words[i], run_mask(first, end, i), false)) whole = false;
     }
     return whole;
-}
-
-bool bitmap_taken(const uint64_t *words, size_t bit) {
-    /* rlx: the answer is stale at once, or the caller owns the bit and it cannot change. */
-    return atom_load_rlx_u64(&words[bit / BITMAP_WORD_BITS]) >> bit % BITMAP_WORD_BITS & 1;
 }
 
 size_t bitmap_count(const uint64_t *words, size_t total) {

@@ -11,6 +11,7 @@
 #ifndef HM_BITMAP_H
 #define HM_BITMAP_H
 
+#include "base/atom.h"
 #include "base/base.h"
 
 #define BITMAP_WORD_BITS 64u
@@ -55,7 +56,10 @@ bool bitmap_release(uint64_t *words, size_t first, size_t count);
 uint64_t bitmap_release_some(uint64_t *words, size_t word, uint64_t mask);
 
 /* Is the bit taken? Stale at once unless the caller owns it. */
-bool bitmap_taken(const uint64_t *words, size_t bit);
+static inline bool bitmap_taken(const uint64_t *words, size_t bit) {
+    /* rlx: the answer is stale at once, or the caller owns the bit and it cannot change. */
+    return atom_load_rlx_u64(&words[bit / BITMAP_WORD_BITS]) >> bit % BITMAP_WORD_BITS & 1;
+}
 
 /* How many of the first `total` bits are taken, read word by word. */
 size_t bitmap_count(const uint64_t *words, size_t total);

@@ -14,14 +14,14 @@
  * Each caller has ways of its own, cut to what it knows. A request that one does not serve goes on to the one on its right:
  *
  *   caller       compiled into it     called from it                      when the cache does not help
- *   malloc       front_take_quick                                         malloc_other: front_alloc
- *   free         front_keep_quick                                         free_other: front_free_other
+ *   malloc       front_take_quick                                         dropin_alloc: front_alloc
+ *   free         front_keep_quick                                         dropin_free_other: front_free_other
  *   HmHeapAlloc  front_take                                               alloc_slowly: front_alloc
  *   HmHeapFree   front_keep                                               free_slowly: front_free
  *   Alloc        front_take_last      malloc_take: front_take_below       malloc_fetch: front_alloc
  *   Free         front_keep_first     malloc_keep: front_keep_behind      malloc_give: front_free_other
  *
- * malloc and free (dropin/malloc/malloc.c) know only the process's heap; the flat functions are in api/heap_api.c; Alloc and Free
+ * malloc, free and their kin (dropin/malloc) know only the process's heap; the flat functions are in api/heap_api.c; Alloc and Free
  * are IHostMalloc's (com/malloc.c). The redirect drop-in calls front_alloc and front_free at once. These are
  *
  *   front_alloc  front_take, then front_fetch, which fills the magazine; front_alloc_other above CLASS_LARGEST and for zeros

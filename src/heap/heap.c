@@ -203,13 +203,12 @@ static enum status slab_add_of_class(struct heap *heap, unsigned class_index, st
     return heap_slab_add(heap, class_index, asker, class_slab_pages(class_index), class_slab_align(class_index), block);
 }
 
+static uint64_t pages_for(size_t size_bytes) { return ((size_bytes == 0 ? 1 : size_bytes) + PAGE_BYTES - 1) / PAGE_BYTES; }
+
 enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
     *block = NULL;
     if (size_bytes > BLOCK_LARGEST) return ST_NO_MEMORY;
-    if (size_bytes > CLASS_LARGEST) {
-        uint64_t count_pages = (size_bytes + PAGE_BYTES - 1) / PAGE_BYTES;
-        return large_add(heap, count_pages, GRANULE_BYTES, zero, block);
-    }
+    if (size_bytes > CLASS_LARGEST) return large_add(heap, pages_for(size_bytes), GRANULE_BYTES, zero, block);
     unsigned class_index = class_of(size_bytes);
     uint32_t hint = 0;
     struct heap_asker asker = {0, &hint};
@@ -253,8 +252,12 @@ enum status heap_alloc_aligned(struct heap *heap, size_t size_bytes, size_t alig
     if (size_bytes > BLOCK_LARGEST || align > BLOCK_LARGEST) return ST_NO_MEMORY;
     size_t in_class = class_aligned(size_bytes, align);
     if (in_class) return heap_alloc(heap, in_class, zero, block);
-    uint64_t count_pages = ((size_bytes == 0 ? 1 : size_bytes) + PAGE_BYTES - 1) / PAGE_BYTES;
-    return large_add(heap, count_pages, align < GRANULE_BYTES ? GRANULE_BYTES : align, zero, block);
+    return large_add(heap, pages_for(size_bytes), align < GRANULE_BYTES ? GRANULE_BYTES : align, zero, block);
+}
+
+enum status heap_alloc_apart(struct heap *heap, size_t size_bytes, void **block) {
+    *block = NULL;
+    return size_bytes > BLOCK_LARGEST ? ST_NO_MEMORY : large_add(heap, pages_for(size_bytes), GRANULE_BYTES, false, block);
 }
 
 /* ---- Blocks --------------------------------------------------------------------------------------------------- */
@@ -346,10 +349,20 @@ void heap_free_some(struct heap *heap, void *const *blocks, size_t count, void (
 }
 
 enum status heap_size(struct heap *heap, const void *address, size_t *size_bytes) {
-    struct block block;
-    if (!block_find(heap, address, &block) || !block_taken(&block)) return ST_NOT_OURS;
-    *size_bytes = block.class_index == CLASS_LARGE ? (size_t)slab_run(block.slab, block.head).count_pages * PAGE_BYTES
-                                                   : class_size(block.class_index);
+    uint64_t tag = slab_tag((uintptr_t)address);
+    if (tag == 0) {
+        struct block block;
+        if (!large_find(heap, address, &block) || !block_taken(&block)) return ST_NOT_OURS;
+        *size_bytes = (size_t)slab_run(block.slab, block.head).count_pages * PAGE_BYTES;
+        return ST_OK;
+    }
+    /* What the tag of a heap's slab says is true as long as a block there is taken. */
+    const struct class_row *row = tag_row(tag);
+    uint64_t object = class_object_at(row, (uintptr_t)address);
+    if ((tag & TAG_HEAP_MASK) != heap->front.tag || object >= row->objects) return ST_NOT_OURS;
+    struct slab *slab = slab_tagged(granule_of((uintptr_t)address & ~(uintptr_t)row->mask));
+    if (!bitmap_taken(slab_taken(slab, row->objects), object)) return ST_NOT_OURS;
+    *size_bytes = row->size_bytes;
     return ST_OK;
 }
 
@@ -359,7 +372,7 @@ enum status heap_resize(struct heap *heap, void *address, size_t size_bytes) {
     if (block.class_index != CLASS_LARGE) return size_bytes <= class_size(block.class_index) ? ST_OK : ST_NO_ADDRESS_SPACE;
     uint64_t held = slab_run(block.slab, block.head).count_pages;
     if (size_bytes > BLOCK_LARGEST) return ST_NO_MEMORY;
-    uint64_t wanted = ((size_bytes == 0 ? 1 : size_bytes) + PAGE_BYTES - 1) / PAGE_BYTES;
+    uint64_t wanted = pages_for(size_bytes);
     enum status status = large_resize(heap, block.slab, block.head, wanted);
     return wanted <= held ? ST_OK : status;
 }

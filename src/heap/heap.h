@@ -70,9 +70,13 @@ enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **b
 /* The same at a multiple of align, a power of two. */
 enum status heap_alloc_aligned(struct heap *heap, size_t size_bytes, size_t align, bool zero, void **block);
 
+/* A block that shares its slab with no other, whatever its size: heap_resize can lengthen that. */
+enum status heap_alloc_apart(struct heap *heap, size_t size_bytes, void **block);
+
 /*
  * Lets the block hold size_bytes where it is; its content stays. ST_NOT_OURS as for heap_free; ST_NO_ADDRESS_SPACE or
- * ST_NO_MEMORY: it would have to move, and is as it was. A block that is to hold less may stay as large as it is.
+ * ST_NO_MEMORY: it would have to move, and holds what it held. What it gains may hold anything. A block that is to hold less may
+ * stay as large as it is.
  */
 enum status heap_resize(struct heap *heap, void *block, size_t size_bytes);
 

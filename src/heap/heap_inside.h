@@ -40,7 +40,10 @@ enum status heap_slab_add(struct heap *heap, unsigned class_index, struct heap_a
 /* A block of its own: one that was freed a moment ago, or a new one. */
 enum status large_add(struct heap *heap, uint64_t count_pages, size_t align, bool zero, void **block);
 
-/* Makes one, which the caller holds, longer or shorter where it is, and charges it. What fails changes nothing. */
+/*
+ * Makes one, which the caller holds, longer or shorter where it is, and charges it. What it gains may be of blocks that were
+ * freed, with their content. What fails leaves at least its length.
+ */
 enum status large_resize(struct heap *heap, struct slab *slab, struct granule head, uint64_t count_pages);
 
 /* The slab's count of holders has come to 0, by the caller: it stays for a while, or goes back. */

@@ -4,14 +4,15 @@
  * A block that is freed stays for a while (empty.c says which do, and how much), and what is asked for next is seldom as long.
  * So one that is too long is cut, and its end stays as a block like any other. One that is too short takes in the blocks behind
  * it that stay as well, and then free granules. No content is dropped on the way: where buffers of all lengths come and go,
- * they live in memory that is there.
+ * they live in memory that is there. A block that is to grow where it is (heap_resize) does the same.
  *
- * Whoever changes a length has the block alone: nobody held it, and the pin that found that keeps it from being closed, and
- * from being taken by others. A block behind is closed before it is taken in, as one that goes back to the system.
+ * Whoever changes a length has the block alone: it is the caller's, or nobody held it, and the pin that found that keeps it from
+ * being closed, and from being taken by others. A block behind is closed before it is taken in, as one that goes back to the system.
  */
 #include "heap/heap_inside.h"
 
-enum status large_resize(struct heap *heap, struct slab *slab, struct granule head, uint64_t count_pages) {
+/* Gives pages back, or takes free granules in. */
+static enum status pages_resize(struct heap *heap, struct slab *slab, struct granule head, uint64_t count_pages) {
     uint64_t held = slab_run(slab, head).count_pages, more = count_pages > held ? count_pages - held : 0;
     if (more && !budget_charge(&heap->budget, more, more)) return ST_NO_MEMORY;
     bool done = slab_resize(slab, head, count_pages);
@@ -27,7 +28,7 @@ static bool behind_take(struct heap *heap, struct slab *slab, struct granule hea
     next.first.n = head.n + (uint32_t)granules_for_pages(run.count_pages);
     struct found found;
     if (!space_find_start(granule_address(next.first), &found) || found.span.kind != SPAN_LARGE) return false;
-    if (found.span.flags || next.first.n / GRANULES_PER_SLOT != head.n / GRANULES_PER_SLOT) return false;
+    if (run.flags || found.span.flags || next.first.n / GRANULES_PER_SLOT != head.n / GRANULES_PER_SLOT) return false;
     struct slab *behind = slab_at(next.first);
     if (!behind || !slab_close(behind, owner)) return false;
     next = slab_run(behind, next.first);
@@ -70,12 +71,21 @@ static bool length_fits(uint64_t held_pages, uint64_t count_pages, enum length_f
     return held_pages >= (fit == FIT_CUT ? count_pages : count_pages / 2);
 }
 
-static bool length_make(struct heap *heap, struct slab *slab, struct granule head, uint64_t count_pages) {
+static enum status length_make(struct heap *heap, struct slab *slab, struct granule head, uint64_t count_pages) {
     while (slab_run(slab, head).count_pages < count_pages && behind_take(heap, slab, head)) continue;
     uint64_t held = slab_run(slab, head).count_pages;
-    if (length_suits(held, count_pages)) return true;
-    if (held > count_pages && rest_leave(heap, slab, head, count_pages)) return true;
-    return large_resize(heap, slab, head, count_pages) == ST_OK;
+    if (length_suits(held, count_pages)) return ST_OK;
+    if (held > count_pages && rest_leave(heap, slab, head, count_pages)) return ST_OK;
+    return pages_resize(heap, slab, head, count_pages);
+}
+
+enum status large_resize(struct heap *heap, struct slab *slab, struct granule head, uint64_t count_pages) {
+    uint64_t held = slab_run(slab, head).count_pages;
+    if (count_pages <= held) return pages_resize(heap, slab, head, count_pages);
+    enum status status = length_make(heap, slab, head, count_pages);
+    /* What was taken in may not be enough. It stays behind again, or if there is no memory for that, with the block. */
+    if (status != ST_OK && slab_run(slab, head).count_pages > held) rest_leave(heap, slab, head, held);
+    return status;
 }
 
 /* Is it nobody's at this moment, and might serve? */
@@ -91,7 +101,7 @@ static bool large_take(struct heap *heap, struct granule head, uint64_t count_pa
     uint64_t life = atom_load_rlx_u64(&slab->life), mask; /* rlx: spares others a pin; what that finds decides */
     if (!may_serve(heap, slab, head, life, count_pages, fit)) return false;
     life = pins_take(slab, 1); /* if it finds nobody the block is this thread's alone */
-    if (may_serve(heap, slab, head, life, count_pages, fit) && length_make(heap, slab, head, count_pages)) {
+    if (may_serve(heap, slab, head, life, count_pages, fit) && length_make(heap, slab, head, count_pages) == ST_OK) {
         struct run run = slab_run(slab, head);
         if (slab_renew(&run, zero) && slab_claim(slab, 1, 0, 1, 1, &mask) != SIZE_MAX) {
             set_mark_full(&heap->set[CLASS_LARGE], (size_t)atom_load_rlx_u64(&slab->place)); /* rlx: as above */

@@ -1,7 +1,7 @@
 /*
  * Blocks of their own (heap/large.c, empty.c) under every interleaving, where there is a keeper: one that was freed stays, and
- * serves one thread again, cut or with what is behind it, or goes; those that stay are found; no memory is lost or has two
- * owners; nobody waits.
+ * serves one thread again, cut or with what is behind it, or goes; one that is held grows into it; those that stay are found; no
+ * memory is lost or has two owners; nobody waits.
  */
 #include "heap_scene.h"
 
@@ -67,6 +67,34 @@ static void thread_long_goes(int me) {
     if (me == 0) scene.mine[me][0] = large_of(2);
     else empty_retire(scene.heap[0], CLASS_LARGE, granule_of((uintptr_t)scene.old[1]));
 }
+/* One that is held, with one that stays behind it; with room behind that, or none. */
+static void begin_held(void) {
+    begin_kept();
+    for (int i = 0; i < 2; i++) scene.old[i] = large();
+    large_drop(scene.old[1]);
+}
+static void begin_held_close(void) {
+    begin_kept();
+    for (int i = 0; i < 3; i++) scene.old[i] = large();
+    large_drop(scene.old[1]);
+}
+static void grow(uint64_t granules) {
+    if (heap_resize(scene.heap[0], scene.old[0], granules * GRANULE_BYTES) == ST_OK) scene.mine[0][0] = scene.old[0];
+    use_all(scene.old[0]);
+}
+static void thread_grow_take(int me) {
+    if (me == 0) grow(2);
+    else scene.mine[me][0] = large();
+}
+static void thread_grow_trim(int me) {
+    if (me == 0) grow(2);
+    else heap_trim_one(scene.heap[0]);
+}
+static void thread_grow_in_vain(int me) {
+    if (me == 0) grow(3);
+    else scene.mine[me][0] = large();
+    MODEL_HOLDS(scene.mine[0][0] == NULL);
+}
 static void check_large(void) {
     struct set *set = &scene.heap[0]->set[CLASS_LARGE];
     for (int round = 0; round < 2; round++, heap_trim_one(scene.heap[0])) {
@@ -93,6 +121,9 @@ static const struct scene_case cases[] = {
     {{"a long one that stays, cut by two", 2, 0, begin_long, thread_short, check_large}, 0x2, true},
     {{"a long one that stays, cut and trimmed", 2, 0, begin_long, thread_long_trim, check_large}, 0x6, true},
     {{"a row that stays, for a long one and a short", 2, 0, begin_row, thread_long, check_large}, 0x6, true},
+    {{"one grows into one that stays, which another takes", 2, 0, begin_held, thread_grow_take, check_large}, 0x6, true},
+    {{"one grows into one that stays, which goes", 2, 0, begin_held, thread_grow_trim, check_large}, 0x6, true},
+    {{"one cannot grow far enough", 2, 0, begin_held_close, thread_grow_in_vain, check_large}, 0x4, true},
     {{"two that stay, for a long one, or one goes", 2, 0, begin_pair, thread_long_goes, check_large}, 0x6, true},
 };
 

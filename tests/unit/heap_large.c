@@ -102,6 +102,26 @@ static bool lengthened(void) {
     return did;
 }
 
+/* One that grows takes in what stays behind it, and no more than it needs; what does not reach stays where it is. */
+static bool grows(void) {
+    const size_t odd = 4 * MIB - 3 * PAGE_BYTES;
+    struct heap *heap;
+    unsigned char *block = one_that_stays(&heap, 0, 12 * MIB);
+    if (block == NULL) return true;
+    unsigned char *first = take(heap, odd), *second = take(heap, 4 * MIB), *third = take(heap, 4 * MIB);
+    bool did = first == block && second == block + 4 * MIB && third == block + 8 * MIB;
+    if (did) {
+        give(heap, second);
+        did = heap_resize(heap, first, 6 * MIB) == ST_OK && heap_taken(heap) == 12 * MIB;
+        CHECK(!did || (size_of(heap, first) == 6 * MIB && count_other(first, odd, 7) == 0));
+        CHECK(heap_resize(heap, first, 9 * MIB) == ST_NO_ADDRESS_SPACE && size_of(heap, first) == 6 * MIB);
+        did = did && take(heap, 2 * MIB) == first + 6 * MIB;
+        CHECK(heap_free(heap, third) == ST_OK && heap_free(heap, first) == ST_OK);
+    }
+    CHECK(heap_destroy(heap) == ST_OK);
+    return did;
+}
+
 #ifdef HM_FAULT
 /* Where there is no memory for the book of what is cut off, that goes; the request is served. */
 static bool cut_without_tables(void) {
@@ -278,6 +298,7 @@ int main(void) {
     in_some_round(serves);
     in_some_round(cut_and_joined);
     in_some_round(lengthened);
+    in_some_round(grows);
 #ifdef HM_FAULT
     in_some_round(cut_without_tables);
 #endif

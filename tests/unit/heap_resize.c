@@ -108,6 +108,10 @@ static void test_neighbours(void) {
     CHECK(heap_resize(heap, small, 112) == ST_OK && heap_resize(heap, small, 0) == ST_OK);
     CHECK(heap_resize(heap, small, 113) == ST_NO_ADDRESS_SPACE);
     CHECK_EQ(heap_used(heap), PAGES(33) + PAGES(20) + 112);
+    CHECK(heap_alloc_apart(heap, SIZE_MAX, &small) == ST_NO_MEMORY && small == NULL);
+    CHECK(heap_alloc_apart(heap, 5000, &small) == ST_OK && size_of(heap, small) == PAGES(2));
+    CHECK(heap_resize(heap, small, 50000) == ST_OK && size_of(heap, small) == PAGES(13));
+    CHECK(heap_free(heap, (char *)small + PAGE_BYTES) == ST_NOT_OURS && heap_free(heap, small) == ST_OK);
     CHECK(heap_destroy(heap) == ST_OK);
 }
 

@@ -28,6 +28,9 @@
 /* From this size on the kernel is asked whether it would promise so much: see memory_promised. */
 #define PROMISE_BYTES ((size_t)1 << 30)
 
+/* What grows to this size may grow again: it moves to where it can be made longer. Copying less costs less than such a place. */
+#define GROWN_BYTES ((size_t)256 << 10)
+
 /* C23's, which the C library's headers may not declare yet. */
 void free_sized(void *block, size_t size);
 void free_aligned_sized(void *block, size_t align, size_t size);
@@ -84,21 +87,17 @@ void *dropin_alloc(size_t size_bytes, size_t align, bool zero) {
     return block;
 }
 
-static void *alloc_or_errno(size_t size_bytes, size_t align, bool zero) {
+static __attribute__((noinline)) void *alloc_or_errno(size_t size_bytes, size_t align, bool zero) {
     void *block = dropin_alloc(size_bytes, align, zero);
-    if (__builtin_expect(block == NULL, 0)) errno = ENOMEM;
+    if (block == NULL) errno = ENOMEM;
     return block;
 }
 
-static __attribute__((noinline)) void free_other(void *block, const char *caller) {
+void dropin_free_other(const char *caller, void *block) {
     if (block == NULL) return;
     struct heap *heap = heap_default();
     if (__builtin_expect(heap == NULL || front_free_other(heap, block) != ST_OK, 0))
         dropin_abort(caller, "invalid pointer", (uintptr_t)block);
-}
-
-void dropin_free(const char *caller, void *block) {
-    if (!front_keep_quick(block)) free_other(block, caller);
 }
 
 static void double_free(void *block) { dropin_abort("free()", "double free of", (uintptr_t)block); }
@@ -119,41 +118,50 @@ static bool fits_well(size_t size_bytes, size_t usable_bytes) {
     return size_bytes <= usable_bytes && (usable_bytes <= 64 || size_bytes >= usable_bytes / 2);
 }
 
-static void *block_resize(void *block, size_t size_bytes) {
-    size_t usable = usable_size("realloc()", block);
-    if (size_bytes > usable && !memory_promised(size_bytes)) {
+/* The block of a class that fits is as long as it is. A block of its own can give pages back. */
+static bool stays(const void *block, size_t size_bytes, size_t held) {
+    return fits_well(size_bytes, held) && (held - size_bytes < PAGE_BYTES || slab_tag((uintptr_t)block) != 0);
+}
+
+static void *alloc_to_move(size_t size_bytes, size_t held) {
+    void *block;
+    if (size_bytes < held || size_bytes < GROWN_BYTES) return dropin_alloc(size_bytes, BLOCK_ALIGN, false);
+    return heap_alloc_apart(heap_default(), size_bytes, &block) == ST_OK ? block : NULL;
+}
+
+static __attribute__((noinline)) void *block_resize(void *block, size_t size_bytes, size_t held) {
+    size_t usable = held;
+    if (size_bytes > held && !memory_promised(size_bytes)) {
         errno = ENOMEM;
         return NULL;
     }
-    /* A large block gets more pages where it is, or gives some back, if that can be; others are as large as they are. */
-    if (size_bytes > usable || usable - size_bytes >= PAGE_BYTES) {
+    /* A block of its own gets more pages where it is, or gives some back, if that can be and it will not move all the same. */
+    if (slab_tag((uintptr_t)block) == 0 && size_bytes > PAGE_BYTES / 2) {
         heap_resize(heap_default(), block, size_bytes);
         usable = usable_size("realloc()", block);
+        if (fits_well(size_bytes, usable)) return block;
     }
-    if (fits_well(size_bytes, usable)) return block;
-    void *moved = dropin_alloc(size_bytes, BLOCK_ALIGN, false);
+    void *moved = alloc_to_move(size_bytes, held);
     if (moved == NULL) {
         if (size_bytes <= usable) return block;
         errno = ENOMEM;
         return NULL;
     }
-    memcpy(moved, block, size_bytes < usable ? size_bytes : usable);
+    memcpy(moved, block, size_bytes < held ? size_bytes : held);
     dropin_free("realloc()", block);
     return moved;
 }
 
 /* ---- The C library's names ---------------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) void *malloc_other(size_t size) { return alloc_or_errno(size, BLOCK_ALIGN, false); }
-
 /* What nearly every call needs stands in these two; the rest is called. */
 DROPIN_EXPORT void *malloc(size_t size) {
     void *block = front_take_quick(size);
-    return __builtin_expect(block != NULL, 1) ? block : malloc_other(size);
+    return __builtin_expect(block != NULL, 1) ? block : alloc_or_errno(size, BLOCK_ALIGN, false);
 }
 
 DROPIN_EXPORT void free(void *block) {
-    if (__builtin_expect(!front_keep_quick(block), 0)) free_other(block, "free()");
+    dropin_free("free()", block);
 }
 
 DROPIN_EXPORT void free_sized(void *block, size_t size) {
@@ -172,7 +180,8 @@ DROPIN_EXPORT void *calloc(size_t count, size_t size) {
         errno = ENOMEM;
         return NULL;
     }
-    return alloc_or_errno(bytes, BLOCK_ALIGN, true);
+    void *block = bytes <= CLASS_COARSE ? front_take_quick(bytes) : NULL; /* longer ones may be zero where they are */
+    return __builtin_expect(block != NULL, 1) ? memset(block, 0, bytes) : alloc_or_errno(bytes, BLOCK_ALIGN, true);
 }
 
 /* As the GNU library: a size of 0 frees. */
@@ -182,7 +191,8 @@ DROPIN_EXPORT void *realloc(void *block, size_t size) {
         dropin_free("realloc()", block);
         return NULL;
     }
-    return block_resize(block, size);
+    size_t held = usable_size("realloc()", block);
+    return stays(block, size, held) ? block : block_resize(block, size, held);
 }
 
 DROPIN_EXPORT void *reallocarray(void *block, size_t count, size_t size) {
@@ -194,6 +204,11 @@ DROPIN_EXPORT void *reallocarray(void *block, size_t count, size_t size) {
     return realloc(block, bytes);
 }
 
+static void *aligned_or_errno(size_t size_bytes, size_t align) {
+    void *block = dropin_take_aligned(size_bytes, align);
+    return __builtin_expect(block != NULL, 1) ? block : alloc_or_errno(size_bytes, align, false);
+}
+
 static bool power_of_two(size_t value) { return value != 0 && (value & (value - 1)) == 0; }
 
 /* The size need not be a multiple of the alignment (C17). */
@@ -202,7 +217,7 @@ DROPIN_EXPORT void *aligned_alloc(size_t align, size_t size) {
         errno = EINVAL;
         return NULL;
     }
-    return alloc_or_errno(size, align, false);
+    return aligned_or_errno(size, align);
 }
 
 /* As the GNU library: other alignments are rounded up to a power of two. */
@@ -213,12 +228,13 @@ DROPIN_EXPORT void *memalign(size_t align, size_t size) {
     }
     size_t power = BLOCK_ALIGN;
     while (power < align) power *= 2;
-    return alloc_or_errno(size, power, false);
+    return aligned_or_errno(size, power);
 }
 
 DROPIN_EXPORT int posix_memalign(void **result, size_t align, size_t size) {
     if (!power_of_two(align) || align % sizeof(void *) != 0) return EINVAL;
-    void *block = dropin_alloc(size, align, false);
+    void *block = dropin_take_aligned(size, align);
+    if (__builtin_expect(block == NULL, 0)) block = dropin_alloc(size, align, false);
     if (block == NULL) return ENOMEM;
     *result = block;
     return 0;

@@ -16,7 +16,7 @@
 struct nothrow;
 typedef size_t align_val;
 
-/* ---- Failure ------------------------------------------------------------------------------------------------------ */
+/* ---- What the thread's cache does not serve, and failure --------------------------------------------------------- */
 
 /* The operator of this name in the program's C++ library, NULL if there is none. */
 static void *next_operator(const char *name) {
@@ -39,23 +39,34 @@ static void *next_or_abort(const char *name, size_t size) {
     return found;
 }
 
-static __attribute__((noinline)) void *new_failed(const char *name, size_t size) {
+static __attribute__((noinline)) void *new_other(const char *name, size_t size) {
+    void *block = dropin_alloc(size, 0, false);
+    if (block != NULL) return block;
     void *(*next)(size_t) = (void *(*)(size_t))next_or_abort(name, size);
     return next(size);
 }
 
-static __attribute__((noinline)) void *new_failed_nothrow(const char *name, size_t size, const struct nothrow *tag) {
+static __attribute__((noinline)) void *new_other_nothrow(const char *name, size_t size, const struct nothrow *tag) {
+    void *block = dropin_alloc(size, 0, false);
+    if (block != NULL) return block;
     void *(*next)(size_t, const struct nothrow *) = (void *(*)(size_t, const struct nothrow *))next_operator(name);
     return next == NULL ? NULL : next(size, tag);
 }
 
-static __attribute__((noinline)) void *new_failed_aligned(const char *name, size_t size, align_val align) {
+/* NULL for an alignment that is not a power of two, too: the program's own operator judges that. */
+static void *aligned_block(size_t size, align_val align) { return align & (align - 1) ? NULL : dropin_alloc(size, align, false); }
+
+static __attribute__((noinline)) void *new_other_aligned(const char *name, size_t size, align_val align) {
+    void *block = aligned_block(size, align);
+    if (block != NULL) return block;
     void *(*next)(size_t, align_val) = (void *(*)(size_t, align_val))next_or_abort(name, size);
     return next(size, align);
 }
 
-static __attribute__((noinline)) void *new_failed_aligned_nothrow(const char *name, size_t size, align_val align,
-                                                                  const struct nothrow *tag) {
+static __attribute__((noinline)) void *new_other_aligned_nothrow(const char *name, size_t size, align_val align,
+                                                                 const struct nothrow *tag) {
+    void *block = aligned_block(size, align);
+    if (block != NULL) return block;
     void *(*next)(size_t, align_val, const struct nothrow *) =
         (void *(*)(size_t, align_val, const struct nothrow *))next_operator(name);
     return next == NULL ? NULL : next(size, align, tag);
@@ -63,31 +74,33 @@ static __attribute__((noinline)) void *new_failed_aligned_nothrow(const char *na
 
 /* ---- operator new ------------------------------------------------------------------------------------------------- */
 
+static void *aligned_quick(size_t size, align_val align) {
+    return align & (align - 1) ? NULL : dropin_take_aligned(size, align);
+}
+
 #define NEW_PLAIN(name)                                                                                                          \
     DROPIN_EXPORT void *name(size_t size);                                                                                       \
     void *name(size_t size) {                                                                                                    \
-        void *block = dropin_alloc(size, 0, false);                                                                              \
-        return __builtin_expect(block != NULL, 1) ? block : new_failed(#name, size);                                             \
+        void *block = front_take_quick(size);                                                                                    \
+        return __builtin_expect(block != NULL, 1) ? block : new_other(#name, size);                                              \
     }
 #define NEW_NOTHROW(name)                                                                                                        \
     DROPIN_EXPORT void *name(size_t size, const struct nothrow *tag);                                                            \
     void *name(size_t size, const struct nothrow *tag) {                                                                         \
-        void *block = dropin_alloc(size, 0, false);                                                                              \
-        return __builtin_expect(block != NULL, 1) ? block : new_failed_nothrow(#name, size, tag);                                \
+        void *block = front_take_quick(size);                                                                                    \
+        return __builtin_expect(block != NULL, 1) ? block : new_other_nothrow(#name, size, tag);                                 \
     }
-/* The library's own operator judges an alignment that is not a power of two. */
-#define ALIGNED_BLOCK(size, align) ((align) & ((align)-1) ? NULL : dropin_alloc((size), (align), false))
 #define NEW_ALIGNED(name)                                                                                                        \
     DROPIN_EXPORT void *name(size_t size, align_val align);                                                                      \
     void *name(size_t size, align_val align) {                                                                                   \
-        void *block = ALIGNED_BLOCK(size, align);                                                                                \
-        return __builtin_expect(block != NULL, 1) ? block : new_failed_aligned(#name, size, align);                              \
+        void *block = aligned_quick(size, align);                                                                                \
+        return __builtin_expect(block != NULL, 1) ? block : new_other_aligned(#name, size, align);                               \
     }
 #define NEW_ALIGNED_NOTHROW(name)                                                                                                \
     DROPIN_EXPORT void *name(size_t size, align_val align, const struct nothrow *tag);                                           \
     void *name(size_t size, align_val align, const struct nothrow *tag) {                                                        \
-        void *block = ALIGNED_BLOCK(size, align);                                                                                \
-        return __builtin_expect(block != NULL, 1) ? block : new_failed_aligned_nothrow(#name, size, align, tag);                 \
+        void *block = aligned_quick(size, align);                                                                                \
+        return __builtin_expect(block != NULL, 1) ? block : new_other_aligned_nothrow(#name, size, align, tag);                  \
     }
 
 NEW_PLAIN(_Znwm)
