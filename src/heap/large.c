@@ -7,7 +7,8 @@
  * they live in memory that is there. A block that is to grow where it is (heap_resize) does the same.
  *
  * Whoever changes a length has the block alone: it is the caller's, or nobody held it, and the pin that found that keeps it from
- * being closed, and from being taken by others. A block behind is closed before it is taken in, as one that goes back to the system.
+ * being closed, and from being taken by others. A block behind is closed before it is taken in, as one that goes back to the
+ * system.
  */
 #include "heap/heap_inside.h"
 
