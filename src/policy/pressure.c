@@ -225,12 +225,16 @@ static void watch(void) {
 
 static void watch_ring(void);
 
-/* With the turn. */
+/* With the turn: starts the thread if it is wanted. One that a fork has ended stays lost as long as there is none to be had. */
 static enum status watch_start(void) {
-    budget_on_brink(watch_ring);
-    atom_store_rlx_u32(&watch_running, 1);
-    enum status status = os_alarm_start(watch);
-    if (status != ST_OK) atom_store_rlx_u32(&watch_running, 0);
+    enum status status = ST_OK;
+    if (watch_wanted()) {
+        budget_on_brink(watch_ring);
+        atom_store_rlx_u32(&watch_running, 1);
+        status = os_alarm_start(watch);
+        if (status != ST_OK) atom_store_rlx_u32(&watch_running, 0);
+    }
+    if (status == ST_OK) atom_store_rlx_u32(&watch_lost, 0);
     return status;
 }
 
@@ -240,10 +244,10 @@ static enum status watch_start(void) {
  * the program's own. Nobody waits: whoever has the turn starts the thread, or it is started another time.
  */
 static void watch_again(void) {
-    uint32_t lost = 1, none = 0;
+    uint32_t none = 0;
     if (!budget_asked() || !atom_cas_acqrel_u32(&watch_turn, &none, 1)) return;
     void *before = budget_ask(0, BUDGET_DOMAIN); /* what the C library allocates for the thread is nobody's but the process's */
-    if (atom_cas_acqrel_u32(&watch_lost, &lost, 0) && watch_wanted()) watch_start();
+    if (atom_load_rlx_u32(&watch_lost)) watch_start(); /* rlx: ordered by the turn */
     budget_ask_end(before);
     turn_give(&watch_turn);
 }
@@ -271,8 +275,7 @@ enum status pressure_update(void) {
     if (atom_cas_acqrel_u32(&watch_forks, &seen, 1)) os_alarm_at_fork(watch_forked);
     turn_take(&watch_turn);
     bool running = atom_load_rlx_u32(&watch_running) != 0; /* rlx: ordered by the turn */
-    atom_store_rlx_u32(&watch_lost, 0);
-    if (!running && watch_wanted()) status = watch_start();
+    if (!running) status = watch_start();
     turn_give(&watch_turn);
     if (running) os_alarm_ring(); /* to look at what is new, or to go */
     return status;

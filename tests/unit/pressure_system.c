@@ -236,6 +236,32 @@ static void test_fork_charges(void) {
     CHECK_EQ(m->lpVtbl->Release(m), 0);
 }
 
+/* A child that can have no thread for a while keeps what is registered, and is told when there is one to be had again. */
+static int child_without_threads(IHostMemoryManager *m, struct listener *inherited) {
+    HM_STATS stats = {.cbSize = sizeof stats};
+    uint32_t lows = heard(inherited, eMemoryAvailableLow);
+    os_fault_set("alarm_start", 1, true);
+    if (m->lpVtbl->RegisterMemoryNotificationCallback(m, &inherited->face) != E_OUTOFMEMORY) return 1;
+    if (!HmGetStats(&stats) || stats.cCallbacks != 1) return 2;
+    void *start = take(m, MIB);
+    if (!start || pressure_watched() || os_fault_calls() < 2) return 3;
+    give(m, start);
+    os_fault_set(NULL, 0, false);
+    start = take(m, MIB);
+    double until = thread_seconds() + 20;
+    while (heard(inherited, eMemoryAvailableLow) == lows && thread_seconds() < until) nap(2);
+    return start && heard(inherited, eMemoryAvailableLow) > lows ? 0 : 4;
+}
+
+static void test_fork_no_threads(void) {
+    struct listener l = LISTENER;
+    IHostMemoryManager *m = manager_make(&LIMITS(.cbSoftCommit = MIB));
+    listen_to(m, &l);
+    EVENTUALLY(heard(&l, eMemoryAvailableHigh) >= 1);
+    if (forked()) _exit(child_without_threads(m, &l));
+    CHECK_EQ(m->lpVtbl->Release(m), 0);
+}
+
 static void test_fork(void) {
     struct listener l = LISTENER;
     IHostMemoryManager *m = manager_make(&LIMITS(.cbSoftCommit = MIB));
@@ -262,6 +288,7 @@ int main(void) {
 #ifndef __SANITIZE_THREAD__ /* it ends a child of several threads that starts one */
     test_fork();
     test_fork_charges();
+    test_fork_no_threads();
 #endif
 #endif
     test_load(); /* keeps the thread reading for a while */
