@@ -176,8 +176,10 @@ static uint64_t spacing(void) {
 
 /* Looks at everything, tells everybody. Returns how long to sleep. */
 static uint64_t watch_round(uint64_t *calm_ms) {
+    uint32_t rung = 1;
     now_ms = os_clock_ms();
-    atom_store_rlx_u32(&watch_rung, 0); /* rlx: from here on a ring counts; what came before is seen below, or rings again */
+    /* acqrel, and no plain store: whoever found it rung has charged before that, which is seen below; who is later rings. */
+    atom_cas_acqrel_u32(&watch_rung, &rung, 0);
     system_level = judge_system();
     judge_budgets();
     if (anything_low) { /* before anybody is told: what the engine itself can do without goes back */
@@ -254,7 +256,7 @@ static void watch_again(void) {
 
 static void watch_ring(void) {
     if (atom_load_rlx_u32(&watch_lost)) watch_again(); /* rlx: written where there is one thread; later, it is looked at again */
-    /* rlx: whoever reads 1 came before the thread's next look, which sees what he has done. */
+    /* rlx: whoever reads 1 has charged, by a CAS, before the thread's next look, which sees that. */
     if (atom_load_rlx_u32(&watch_rung)) return;
     atom_store_rlx_u32(&watch_rung, 1);
     os_alarm_ring();
