@@ -196,10 +196,11 @@ static uint64_t watch_round(uint64_t *calm_ms) {
     }
     limits_reserve_refill();
     if (since(atom_load_rlx_u64(&load_wanted_ms), now_ms) < LOAD_WANTED_MS) return LOAD_FRESH_MS; /* rlx: as in pressure_load */
+    uint64_t most_ms = system_tells || !notify_any() ? UINT64_MAX : DEAF_MS;
     /* After pressure it is looked at less and less often whether there is plenty again. */
-    if (*calm_ms && *calm_ms < SETTLED_MS && worse(system_level, process_level) != HIGH) return *calm_ms *= 2;
-    *calm_ms = 0;
-    return system_tells || !notify_any() ? UINT64_MAX : DEAF_MS;
+    bool settles = *calm_ms < SETTLED_MS && worse(system_level, process_level) != HIGH;
+    *calm_ms = settles ? *calm_ms * 2 : 0;
+    return *calm_ms && *calm_ms < most_ms ? *calm_ms : most_ms;
 }
 
 static bool watch_wanted(void) { return notify_any() || limits_any(); }

@@ -65,6 +65,27 @@ static void group_event(int count) {
     machine_write(EVENTS, text);
 }
 
+/*
+ * In a group with a limit, which may fill up without a word of the system's, it is looked at every second, and no less often for
+ * some time after pressure has gone.
+ */
+static void limited_group(void) {
+    struct listener l = LISTENER;
+    machine(3);
+    machine_put("/sys/fs/cgroup/job/memory.max", "900000000\n");
+    IHostMemoryManager *m = manager_make(NULL);
+    listen_to(m, &l);
+    EVENTUALLY(last(&l) == eMemoryAvailableLow);
+    machine(30);
+    EVENTUALLY(last(&l) == eMemoryAvailableNeutral);
+    nap(7000); /* twice as long from look to look: that would be more than 6 s by now */
+    machine(3);
+    nap(3000);
+    CHECK_EQ(last(&l), eMemoryAvailableLow);
+    CHECK_EQ(m->lpVtbl->Release(m), 0);
+    EVENTUALLY(!pressure_watched());
+}
+
 static void test_system(void) {
     struct listener l = LISTENER;
     machine_make();
@@ -107,6 +128,7 @@ static void test_system(void) {
     CHECK(heard(&l, eMemoryAvailableNeutral) == neutral && heard(&l, eMemoryAvailableLow) == lows);
     CHECK_EQ(m->lpVtbl->Release(m), 0);
     EVENTUALLY(!pressure_watched());
+    limited_group();
     machine_remove();
 }
 
