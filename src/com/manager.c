@@ -122,10 +122,11 @@ static HRESULT STDMETHODCALLTYPE manager_get_memory_load(IHostMemoryManager *fac
 static HRESULT STDMETHODCALLTYPE manager_register_callback(IHostMemoryManager *face, ICLRMemoryNotificationCallback *pCallback) {
     if (pCallback == NULL) return com_answer(ST_NOT_WRITABLE);
     struct notify *notify = &manager_of(face)->notify;
-    enum status status = notify_register(notify, pCallback);
+    bool added;
+    enum status status = notify_register(notify, pCallback, &added);
     if (status != ST_OK) return com_answer(status);
     status = pressure_update();
-    if (status != ST_OK) notify_unregister(notify, pCallback); /* there is nobody to call it */
+    if (status != ST_OK && added) notify_unregister(notify, pCallback); /* there is nobody to call it */
     return com_answer(status);
 }
 

@@ -236,8 +236,10 @@ void budget_undo(struct budget *budget, uint64_t reserved_pages, uint64_t commit
 }
 
 bool budget_move(uint32_t from, uint32_t to, uint64_t pages) {
-    if (to && !one_charge(budget_numbered(to), pages, pages, asked_level())) return false;
-    if (!from) return true;
+    void *before = budget_ask_again();
+    bool charged = !to || one_charge(budget_numbered(to), pages, pages, asked_level());
+    budget_ask_end(before);
+    if (!charged || !from) return charged;
     peaks_raise(budget_numbered(from), pages, pages);
     one_refund(budget_numbered(from), pages, pages);
     return true;

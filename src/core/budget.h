@@ -102,7 +102,10 @@ bool budget_charge(struct budget *budget, uint64_t reserved_pages, uint64_t comm
 void budget_refund(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages);
 void budget_undo(struct budget *budget, uint64_t reserved_pages, uint64_t committed_pages);
 
-/* What is charged to one account is charged to another from now on, the same for the process. False: it has no room. */
+/*
+ * What is charged to one account is charged to another from now on, the same for the process. False: it has no room, but for the
+ * request that is not the end (budget_ask_again).
+ */
 bool budget_move(uint32_t from, uint32_t to, uint64_t pages);
 
 /* ---- Lines ---- */

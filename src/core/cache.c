@@ -116,10 +116,10 @@ static struct cache *parked_take(void) {
 }
 
 static void prepare_once(void) {
-    if (atom_load_rlx_u32(&cache_prepared)) return; /* rlx: once is enough, twice does no harm */
-    atom_store_rlx_u32(&cache_prepared, 1);
+    if (atom_load_acq_u32(&cache_prepared)) return; /* acq: pairs with the store below; once is enough, twice does no harm */
     cache_bound_set(setting("HOSTMEM_THREAD_CACHE"), setting("HOSTMEM_ALL_CACHES"));
     keeper_prepare();
+    atom_store_rel_u32(&cache_prepared, 1); /* rel: who goes by it has the bounds */
 }
 
 /* One that nobody has; NULL: there is none, or no memory for it. */

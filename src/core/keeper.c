@@ -194,10 +194,10 @@ static void forked(void) {
 __attribute__((constructor)) static void fork_prepare(void) { os_at_fork(forked); }
 
 void keeper_prepare(void) {
-    if (atom_load_rlx_u32(&prepared)) return; /* rlx: once is enough, twice does no harm */
-    atom_store_rlx_u32(&prepared, 1);
+    if (atom_load_acq_u32(&prepared)) return; /* acq: pairs with the store below; once is enough, twice does no harm */
     /* Read now: later somebody may be changing the environment under the same call. */
     if (setting("HOSTMEM_NO_KEEPER") != 0) atom_store_rel_u32(&state, FAILED);
+    atom_store_rel_u32(&prepared, 1); /* rel: who goes by it knows whether there may be one */
 }
 
 void keeper_forgo(void) {

@@ -50,7 +50,8 @@ void steps_reserved(uintptr_t region) { os_pictured(region, SLOT_BYTES, false); 
 static bool step_commit(uintptr_t step) {
     os_pictured(step, STEP_BYTES, true);
     if (os_commit(step, STEP_BYTES, PG_READWRITE) == ST_OK) return true;
-    os_pictured(align_down(step, SLOT_BYTES), SLOT_BYTES, true);
+    uintptr_t region = align_down(step, SLOT_BYTES);
+    os_pictured(region, space_ours_end(step) - region, true); /* what has been given back is others' */
     return false;
 }
 

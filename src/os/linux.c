@@ -4,7 +4,7 @@
  * Reserved address space is a private, anonymous, PROT_NONE mapping without swap reservation (MAP_NORESERVE); commit and
  * protect are mprotect; decommit puts a new mapping of that kind in the place. Where that is refused (it may need to split a
  * mapping, of which a process has 65,530, or lock more memory than the process may), it is mprotect to PROT_NONE and
- * MADV_DONTNEED or its like, in that order: the first can fail and then nothing has changed.
+ * MADV_DONTNEED or its like, in that order: where the first is refused the content is still there.
  *
  * Every function keeps errno: the caller may be in the middle of a call of its own.
  */
@@ -107,17 +107,12 @@ enum status OS_FUNCTION(reserve)(uintptr_t wanted, size_t size, size_t align, un
 enum status OS_FUNCTION(release)(uintptr_t start, size_t size) {
     tally_add(TALLY_RELEASE, 1);
     int kept = errno;
-    int failed = munmap((void *)start, size);
-    errno = kept;
-    return failed ? ST_NO_MEMORY : ST_OK;
-}
-
-enum status OS_FUNCTION(release_part)(uintptr_t start, size_t size) {
-    int kept = errno;
     int failed = munmap((void *)start, size); /* it may split a mapping, of which there are only so many */
     errno = kept;
     return failed ? ST_NO_MEMORY : ST_OK;
 }
+
+enum status OS_FUNCTION(release_part)(uintptr_t start, size_t size) { return OS_FUNCTION(release)(start, size); }
 
 static enum status protect_range(uintptr_t address, size_t size, int protection) {
     int kept = errno;

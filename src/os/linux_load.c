@@ -51,14 +51,14 @@ static uint64_t group_inactive(const struct group_files *files, const char *grou
     return inactive;
 }
 
-/* Tightens *memory by one group's limit, if it has one. */
+/* Tightens *memory by one group's limit, if it has one: of a wider one than a group's below there may be less left. */
 static void group_apply(const struct group_files *files, const char *group, struct os_memory *memory) {
-    uint64_t limit = group_number(files, group, files->limit, UINT64_MAX); /* "max" is no number */
-    if (limit >= memory->total_bytes) return; /* no tighter than what holds already */
+    uint64_t limit = group_number(files, group, files->limit, UINT64_MAX);
+    if (limit >> ADDRESS_BITS) return; /* none: "max" is no number, and version 1 has one that is too large for any machine */
     uint64_t usage = group_number(files, group, files->usage, 0), inactive = group_inactive(files, group);
     uint64_t used = usage > inactive ? usage - inactive : 0;
     uint64_t available = limit > used ? limit - used : 0;
-    memory->total_bytes = limit;
+    if (limit < memory->total_bytes) memory->total_bytes = limit;
     if (available < memory->available_bytes) memory->available_bytes = available;
 }
 

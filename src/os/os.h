@@ -43,7 +43,7 @@ enum os_need {
  */
 enum status os_reserve(uintptr_t wanted, size_t size, size_t align, unsigned needs, uint8_t state, uintptr_t *start);
 
-/* Gives a whole reservation back. size as it was reserved. */
+/* Gives a whole reservation back. size as it was reserved. ST_NO_MEMORY. */
 enum status os_release(uintptr_t start, size_t size);
 
 /* Gives back a part of one, nothing of it committed. ST_NOT_SUPPORTED where a reservation goes as a whole; ST_NO_MEMORY. */
@@ -55,7 +55,10 @@ enum status os_release_part(uintptr_t start, size_t size);
  */
 enum status os_commit(uintptr_t address, size_t size, uint8_t state);
 
-/* Drops content and access; pages may be committed or not. Later commits read as zero. */
+/*
+ * Drops content and access; pages may be committed or not. Later commits read as zero. ST_NO_MEMORY; then pages of the range may
+ * have lost access already, and the caller puts it back.
+ */
 enum status os_decommit(uintptr_t address, size_t size);
 
 /*

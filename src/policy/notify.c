@@ -74,20 +74,21 @@ static struct callback_cell **cell_find(const struct notify *owner, const ICLRMe
     return link;
 }
 
-enum status notify_register(struct notify *notify, ICLRMemoryNotificationCallback *callback) {
+enum status notify_register(struct notify *notify, ICLRMemoryNotificationCallback *callback, bool *added) {
+    *added = false;
     struct callback_cell *made = cold_alloc(sizeof *made);
     if (made == NULL) return ST_NO_MEMORY;
     callback->lpVtbl->AddRef(callback);
     *made = (struct callback_cell){.owner = notify, .callback = callback, .told = eMemoryAvailableNeutral};
     turn_take(&callback_turn);
-    bool there = *cell_find(notify, callback) != NULL;
-    if (!there) {
+    *added = *cell_find(notify, callback) == NULL;
+    if (*added) {
         made->round = callback_round; /* one that a callback registers is told in the next round, or there might be no end */
         made->next = callbacks;
         callbacks = made;
     }
     turn_give(&callback_turn);
-    if (!there) {
+    if (*added) {
         atom_add_acqrel_u64(&told_callbacks, 1);
         return ST_OK;
     }

@@ -16,8 +16,8 @@ struct notify {
     uint64_t views; /* a list of chunks of views */
 };
 
-/* Keeps the callback, with a reference. One that is there already is kept once. ST_NO_MEMORY. */
-enum status notify_register(struct notify *notify, ICLRMemoryNotificationCallback *callback);
+/* Keeps the callback, with a reference. One that is there already is kept once, and not *added. ST_NO_MEMORY. */
+enum status notify_register(struct notify *notify, ICLRMemoryNotificationCallback *callback, bool *added);
 
 /* It is not called any more, and its reference is released. A callback may remove itself. ST_BAD_ARGUMENT: it was not there. */
 enum status notify_unregister(struct notify *notify, ICLRMemoryNotificationCallback *callback);

@@ -176,8 +176,10 @@ static uint64_t spacing(void) {
 
 /* Looks at everything, tells everybody. Returns how long to sleep. */
 static uint64_t watch_round(uint64_t *calm_ms) {
+    uint32_t rung = 1;
     now_ms = os_clock_ms();
-    atom_store_rlx_u32(&watch_rung, 0); /* rlx: from here on a ring counts; what came before is seen below, or rings again */
+    /* acqrel, and no plain store: whoever found it rung has charged before that, which is seen below; who is later rings. */
+    atom_cas_acqrel_u32(&watch_rung, &rung, 0);
     system_level = judge_system();
     judge_budgets();
     if (anything_low) { /* before anybody is told: what the engine itself can do without goes back */
@@ -194,10 +196,11 @@ static uint64_t watch_round(uint64_t *calm_ms) {
     }
     limits_reserve_refill();
     if (since(atom_load_rlx_u64(&load_wanted_ms), now_ms) < LOAD_WANTED_MS) return LOAD_FRESH_MS; /* rlx: as in pressure_load */
+    uint64_t most_ms = system_tells || !notify_any() ? UINT64_MAX : DEAF_MS;
     /* After pressure it is looked at less and less often whether there is plenty again. */
-    if (*calm_ms && *calm_ms < SETTLED_MS && worse(system_level, process_level) != HIGH) return *calm_ms *= 2;
-    *calm_ms = 0;
-    return system_tells || !notify_any() ? UINT64_MAX : DEAF_MS;
+    bool settles = *calm_ms < SETTLED_MS && worse(system_level, process_level) != HIGH;
+    *calm_ms = settles ? *calm_ms * 2 : 0;
+    return *calm_ms && *calm_ms < most_ms ? *calm_ms : most_ms;
 }
 
 static bool watch_wanted(void) { return notify_any() || limits_any(); }
@@ -225,12 +228,16 @@ static void watch(void) {
 
 static void watch_ring(void);
 
-/* With the turn. */
+/* With the turn: starts the thread if it is wanted. One that a fork has ended stays lost as long as there is none to be had. */
 static enum status watch_start(void) {
-    budget_on_brink(watch_ring);
-    atom_store_rlx_u32(&watch_running, 1);
-    enum status status = os_alarm_start(watch);
-    if (status != ST_OK) atom_store_rlx_u32(&watch_running, 0);
+    enum status status = ST_OK;
+    if (watch_wanted()) {
+        budget_on_brink(watch_ring);
+        atom_store_rlx_u32(&watch_running, 1);
+        status = os_alarm_start(watch);
+        if (status != ST_OK) atom_store_rlx_u32(&watch_running, 0);
+    }
+    if (status == ST_OK) atom_store_rlx_u32(&watch_lost, 0);
     return status;
 }
 
@@ -240,17 +247,17 @@ static enum status watch_start(void) {
  * the program's own. Nobody waits: whoever has the turn starts the thread, or it is started another time.
  */
 static void watch_again(void) {
-    uint32_t lost = 1, none = 0;
+    uint32_t none = 0;
     if (!budget_asked() || !atom_cas_acqrel_u32(&watch_turn, &none, 1)) return;
     void *before = budget_ask(0, BUDGET_DOMAIN); /* what the C library allocates for the thread is nobody's but the process's */
-    if (atom_cas_acqrel_u32(&watch_lost, &lost, 0) && watch_wanted()) watch_start();
+    if (atom_load_rlx_u32(&watch_lost)) watch_start(); /* rlx: ordered by the turn */
     budget_ask_end(before);
     turn_give(&watch_turn);
 }
 
 static void watch_ring(void) {
     if (atom_load_rlx_u32(&watch_lost)) watch_again(); /* rlx: written where there is one thread; later, it is looked at again */
-    /* rlx: whoever reads 1 came before the thread's next look, which sees what he has done. */
+    /* rlx: whoever reads 1 has charged, by a CAS, before the thread's next look, which sees that. */
     if (atom_load_rlx_u32(&watch_rung)) return;
     atom_store_rlx_u32(&watch_rung, 1);
     os_alarm_ring();
@@ -271,8 +278,7 @@ enum status pressure_update(void) {
     if (atom_cas_acqrel_u32(&watch_forks, &seen, 1)) os_alarm_at_fork(watch_forked);
     turn_take(&watch_turn);
     bool running = atom_load_rlx_u32(&watch_running) != 0; /* rlx: ordered by the turn */
-    atom_store_rlx_u32(&watch_lost, 0);
-    if (!running && watch_wanted()) status = watch_start();
+    if (!running) status = watch_start();
     turn_give(&watch_turn);
     if (running) os_alarm_ring(); /* to look at what is new, or to go */
     return status;

@@ -200,10 +200,12 @@ bool view_start(uint64_t interval_ms) {
     uint32_t none = 0;
     if (!atom_cas_acqrel_u32(&view_state, &none, 1)) return true; /* one is enough */
     view_interval_ms = interval_ms < INTERVAL_LEAST_MS ? INTERVAL_MS : interval_ms;
-    os_on_fork(forked);
-    if (os_watcher_start(publish_for_ever)) return true;
-    atom_store_rel_u32(&view_state, 0);
-    return false;
+    if (!os_watcher_start(publish_for_ever)) {
+        atom_store_rel_u32(&view_state, 0);
+        return false;
+    }
+    os_on_fork(forked); /* last: what cannot be had may be asked for again, and this is not to be done twice */
+    return true;
 }
 
 bool view_start_if_asked(void) {

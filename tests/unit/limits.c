@@ -86,6 +86,21 @@ static void test_manager(void) {
     CHECK_EQ(m->lpVtbl->Release(m), 0);
 }
 
+/* What the thread keeps at hand of another's may not be had by one that is at its line, who has then been refused once. */
+static void test_at_hand(void) {
+    IHostMemoryManager *m = manager_make(&LIMITS(.cbHardCommit = MIB), NULL);
+    HM_USAGE usage = {.cbSize = sizeof usage};
+    void *full = NULL, *more = NULL, *kept = HmVirtualAlloc(NULL, 65536, MEM_COMMIT, PAGE_READWRITE);
+    CHECK_EQ(m->lpVtbl->VirtualAlloc(m, NULL, MIB, MEM_COMMIT, PAGE_READWRITE, eAppDomainCritical, &full), S_OK);
+    CHECK(HmVirtualFree(kept, 0, MEM_RELEASE));
+    HRESULT over = m->lpVtbl->VirtualAlloc(m, NULL, 65536, MEM_COMMIT, PAGE_READWRITE, eAppDomainCritical, &more);
+    CHECK(over == E_OUTOFMEMORY && more == NULL);
+    CHECK_EQ(HmGetLimits(m, NULL, &usage), S_OK);
+    CHECK_EQ(usage.cRefused[BUDGET_DOMAIN], 1);
+    CHECK_EQ(m->lpVtbl->VirtualFree(m, full, 0, MEM_RELEASE), S_OK);
+    CHECK_EQ(m->lpVtbl->Release(m), 0);
+}
+
 static void test_process(void) {
     HM_USAGE usage = {.cbSize = sizeof usage};
     CHECK_EQ(HmGetLimits(NULL, NULL, &usage), S_OK);
@@ -300,5 +315,6 @@ int main(void) {
     test_arguments();
     test_emergency();
     test_faults();
+    test_at_hand();
     return check_done();
 }

@@ -41,11 +41,12 @@ static bool totals_are(uint64_t views, uint64_t bytes, uint64_t callbacks) {
 static void test_callbacks(void) {
     struct notify notify = {0}, other = {0};
     struct counted a = COUNTED, b = COUNTED;
-    CHECK(notify_register(&notify, &a.face) == ST_OK);
-    CHECK(notify_register(&notify, &b.face) == ST_OK);
-    CHECK(notify_register(&notify, &a.face) == ST_OK);
-    CHECK(notify_register(&notify, &b.face) == ST_OK);
-    CHECK(notify_register(&other, &a.face) == ST_OK);
+    bool added;
+    CHECK(notify_register(&notify, &a.face, &added) == ST_OK && added);
+    CHECK(notify_register(&notify, &b.face, &added) == ST_OK && added);
+    CHECK(notify_register(&notify, &a.face, &added) == ST_OK && !added);
+    CHECK(notify_register(&notify, &b.face, &added) == ST_OK && !added);
+    CHECK(notify_register(&other, &a.face, &added) == ST_OK && added);
     CHECK_EQ(a.references, 3);
     CHECK_EQ(b.references, 2);
     totals_are(0, 0, 3);
@@ -103,8 +104,9 @@ static struct counted shared_callback[CALLBACKS];
 static void *storm(void *context) {
     uintptr_t mine = (uintptr_t)context;
     uint64_t seed = mine;
+    bool added;
     for (int round = 0; round < 300; round++) {
-        CHECK(notify_register(&shared, &shared_callback[thread_random(&seed) % CALLBACKS].face) == ST_OK);
+        CHECK(notify_register(&shared, &shared_callback[thread_random(&seed) % CALLBACKS].face, &added) == ST_OK);
         for (uintptr_t i = 1; i <= 20; i++) CHECK(notify_view_acquired(&shared, (i * THREADS + mine) << 16, i) == ST_OK);
         for (uintptr_t i = 1; i <= 20; i++) notify_view_released(&shared, (i * THREADS + mine) << 16);
         /* One address that all of them report and release. */
@@ -131,13 +133,14 @@ static void test_threads(void) {
 static void test_no_memory(void) {
     struct notify notify = {0};
     struct counted a = COUNTED;
+    bool added;
     cold_fail_after(1);
-    CHECK(notify_register(&notify, &a.face) == ST_NO_MEMORY);
+    CHECK(notify_register(&notify, &a.face, &added) == ST_NO_MEMORY);
     CHECK(notify_view_acquired(&notify, 0x10000, 1) == ST_NO_MEMORY);
     cold_fail_after(-1);
     CHECK_EQ(a.references, 1);
     totals_are(0, 0, 0);
-    CHECK(notify_register(&notify, &a.face) == ST_OK);
+    CHECK(notify_register(&notify, &a.face, &added) == ST_OK);
     CHECK(notify_view_acquired(&notify, 0x10000, 1) == ST_OK);
     totals_are(1, 1, 1);
     notify_clear(&notify);

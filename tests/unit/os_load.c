@@ -54,6 +54,9 @@ static void made_up_machines(void) {
     machine_put("/sys/fs/cgroup/a/memory.current", "503316480\n"); /* 480 MiB */
     machine_put("/sys/fs/cgroup/a/memory.stat", "anon 5\ninactive_file 67108864\nfile 9\n"); /* 64 MiB of it is easily had */
     expect(512, 96, 81);
+    machine_put("/sys/fs/cgroup/a/b/memory.max", "268435456\n"); /* the own limit is tighter, but others took what is left */
+    machine_put("/sys/fs/cgroup/a/b/memory.current", "67108864\n");
+    expect(256, 96, 62);
     machine_put("/proc/self/cgroup", "9:name=x:/\n4:memory,hugetlb:/no\n3:memory:/job\n0::/\n");
     machine_put("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "134217728\n");
     machine_put("/sys/fs/cgroup/memory/job/memory.usage_in_bytes", "268435456\n"); /* over its limit: nothing is left */

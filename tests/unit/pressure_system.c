@@ -65,6 +65,27 @@ static void group_event(int count) {
     machine_write(EVENTS, text);
 }
 
+/*
+ * In a group with a limit, which may fill up without a word of the system's, it is looked at every second, and no less often for
+ * some time after pressure has gone.
+ */
+static void limited_group(void) {
+    struct listener l = LISTENER;
+    machine(3);
+    machine_put("/sys/fs/cgroup/job/memory.max", "900000000\n");
+    IHostMemoryManager *m = manager_make(NULL);
+    listen_to(m, &l);
+    EVENTUALLY(last(&l) == eMemoryAvailableLow);
+    machine(30);
+    EVENTUALLY(last(&l) == eMemoryAvailableNeutral);
+    nap(7000); /* twice as long from look to look: that would be more than 6 s by now */
+    machine(3);
+    nap(3000);
+    CHECK_EQ(last(&l), eMemoryAvailableLow);
+    CHECK_EQ(m->lpVtbl->Release(m), 0);
+    EVENTUALLY(!pressure_watched());
+}
+
 static void test_system(void) {
     struct listener l = LISTENER;
     machine_make();
@@ -107,6 +128,7 @@ static void test_system(void) {
     CHECK(heard(&l, eMemoryAvailableNeutral) == neutral && heard(&l, eMemoryAvailableLow) == lows);
     CHECK_EQ(m->lpVtbl->Release(m), 0);
     EVENTUALLY(!pressure_watched());
+    limited_group();
     machine_remove();
 }
 
@@ -236,6 +258,32 @@ static void test_fork_charges(void) {
     CHECK_EQ(m->lpVtbl->Release(m), 0);
 }
 
+/* A child that can have no thread for a while keeps what is registered, and is told when there is one to be had again. */
+static int child_without_threads(IHostMemoryManager *m, struct listener *inherited) {
+    HM_STATS stats = {.cbSize = sizeof stats};
+    uint32_t lows = heard(inherited, eMemoryAvailableLow);
+    os_fault_set("alarm_start", 1, true);
+    if (m->lpVtbl->RegisterMemoryNotificationCallback(m, &inherited->face) != E_OUTOFMEMORY) return 1;
+    if (!HmGetStats(&stats) || stats.cCallbacks != 1) return 2;
+    void *start = take(m, MIB);
+    if (!start || pressure_watched() || os_fault_calls() < 2) return 3;
+    give(m, start);
+    os_fault_set(NULL, 0, false);
+    start = take(m, MIB);
+    double until = thread_seconds() + 20;
+    while (heard(inherited, eMemoryAvailableLow) == lows && thread_seconds() < until) nap(2);
+    return start && heard(inherited, eMemoryAvailableLow) > lows ? 0 : 4;
+}
+
+static void test_fork_no_threads(void) {
+    struct listener l = LISTENER;
+    IHostMemoryManager *m = manager_make(&LIMITS(.cbSoftCommit = MIB));
+    listen_to(m, &l);
+    EVENTUALLY(heard(&l, eMemoryAvailableHigh) >= 1);
+    if (forked()) _exit(child_without_threads(m, &l));
+    CHECK_EQ(m->lpVtbl->Release(m), 0);
+}
+
 static void test_fork(void) {
     struct listener l = LISTENER;
     IHostMemoryManager *m = manager_make(&LIMITS(.cbSoftCommit = MIB));
@@ -262,6 +310,7 @@ int main(void) {
 #ifndef __SANITIZE_THREAD__ /* it ends a child of several threads that starts one */
     test_fork();
     test_fork_charges();
+    test_fork_no_threads();
 #endif
 #endif
     test_load(); /* keeps the thread reading for a while */

@@ -15,6 +15,10 @@
 #include "probe.h"
 #include "thread.h"
 
+#ifndef _WIN32
+#include <sys/mman.h>
+#endif
+
 static bool is_zero(uintptr_t start, size_t size) {
     const uint64_t *word = (const uint64_t *)start;
     for (size_t i = 0; i < size / 8; i++) {
@@ -194,6 +198,39 @@ static void refusals(void) {
 }
 #endif
 
+#if defined(HM_FAULT) && !defined(_WIN32)
+/* Is what is mapped there left out of core files? */
+static bool left_out(uintptr_t address) {
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    char line[500];
+    size_t start, end = 0;
+    bool here = false, out = false;
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+        if (sscanf(line, "%zx-%zx ", &start, &end) == 2) here = address >= start && address < end;
+        if (here && strncmp(line, "VmFlags:", 8) == 0) out = strstr(line, " dd") != NULL;
+    }
+    if (maps != NULL) fclose(maps);
+    return out;
+}
+
+/* What others have mapped where a region has been given back is none of its steps' business, as where one is refused. */
+static void given(void) {
+    struct run run, more;
+    if (!CHECK(region_claim_open(10, GRANULE_BYTES, &run) == ST_OK)) return;
+    uintptr_t end = align_down(granule_address(run.first), SLOT_BYTES) + 3 * (SLOT_BYTES / 4);
+    CHECK_EQ(region_give(end, 0), SLOT_BYTES / 4);
+    CHECK(mmap((void *)end, PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == (void *)end);
+    CHECK(madvise((void *)end, PAGE_BYTES, MADV_DONTDUMP) == 0 && left_out(end));
+    os_fault_set("commit", 1, false);
+    CHECK(region_claim_open(2 * STEP_BYTES / PAGE_BYTES, GRANULE_BYTES, &more) == ST_OK);
+    os_fault_set(NULL, 0, false);
+    CHECK(left_out(end) && !left_out(end - GRANULE_BYTES));
+    give_back(&more);
+    give_back(&run);
+    munmap((void *)end, PAGE_BYTES);
+}
+#endif
+
 int main(void) {
     keeper_forbid();
     if (!os_commit_is_lazy()) {
@@ -206,6 +243,9 @@ int main(void) {
     probe_start();
 #ifdef HM_FAULT
     refusals();
+#endif
+#if defined(HM_FAULT) && !defined(_WIN32)
+    given();
 #endif
     runs();
     exceptions();
