@@ -93,7 +93,7 @@ static bool large_take(struct heap *heap, struct granule head, uint64_t count_pa
     life = pins_take(slab, 1); /* if it finds nobody the block is this thread's alone */
     if (may_serve(heap, slab, head, life, count_pages, fit) && length_make(heap, slab, head, count_pages)) {
         struct run run = slab_run(slab, head);
-        if (slab_renew(&run, zero) && slab_claim(slab, 1, 0, 1, 1, &mask) != SIZE_MAX) {
+        if (slab_renew(&run, (uint8_t)heap->state, zero) && slab_claim(slab, 1, 0, 1, 1, &mask) != SIZE_MAX) {
             set_mark_full(&heap->set[CLASS_LARGE], (size_t)atom_load_rlx_u64(&slab->place)); /* rlx: as above */
             return true;
         }

@@ -85,10 +85,10 @@ bool slab_join(struct slab *slab, struct granule head, const struct run *next);
 bool slab_discard(const struct run *run);
 
 /*
- * Makes the memory of a slab of one object, of which the caller is sure, as ordinary heaps give it out: with the access, and if
- * asked for zero. False: the system refused the access.
+ * Makes the memory of a slab of one object, of which the caller is sure, as its heap gives it out: with the access, and if asked
+ * for zero. False: the system refused the access.
  */
-bool slab_renew(const struct run *run, bool zero);
+bool slab_renew(const struct run *run, uint8_t state, bool zero);
 
 /*
  * Zeroes an object of a slab of that class, which is the caller's. A long one gets no memory where it has none, as far as the
