@@ -395,6 +395,6 @@ bool slab_close_by_force(struct slab *slab, uint64_t owner, size_t count_objects
     return true;
 }
 
-void slab_reopen(struct slab *slab, uint64_t owner) {
-    atom_add_acqrel_u64(&slab->life, life_make(owner, 0)); /* as in slab_open */
+uint64_t slab_reopen(struct slab *slab, uint64_t owner) {
+    return atom_add_acqrel_u64(&slab->life, life_make(owner, 0)); /* as in slab_open */
 }

@@ -161,8 +161,8 @@ bool slab_close(struct slab *slab, uint64_t owner);
 /* Takes it from its owner whatever is taken; no thread of the owner's may use it. False: it was not the owner's. */
 bool slab_close_by_force(struct slab *slab, uint64_t owner, size_t count_objects);
 
-/* Gives a slab that was just closed back to its owner, empty. */
-void slab_reopen(struct slab *slab, uint64_t owner);
+/* Gives a slab that was just closed back to its owner, empty. Returns the life before, in which late threads may have pins. */
+uint64_t slab_reopen(struct slab *slab, uint64_t owner);
 
 extern HM_HIDDEN uint64_t slab_tags[SLOT_COUNT]; /* uint64_t[GRANULES_PER_SLOT], 0 where no slab ever was */
 
