@@ -129,17 +129,17 @@ enum status front_free_other(struct heap *heap, void *block) {
     return kept ? ST_OK : free_slowly(heap, tag, block);
 }
 
-static enum status alloc_large(struct heap *heap, size_t size_bytes, bool zero, void **block) {
+enum status front_alloc_large(struct heap *heap, size_t size_bytes, size_t align, bool zero, void **block) {
     void *before = budget_ask_again();
-    enum status status = heap_alloc(heap, size_bytes, zero, block);
+    enum status status = heap_alloc_aligned(heap, size_bytes, align, zero, block);
     budget_ask_end(before);
     if (status == ST_OK) return status;
     for (unsigned set = 0; set < CACHE_SETS; set++) cache_flush_mine(set); /* as in front_fetch */
-    return heap_alloc(heap, size_bytes, zero, block);
+    return heap_alloc_aligned(heap, size_bytes, align, zero, block);
 }
 
 enum status front_alloc_other(struct heap *heap, size_t size_bytes, bool zero, void **block) {
-    if (size_bytes > CLASS_LARGEST) return alloc_large(heap, size_bytes, zero, block);
+    if (size_bytes > CLASS_LARGEST) return front_alloc_large(heap, size_bytes, 1, zero, block);
     enum status status = front_alloc(heap, size_bytes, false, block);
     if (status == ST_OK && zero) slab_zero(*block, class_of(size_bytes));
     return status;

@@ -44,7 +44,10 @@ void *front_fetch(struct heap *heap, unsigned class_index);
 /* A free that is not the plain case. */
 enum status front_free_other(struct heap *heap, void *block);
 
-/* heap_alloc and heap_free for what the caches do not serve. */
+/* heap_alloc_aligned for what is of no class: where memory is short, what the thread keeps at hand goes for it. */
+enum status front_alloc_large(struct heap *heap, size_t size_bytes, size_t align, bool zero, void **block);
+
+/* heap_alloc for what the caches do not serve. */
 enum status front_alloc_other(struct heap *heap, size_t size_bytes, bool zero, void **block);
 
 /* Tells a program that it freed a block twice, found by a flush in some thread. NULL: nobody is told. */

@@ -204,12 +204,8 @@ static enum status slab_add_of_class(struct heap *heap, unsigned class_index, st
 }
 
 enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
+    if (size_bytes > CLASS_LARGEST) return heap_alloc_aligned(heap, size_bytes, 1, zero, block);
     *block = NULL;
-    if (size_bytes > BLOCK_LARGEST) return ST_NO_MEMORY;
-    if (size_bytes > CLASS_LARGEST) {
-        uint64_t count_pages = (size_bytes + PAGE_BYTES - 1) / PAGE_BYTES;
-        return large_add(heap, count_pages, GRANULE_BYTES, zero, block);
-    }
     unsigned class_index = class_of(size_bytes);
     uint32_t hint = 0;
     struct heap_asker asker = {0, &hint};

@@ -79,7 +79,7 @@ void *dropin_alloc(size_t size_bytes, size_t align, bool zero) {
     if (__builtin_expect(align <= BLOCK_ALIGN || in_class, 1)) {
         front_alloc(heap, in_class, zero, &block);
     } else {
-        heap_alloc_aligned(heap, size_bytes, align, zero, &block);
+        front_alloc_large(heap, size_bytes, align, zero, &block);
     }
     return block;
 }
