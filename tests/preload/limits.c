@@ -1,7 +1,7 @@
 /*
- * limits.c - a process that may have little: address space (RLIMIT_AS, too little for a region), writable memory (RLIMIT_DATA), or
- * what is committed (HOSTMEM_HARD_COMMIT). What is refused is NULL with ENOMEM, nothing is lost by it, and when the bound is lifted
- * there is memory again. Run with the malloc drop-in preloaded; it starts itself again inside each bound.
+ * limits.c - a process that may have little: address space (RLIMIT_AS, too little for a region), writable memory (RLIMIT_DATA),
+ * or what is committed (HOSTMEM_HARD_COMMIT). What is refused is NULL with ENOMEM, nothing is lost by it, and when the bound is
+ * lifted there is memory again. Run with the malloc drop-in preloaded; it starts itself again inside each bound.
  */
 #define _GNU_SOURCE
 #include <errno.h>

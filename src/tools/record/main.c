@@ -49,7 +49,7 @@ static void library_find(char *path, size_t size) {
     snprintf(path, size, "%s/libhostmem-record.so", dirname(self));
     if (access(path, R_OK) != 0) tool_fail(&command, TOOL_EXIT_USAGE, "'%s': %s", path, strerror(errno));
     if (strpbrk(path, " :") != NULL) {
-        tool_fail(&command, TOOL_EXIT_USAGE, "'%s': nothing can be preloaded from a folder whose name has blanks or colons", path);
+        tool_fail(&command, TOOL_EXIT_USAGE, "'%s': no loader takes a library from where there are blanks or colons", path);
     }
 }
 
