@@ -46,7 +46,8 @@ prepare_dotnet() {
     done
     if [ ! -e "$work/sample.dll" ] || [ "$here/../clr/sample/Sample.cs" -nt "$work/sample.dll" ]; then
         mcs -nostdlib -noconfig -langversion:5 -optimize+ -nowarn:1701,1702 -out:"$work/sample.new.dll" \
-            "${references[@]}" "$here/../clr/sample/Sample.cs" >"$work/mcs.log" 2>&1 && mv "$work/sample.new.dll" "$work/sample.dll" ||
+            "${references[@]}" "$here/../clr/sample/Sample.cs" >"$work/mcs.log" 2>&1 &&
+            mv "$work/sample.new.dll" "$work/sample.dll" ||
             { cat "$work/mcs.log" >&2; complain "the sample program cannot be compiled"; }
     fi
     printf '%s\n' '{"runtimeOptions":{"framework":{"name":"Microsoft.NETCore.App","version":"2.0.0"},
