@@ -467,9 +467,9 @@ $(bench_glue): bench/glue.cc Makefile | bench-setup
 
 $(benchmark_library): | bench-setup
 	@mkdir -p $@.work
-	$(call quiet,CXX,$@)cd $@.work && ls $(CURDIR)/$(benchmark_source)/src/*.cc | grep -v benchmark_main | \
+	$(call quiet,CXX,$@)cd $@.work && ls ../../../$(benchmark_source)/src/*.cc | grep -v benchmark_main | \
 		xargs -P $$(nproc) -n 3 $(bench_cxx) -std=c++11 -O2 -DNDEBUG -DHAVE_STD_REGEX -DHAVE_STEADY_CLOCK \
-		-DBENCHMARK_STATIC_DEFINE -w -I$(CURDIR)/$(benchmark_source)/include -c && \
+		-DBENCHMARK_STATIC_DEFINE -w -I../../../$(benchmark_source)/include -c && \
 		rm -f lib.a && $(ar) rcs lib.a *.o && mv lib.a ../$(@F) && rm -rf ../$(@F).work
 
 # (mimalloc is a peer on Windows; on Linux it is preloaded as the others are.)

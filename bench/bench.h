@@ -67,11 +67,9 @@ void bench_resume(struct bench_state *state);
 
 /* After the loop. */
 void bench_items(struct bench_state *state, double per_turn); /* operations; items_per_second in the output */
-void bench_bytes(struct bench_state *state, double per_turn); /* bytes_per_second */
 
 enum bench_counter {
     BENCH_VALUE,   /* as it is; of several threads, the sum */
-    BENCH_AVERAGE, /* of several threads, the mean */
     BENCH_PER_TURN /* divided by the turns of all threads */
 };
 void bench_count(struct bench_state *state, const char *name, double value, enum bench_counter kind);

@@ -112,18 +112,10 @@ void bench_items(struct bench_state *state, double per_turn) {
         benchmark::Counter(per_turn * static_cast<double>(state->turns), benchmark::Counter::kIsRate);
 }
 
-void bench_bytes(struct bench_state *state, double per_turn) {
-    if (running_once) return;
-    driver_of(state)->counters["bytes_per_second"] = benchmark::Counter(
-        per_turn * static_cast<double>(state->turns), benchmark::Counter::kIsRate, benchmark::Counter::kIs1024);
-}
-
 void bench_count(struct bench_state *state, const char *name, double value, enum bench_counter kind) {
     if (running_once) return;
-    benchmark::Counter::Flags flags = benchmark::Counter::kDefaults;
-    if (kind == BENCH_AVERAGE) flags = benchmark::Counter::kAvgThreads;
-    if (kind == BENCH_PER_TURN) flags = benchmark::Counter::kAvgIterations;
-    driver_of(state)->counters[name] = benchmark::Counter(value, flags);
+    driver_of(state)->counters[name] =
+        benchmark::Counter(value, kind == BENCH_PER_TURN ? benchmark::Counter::kAvgIterations : benchmark::Counter::kDefaults);
 }
 
 void bench_fail(struct bench_state *state, const char *why) {

@@ -20,11 +20,10 @@ struct intake {
     const char *path;
     struct series now; /* system, peer, benchmark, name of the next figure */
     int round;
-    size_t first; /* of the series that this file began */
     bool failed, refused;
     double real_time;
-    char kind[32];                /* of call, in a replay */
-    double calls, mean, total_ns; /* of a replay */
+    char kind[32];          /* what a record calls the figure */
+    double calls, total_ns; /* of a replay */
     bool is_replay;
 };
 

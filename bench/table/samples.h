@@ -49,8 +49,8 @@ struct figure samples_figure(const struct samples *samples, const char *system, 
                              const char *name);
 
 /*
- * How much longer the wall's clock ran than the processor worked, the median over all benchmarks with one thread: above 1.1
- * something else was using the machine. 0 where nothing tells.
+ * How much longer the wall's clock ran than the processor worked, the median over the benchmarks of malloc, which
+ * have one thread: above 1.1 something else was using the machine. 0 where nothing tells.
  */
 double samples_busy(const struct samples *samples);
 

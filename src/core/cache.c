@@ -234,6 +234,7 @@ void cache_go_on(struct cache *cache) {
 static void lose(struct cache *cache, void *context) {
     (void)context;
     bool mine = cache_mine() == cache, threads = cache_is(cache, CACHE_THREADS);
+    atom_store_rlx_u32(&cache->thread, mine && threads ? os_thread_number() : 0); /* rlx: as in cache_make */
     if ((mine && threads) || cache_is(cache, CACHE_FREE) || cache_is(cache, CACHE_PARKED) || cache_is(cache, CACHE_LOST)) return;
     if (mine) os_slot_set(OS_SLOT_CACHE, os_slot_unset); /* the thread makes another */
     bool whole = threads && cache_stopped(cache);

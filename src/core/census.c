@@ -88,7 +88,7 @@ static void count_cache(struct cache *cache, void *context) {
             *(set == CACHE_SPANS ? &held.span_bytes : &held.block_bytes) += items * source->item_bytes(bin);
         }
     }
-    each->visit(&held, each->context);
+    if (held.thread != 0 || held.blocks != 0 || held.spans != 0) each->visit(&held, each->context);
 }
 
 void census_each(void (*visit)(const struct census *held, void *context), void *context) {

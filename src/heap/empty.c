@@ -48,7 +48,8 @@ static size_t empty_retire(struct heap *heap, unsigned class_index, struct granu
     struct run run = slab_run(slab, head);
     size_t place = (size_t)atom_load_rlx_u64(&slab->place); /* rlx: the slab is this thread's alone */
     if (!slab_discard(&run)) {
-        slab_reopen(slab, owner);
+        /* A pin that has come meanwhile, and found no owner, is counted when it goes. */
+        if (life_count(slab_reopen(slab, owner)) != 0) empty_count(heap, class_index, false);
         return 0;
     }
     /* The place may name the granule's next slab for a moment: harmless if that is ours, and refused by its owner if not. */

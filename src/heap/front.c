@@ -65,6 +65,14 @@ static struct cache *front_enter(struct heap *heap) {
     return cache;
 }
 
+/* heap_alloc_some, and if there is nothing it will be asked for once more. */
+static size_t alloc_some_first(struct heap *heap, unsigned class_index, struct heap_asker asker, size_t want, void **blocks) {
+    void *before = budget_ask_again();
+    size_t got = heap_alloc_some(heap, class_index, asker, want, blocks);
+    budget_ask_end(before);
+    return got;
+}
+
 void *front_fetch(struct heap *heap, unsigned class_index) {
     const struct heap_front *front = heap_front(heap);
     struct cache *cache = front_enter(heap);
@@ -77,14 +85,13 @@ void *front_fetch(struct heap *heap, unsigned class_index) {
     size_t want = cache_want(cache, front->set, class_index, &items);
     if (want) {
         size_t got = depot_take(heap, class_index, items, want);
-        void *before = budget_ask_again();
-        cache_filled(m, got ? got : heap_alloc_some(heap, class_index, asker, want, items));
-        budget_ask_end(before);
+        cache_filled(m, got ? got : alloc_some_first(heap, class_index, asker, want, items));
     }
     block = cache_pop(&cache->own[front->set], cache_mark(class_index));
-    if (!block) {
-        /* No memory: what this thread keeps at hand may be what is missing. Or nothing is ever kept. */
-        for (unsigned set = 0; want && set < CACHE_SETS; set++) cache_flush_set(cache, set);
+    /* Where none of a size is kept, one has still to be asked for. */
+    if (!block && (want || alloc_some_first(heap, class_index, asker, 1, &block) == 0)) {
+        /* No memory: what this thread keeps at hand may be what is missing. */
+        for (unsigned set = 0; set < CACHE_SETS; set++) cache_flush_set(cache, set);
         heap_alloc_some(heap, class_index, asker, 1, &block);
     }
     cache_leave(cache);
@@ -122,17 +129,17 @@ enum status front_free_other(struct heap *heap, void *block) {
     return kept ? ST_OK : free_slowly(heap, tag, block);
 }
 
-static enum status alloc_large(struct heap *heap, size_t size_bytes, bool zero, void **block) {
+enum status front_alloc_large(struct heap *heap, size_t size_bytes, size_t align, bool zero, void **block) {
     void *before = budget_ask_again();
-    enum status status = heap_alloc(heap, size_bytes, zero, block);
+    enum status status = heap_alloc_aligned(heap, size_bytes, align, zero, block);
     budget_ask_end(before);
     if (status == ST_OK) return status;
     for (unsigned set = 0; set < CACHE_SETS; set++) cache_flush_mine(set); /* as in front_fetch */
-    return heap_alloc(heap, size_bytes, zero, block);
+    return heap_alloc_aligned(heap, size_bytes, align, zero, block);
 }
 
 enum status front_alloc_other(struct heap *heap, size_t size_bytes, bool zero, void **block) {
-    if (size_bytes > CLASS_LARGEST) return alloc_large(heap, size_bytes, zero, block);
+    if (size_bytes > CLASS_LARGEST) return front_alloc_large(heap, size_bytes, 1, zero, block);
     enum status status = front_alloc(heap, size_bytes, false, block);
     if (status == ST_OK && zero) slab_zero(*block, class_of(size_bytes));
     return status;

@@ -21,8 +21,8 @@
  *   Alloc        front_take_last      malloc_take: front_take_below       malloc_fetch: front_alloc
  *   Free         front_keep_first     malloc_keep: front_keep_behind      malloc_give: front_free_other
  *
- * malloc, free and their kin (dropin/malloc) know only the process's heap; the flat functions are in api/heap_api.c; Alloc and Free
- * are IHostMalloc's (com/malloc.c). The redirect drop-in calls front_alloc and front_free at once. These are
+ * malloc, free and their kin (dropin/malloc) know only the process's heap; the flat functions are in api/heap_api.c; Alloc and
+ * Free are IHostMalloc's (com/malloc.c). The redirect drop-in calls front_alloc and front_free at once. These are
  *
  *   front_alloc  front_take, then front_fetch, which fills the magazine; front_alloc_other above CLASS_LARGEST and for zeros
  *   front_free   front_keep, then front_free_other, for what front_keep has no room or no place for, or what is no block
@@ -44,7 +44,10 @@ void *front_fetch(struct heap *heap, unsigned class_index);
 /* A free that is not the plain case. */
 enum status front_free_other(struct heap *heap, void *block);
 
-/* heap_alloc and heap_free for what the caches do not serve. */
+/* heap_alloc_aligned for what is of no class: where memory is short, what the thread keeps at hand goes for it. */
+enum status front_alloc_large(struct heap *heap, size_t size_bytes, size_t align, bool zero, void **block);
+
+/* heap_alloc for what the caches do not serve. */
 enum status front_alloc_other(struct heap *heap, size_t size_bytes, bool zero, void **block);
 
 /* Tells a program that it freed a block twice, found by a flush in some thread. NULL: nobody is told. */

@@ -206,9 +206,8 @@ static enum status slab_add_of_class(struct heap *heap, unsigned class_index, st
 static uint64_t pages_for(size_t size_bytes) { return ((size_bytes == 0 ? 1 : size_bytes) + PAGE_BYTES - 1) / PAGE_BYTES; }
 
 enum status heap_alloc(struct heap *heap, size_t size_bytes, bool zero, void **block) {
+    if (size_bytes > CLASS_LARGEST) return heap_alloc_aligned(heap, size_bytes, 1, zero, block);
     *block = NULL;
-    if (size_bytes > BLOCK_LARGEST) return ST_NO_MEMORY;
-    if (size_bytes > CLASS_LARGEST) return large_add(heap, pages_for(size_bytes), GRANULE_BYTES, zero, block);
     unsigned class_index = class_of(size_bytes);
     uint32_t hint = 0;
     struct heap_asker asker = {0, &hint};

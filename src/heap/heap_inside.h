@@ -42,7 +42,7 @@ enum status large_add(struct heap *heap, uint64_t count_pages, size_t align, boo
 
 /*
  * Makes one, which the caller holds, longer or shorter where it is, and charges it. What it gains may be of blocks that were
- * freed, with their content. What fails leaves at least its length.
+ * freed, with their content. What fails changes nothing.
  */
 enum status large_resize(struct heap *heap, struct slab *slab, struct granule head, uint64_t count_pages);
 

@@ -84,8 +84,11 @@ enum status large_resize(struct heap *heap, struct slab *slab, struct granule he
     uint64_t held = slab_run(slab, head).count_pages;
     if (count_pages <= held) return pages_resize(heap, slab, head, count_pages);
     enum status status = length_make(heap, slab, head, count_pages);
-    /* What was taken in may not be enough. It stays behind again, or if there is no memory for that, with the block. */
-    if (status != ST_OK && slab_run(slab, head).count_pages > held) rest_leave(heap, slab, head, held);
+    if (status != ST_OK && slab_run(slab, head).count_pages > held) {
+        /* What was taken in is not enough. It stays behind again, but for what lies between the two; or all of it goes. */
+        rest_leave(heap, slab, head, held);
+        pages_resize(heap, slab, head, held);
+    }
     return status;
 }
 
@@ -104,7 +107,7 @@ static bool large_take(struct heap *heap, struct granule head, uint64_t count_pa
     life = pins_take(slab, 1); /* if it finds nobody the block is this thread's alone */
     if (may_serve(heap, slab, head, life, count_pages, fit) && length_make(heap, slab, head, count_pages) == ST_OK) {
         struct run run = slab_run(slab, head);
-        if (slab_renew(&run, zero) && slab_claim(slab, 1, 0, 1, 1, &mask) != SIZE_MAX) {
+        if (slab_renew(&run, (uint8_t)heap->state, zero) && slab_claim(slab, 1, 0, 1, 1, &mask) != SIZE_MAX) {
             set_mark_full(&heap->set[CLASS_LARGE], (size_t)atom_load_rlx_u64(&slab->place)); /* rlx: as above */
             return true;
         }

@@ -111,11 +111,11 @@ static enum status bytes_commit(const struct run *run, uintptr_t start, size_t s
     return run_is_open(run) ? ST_OK : os_commit(start, size, state);
 }
 
-/* Have all pages of the range the access that heaps give them? A program may protect pages of its blocks. */
-static bool pages_as_given(uintptr_t start, size_t size) {
+/* Have all pages of the range the access that the heap gave them? A program may protect pages of its blocks. */
+static bool pages_as_given(uintptr_t start, size_t size, uint8_t given) {
     for (struct piece at = {0}; pages_next(page_of(start), size / PAGE_BYTES, &at, PG_STATE_MASK);) {
         uint8_t state = at.state & PG_STATE_MASK;
-        if (state != PG_READWRITE && state != PG_NONE) return false; /* PG_NONE: past the block's end, where nobody was */
+        if (state != given && state != PG_NONE) return false; /* PG_NONE: past the block's end, where nobody was */
     }
     return true;
 }
@@ -123,7 +123,7 @@ static bool pages_as_given(uintptr_t start, size_t size) {
 /* Drops the content, and the access where whoever has the memory next does not count on it. False: refused, nothing changed. */
 static bool bytes_drop(const struct run *run, uintptr_t start, size_t size) {
     if (!run_is_open(run)) return os_decommit(start, size) == ST_OK;
-    if (!pages_as_given(start, size) && os_protect(start, size, PG_READWRITE) != ST_OK) return false;
+    if (!pages_as_given(start, size, PG_READWRITE) && os_protect(start, size, PG_READWRITE) != ST_OK) return false;
     os_discard(start, size);
     return true;
 }
@@ -149,12 +149,12 @@ static void bytes_zero(uintptr_t start, size_t size) {
     if (drop < end) os_discard(drop, end - drop);
 }
 
-bool slab_renew(const struct run *run, bool zero) {
+bool slab_renew(const struct run *run, uint8_t state, bool zero) {
     uintptr_t start = granule_address(run->first);
     size_t size = (size_t)run->count_pages * PAGE_BYTES;
-    if (!pages_as_given(start, size)) {
-        if (os_protect(start, size, PG_READWRITE) != ST_OK) return false;
-        pages_fill(granule_page(run->first), run->count_pages, PG_READWRITE);
+    if (!pages_as_given(start, size, state)) {
+        if (os_protect(start, size, state) != ST_OK) return false;
+        pages_fill(granule_page(run->first), run->count_pages, state);
     }
     if (zero && run_is_open(run)) bytes_zero(start, size);
     else if (zero) memset((void *)start, 0, size);
@@ -395,6 +395,6 @@ bool slab_close_by_force(struct slab *slab, uint64_t owner, size_t count_objects
     return true;
 }
 
-void slab_reopen(struct slab *slab, uint64_t owner) {
-    atom_add_acqrel_u64(&slab->life, life_make(owner, 0)); /* as in slab_open */
+uint64_t slab_reopen(struct slab *slab, uint64_t owner) {
+    return atom_add_acqrel_u64(&slab->life, life_make(owner, 0)); /* as in slab_open */
 }

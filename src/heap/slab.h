@@ -85,10 +85,10 @@ bool slab_join(struct slab *slab, struct granule head, const struct run *next);
 bool slab_discard(const struct run *run);
 
 /*
- * Makes the memory of a slab of one object, of which the caller is sure, as ordinary heaps give it out: with the access, and if
- * asked for zero. False: the system refused the access.
+ * Makes the memory of a slab of one object, of which the caller is sure, as its heap gives it out: with the access, and if asked
+ * for zero. False: the system refused the access.
  */
-bool slab_renew(const struct run *run, bool zero);
+bool slab_renew(const struct run *run, uint8_t state, bool zero);
 
 /*
  * Zeroes an object of a slab of that class, which is the caller's. A long one gets no memory where it has none, as far as the
@@ -161,8 +161,8 @@ bool slab_close(struct slab *slab, uint64_t owner);
 /* Takes it from its owner whatever is taken; no thread of the owner's may use it. False: it was not the owner's. */
 bool slab_close_by_force(struct slab *slab, uint64_t owner, size_t count_objects);
 
-/* Gives a slab that was just closed back to its owner, empty. */
-void slab_reopen(struct slab *slab, uint64_t owner);
+/* Gives a slab that was just closed back to its owner, empty. Returns the life before, in which late threads may have pins. */
+uint64_t slab_reopen(struct slab *slab, uint64_t owner);
 
 extern HM_HIDDEN uint64_t slab_tags[SLOT_COUNT]; /* uint64_t[GRANULES_PER_SLOT], 0 where no slab ever was */
 

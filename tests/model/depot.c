@@ -87,7 +87,7 @@ struct slab *slab_at(struct granule head) {
     return NULL;
 }
 bool slab_close(struct slab *slab, uint64_t owner) { return slab == NULL && owner == 0; }
-void slab_reopen(struct slab *slab, uint64_t owner) { (void)slab, (void)owner; }
+uint64_t slab_reopen(struct slab *slab, uint64_t owner) { return slab == NULL ? owner : 0; }
 struct run slab_run(const struct slab *slab, struct granule head) {
     (void)slab;
     return (struct run){head, 0, 0};

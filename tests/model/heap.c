@@ -157,6 +157,23 @@ static void check_trim(void) {
     finish(1);
 }
 
+/* The system does not take an empty slab back while another thread is about to allocate from it. */
+static void begin_refused(void) {
+    begin(1);
+    fill(1);
+    drop(0, scene.old[0]);
+    scene.refuses = true;
+}
+static void refused_thread(int me) {
+    if (me == 0) heap_trim_one(scene.heap[0]);
+    else take(me, 0, 0);
+}
+static void check_refused(void) {
+    scene.refuses = false;
+    model_mark(settle(0) == 0 ? MARK_ONE : MARK_TWO);
+    finish(1);
+}
+
 /* A slab goes, and another comes to its place in the set, while a thread looks there. */
 static void again_thread(int me) {
     if (me == 0) {
@@ -198,6 +215,7 @@ static const struct scene_case cases[] = {
     {{"and is another heap's by then", 2, 0, begin_late, late_thread, check_late}, 0x6, true},
     {{"one block freed by two", 2, 0, begin_double, double_thread, check_double}, 0, false},
     {{"a slab emptied and trimmed", 2, 0, begin_leaving, trim_thread, check_trim}, 0, false},
+    {{"a slab that the system does not take, taken from", 2, 0, begin_refused, refused_thread, check_refused}, 0x6, false},
     {{"a slab trimmed and made again", 2, 0, begin_again, again_thread, check_again}, 0, true},
     {{"a heap destroyed and trimmed", 2, 0, begin_destroy, destroy_thread, check_destroy}, 0x2, false},
 };

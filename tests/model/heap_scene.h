@@ -41,6 +41,7 @@ static struct {
     uint64_t work[GRANULES * OBJECTS];
     struct heap *heap[2];
     bool keeper;
+    bool refuses; /* the system takes nothing back */
     void *old[BLOCKS];         /* made by setup */
     void *mine[MODEL_THREADS][2];
     enum status answer[MODEL_THREADS];
@@ -102,10 +103,12 @@ enum status os_decommit(uintptr_t address, size_t size) {
 void pages_fill(struct page first, uint64_t count, uint8_t state) { (void)first, (void)count, (void)state; }
 uint64_t pages_run_at(struct page first, uint64_t limit, uint8_t mask, uint8_t *state) {
     (void)first, (void)mask;
-    *state = PG_READWRITE;
+    *state = scene.refuses ? PG_NOACCESS : PG_READWRITE;
     return limit;
 }
-enum status os_protect(uintptr_t address, size_t size, uint8_t state) { return os_commit(address, size, state); }
+enum status os_protect(uintptr_t address, size_t size, uint8_t state) {
+    return scene.refuses ? ST_NO_MEMORY : os_commit(address, size, state);
+}
 bool os_commit_is_lazy(void) { return true; }
 uint32_t os_thread_id(void) { return 0; }
 void keeper_wake(bool (*job)(void)) { (void)job; }

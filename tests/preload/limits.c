@@ -1,7 +1,7 @@
 /*
- * limits.c - a process that may have little: address space (RLIMIT_AS, too little for a region) or writable memory (RLIMIT_DATA).
- * What is refused is NULL with ENOMEM, nothing is lost by it, and when the bound is lifted there is memory again. Run with the
- * malloc drop-in preloaded; it starts itself again inside each bound.
+ * limits.c - a process that may have little: address space (RLIMIT_AS, too little for a region), writable memory (RLIMIT_DATA),
+ * or what is committed (HOSTMEM_HARD_COMMIT). What is refused is NULL with ENOMEM, nothing is lost by it, and when the bound is
+ * lifted there is memory again. Run with the malloc drop-in preloaded; it starts itself again inside each bound.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -112,6 +112,19 @@ static int in_little(void) {
     return had < ROOM ? 0 : 2;
 }
 
+/* What is at hand of one size goes for a block at an alignment that no size has, as for any other. */
+static int in_commitment(void) {
+    enum { SIZE = 4096, COUNT = 4000 };
+    static void *few[COUNT];
+    for (int round = 0; round < 20; round++) { /* what comes and goes in numbers is kept in numbers */
+        for (size_t i = 0; i < COUNT; i++) few[i] = malloc(SIZE);
+        for (size_t i = 0; i < COUNT; i++) free(few[i]);
+    }
+    void *aligned = aligned_alloc(2 * MIB, 60 * MIB);
+    free(aligned);
+    return aligned == NULL ? 1 : 0;
+}
+
 /* Starts this program in the bound, 0 for none: then it finds one later, when it has a region already. */
 static void run(char *self, const char *resource, size_t megabytes, size_t size) {
     pid_t pid = fork();
@@ -119,8 +132,10 @@ static void run(char *self, const char *resource, size_t megabytes, size_t size)
     if (pid == 0) {
         char text[32];
         alarm(20);
+        snprintf(text, sizeof text, "%zuM", megabytes);
+        if (strcmp(resource, "commit") == 0) setenv("HOSTMEM_HARD_COMMIT", text, 1);
+        else bound(resource_of(resource), megabytes * MIB);
         snprintf(text, sizeof text, "%zu", size);
-        bound(resource_of(resource), megabytes * MIB);
         execl(self, self, resource, text, (char *)NULL);
         _exit(9);
     }
@@ -130,6 +145,7 @@ static void run(char *self, const char *resource, size_t megabytes, size_t size)
 
 int main(int count, char **arguments) {
     static const size_t sizes[] = {48, 1000, 6000, 30000, 100000, MIB, 5 * MIB};
+    if (count > 2 && strcmp(arguments[1], "commit") == 0) return in_commitment();
     if (count > 2 && atoi(arguments[2]) == 0) return in_little();
     if (count > 2) return inside(resource_of(arguments[1]), 32 * MIB, strtoul(arguments[2], NULL, 10));
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -139,5 +155,6 @@ int main(int count, char **arguments) {
     }
     run(arguments[0], "address-space", LITTLE, 0);
     run(arguments[0], "data", LITTLE, 0);
+    run(arguments[0], "commit", 64, 0);
     return check_done();
 }

@@ -47,6 +47,20 @@ static void test_sizes(HANDLE heap) {
     CHECK(HeapAlloc(heap, 0, (SIZE_T)1 << 60) == NULL);
 }
 
+/* Much longer than a class's, and then next to nothing. */
+static void test_large_to_small(HANDLE heap) {
+    for (SIZE_T less = 0; less < 5000; less = less * 3 + 7) {
+        SIZE_T size = (SIZE_T)3 << 20;
+        char *block = HeapAlloc(heap, 0, size);
+        if (!CHECK(block != NULL)) return;
+        memset(block, 4, size);
+        block = HeapReAlloc(heap, HEAP_ZERO_MEMORY, block, less);
+        if (!CHECK(block != NULL)) return;
+        CHECK(HeapSize(heap, 0, block) >= less && HeapSize(heap, 0, block) < less + 8 && all_are(block, 0, less, 4));
+        CHECK(HeapFree(heap, 0, block));
+    }
+}
+
 /* A block that had a size of its own before, in the same place, has none of it left. */
 static void test_again(HANDLE heap) {
     for (SIZE_T size = 16; size < 2000; size += 16) {
@@ -237,9 +251,12 @@ static void test_lock(HANDLE heap) {
 }
 
 int main(void) {
-    HANDLE heap = HeapCreate(0, 0, 0);
+    HANDLE heap = HeapCreate(0, 0, 0), code = HeapCreate(HEAP_CREATE_ENABLE_EXECUTE, 0, 0);
     test_sizes(GetProcessHeap());
     test_sizes(heap);
+    test_large_to_small(heap);
+    test_large_to_small(code);
+    CHECK(HeapDestroy(code));
     test_again(heap);
     test_again(GetProcessHeap());
     test_pages_of(heap);

@@ -104,6 +104,10 @@ lines "... is recorded" HC 1
 cp /bin/true "$work/other"
 chown 1 "$work/other" 2>/dev/null && chmod u+s "$work/other" &&
     expect "a program that runs as another user" 126 'it runs as another user' $record --output "$work/trace" "$work/other"
+mkdir "$work/a b"
+cp $record "${record%/*}/libhostmem-record.so" "$work/a b"
+expect "from a folder that no loader takes a library from" 2 "/a b/libhostmem-record.so': .* blanks or colons" \
+    "$work/a b/hostmem-record" --output "$work/trace" true
 expect "no program" 2 'PROGRAM is missing' $record
 expect "a program that is not there" 127 "'/no/such'" $record --output "$work/trace" /no/such
 expect "a trace that cannot be written" 2 "'/no/such/file'" $record --output /no/such/file true

@@ -8,6 +8,7 @@
 
 #include "alone.h"
 #include "check.h"
+#include "core/census.h"
 #include "core/region.h"
 #include "heap/figures.h"
 #include "heap/front.h"
@@ -242,9 +243,14 @@ static void *thread_leaves(void *context) {
     return NULL;
 }
 
-/* Whatever a thread had at hand is back when it has ended. */
+static void count_nobody(const struct census *held, void *count) {
+    *(size_t *)count += held->thread == 0 && held->blocks == 0 && held->spans == 0;
+}
+
+/* Whatever a thread had at hand is back when it has ended, and nobody is told of it. */
 static void thread_ends(void) {
     struct heap *heap;
+    size_t nobody = 0;
     CHECK_EQ(heap_create(false, 0, &heap), ST_OK);
     size_t before = taken();
     for (int round = 0; round < 300; round++) {
@@ -254,6 +260,8 @@ static void thread_ends(void) {
     }
     CHECK_EQ(heap_used(heap), 0);
     CHECK_EQ(taken(), before);
+    census_each(count_nobody, &nobody);
+    CHECK_EQ(nobody, 0);
     CHECK_EQ(heap_destroy(heap), ST_OK);
 }
 

@@ -102,6 +102,16 @@ static bool comes_back(HANDLE heap, size_t size) {
     return at_hand;
 }
 
+/* What lies at hand goes for a block that a limited heap has no room for otherwise, though none of its size is ever kept. */
+static void gives_way(void) {
+    HANDLE heap = HmHeapCreate(0, 0, MIB);
+    void *blocks[24], *large;
+    for (size_t i = 0; i < 24; i++) CHECK((blocks[i] = HmHeapAlloc(heap, 0, 32 * KIB)) != NULL);
+    for (size_t i = 0; i < 24; i++) CHECK(HmHeapFree(heap, 0, blocks[i]));
+    CHECK((large = HmHeapAlloc(heap, 0, 896 * KIB)) != NULL && HmHeapFree(heap, 0, large));
+    CHECK(HmHeapDestroy(heap));
+}
+
 int main(void) {
     keeper_forbid(); /* nothing goes back by itself */
     for (int h = 0; h < HEAPS; h++) CHECK((heaps[h] = HmHeapCreate(0, 0, 0)) != NULL);
@@ -114,6 +124,7 @@ int main(void) {
     }
     for (size_t size = 24; size <= 96 * KIB; size *= 2) CHECK(comes_back(heaps[1], size));
     CHECK(kept_by_threads() <= MIB);
+    gives_way();
     HmTrim();
     cache_bound_set(0, 16 * MIB);
     depots_are_filled();

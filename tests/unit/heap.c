@@ -238,22 +238,42 @@ static void test_limit(void) {
     CHECK_EQ(granules_taken(), before);
 }
 
+static const unsigned char code[] = {0xb8, 0x2a, 0, 0, 0, 0xc3}; /* mov eax, 42; ret */
+
+static bool runs_code(unsigned char *block) {
+    int (*function)(void);
+    memcpy(block, code, sizeof code);
+    memcpy(&function, &block, sizeof function);
+    return function() == 42;
+}
+
 static void test_executable(void) {
     struct heap *heap;
     if (!CHECK(heap_create(true, 0, &heap) == ST_OK)) return;
-    static const unsigned char code[] = {0xb8, 0x2a, 0, 0, 0, 0xc3}; /* mov eax, 42; ret */
-    size_t sizes[] = {sizeof code, 100000};
-    for (int n = 0; n < 2; n++) {
+    size_t sizes[] = {sizeof code, 100000, 3 << 20};
+    for (int n = 0; n < 3; n++) {
         unsigned char *block = take(heap, sizes[n]);
         if (block == NULL) return;
-        memcpy(block, code, sizeof code);
-        int (*function)(void);
-        memcpy(&function, &block, sizeof function);
-        CHECK_EQ(function(), 42);
+        CHECK(runs_code(block));
         CHECK(heap_free(heap, block) == ST_OK);
     }
     CHECK(heap_destroy(heap) == ST_OK);
 }
+
+#ifdef HM_FAULT
+/* A large one that another thread has before it goes, or that the system does not take back, serves again as what it is. */
+static void test_executable_again(void) {
+    struct heap *heap;
+    if (!CHECK(heap_create(true, 0, &heap) == ST_OK)) return;
+    void *block = take(heap, 3 << 20), *again;
+    os_fault_set("decommit", 1, true);
+    CHECK(heap_free(heap, block) == ST_OK);
+    os_fault_set(NULL, 0, false);
+    CHECK((again = take(heap, 3 << 20)) == block && runs_code(again));
+    CHECK(heap_free(heap, again) == ST_OK);
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+#endif
 
 /* A heap that goes takes its blocks with it, and its record serves again. */
 static void test_destroy(void) {
@@ -349,6 +369,9 @@ int main(void) {
     test_known_handles();
     test_limit();
     test_executable();
+#ifdef HM_FAULT
+    test_executable_again();
+#endif
     test_destroy();
     return check_done();
 }

@@ -323,10 +323,19 @@ static void *inside_thread(void *context) {
     return context;
 }
 
+static void note_thread(const struct census *held, void *context) {
+    struct census *all = context;
+    all->blocks += held->thread != 0 && held->thread != os_thread_number();
+    all->spans += held->thread == os_thread_number();
+}
+
 /* The child has none of the other threads: nobody waits for them to leave their caches, or keeps free room for them. */
 static int child_of_fork(void) {
     struct threads threads = {0};
+    struct census all = {0};
     bool more = true;
+    census_each(note_thread, &all);
+    if (all.blocks != 0 || all.spans != 1) return 3;
     threads_start(&threads, storm_life, (void *)1); /* takes what a thread before the fork has given back */
     threads_join(&threads);
     if (cache_home_active(in_use->home)) return 1;
@@ -347,6 +356,8 @@ static void a_child_forgets_the_others(void) {
     threads_start(&gone, storm_life, (void *)2);
     threads_join(&gone);
     CHECK(cache_home_active(in_use->home));
+    uint64_t random = 3;
+    use(1, &random);
     pid_t child = fork();
     if (child == 0) _exit(child_of_fork());
     CHECK(child > 0 && waitpid(child, &status, 0) == child);

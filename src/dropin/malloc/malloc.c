@@ -82,7 +82,7 @@ void *dropin_alloc(size_t size_bytes, size_t align, bool zero) {
     if (__builtin_expect(align <= BLOCK_ALIGN || in_class, 1)) {
         front_alloc(heap, in_class, zero, &block);
     } else {
-        heap_alloc_aligned(heap, size_bytes, align, zero, &block);
+        front_alloc_large(heap, size_bytes, align, zero, &block);
     }
     return block;
 }
@@ -125,8 +125,9 @@ static bool stays(const void *block, size_t size_bytes, size_t held) {
 
 static void *alloc_to_move(size_t size_bytes, size_t held) {
     void *block;
-    if (size_bytes < held || size_bytes < GROWN_BYTES) return dropin_alloc(size_bytes, BLOCK_ALIGN, false);
-    return heap_alloc_apart(heap_default(), size_bytes, &block) == ST_OK ? block : NULL;
+    bool grown = size_bytes > held && size_bytes >= GROWN_BYTES;
+    if (grown && heap_alloc_apart(heap_default(), size_bytes, &block) == ST_OK) return block;
+    return dropin_alloc(size_bytes, BLOCK_ALIGN, false);
 }
 
 static __attribute__((noinline)) void *block_resize(void *block, size_t size_bytes, size_t held) {

@@ -150,11 +150,12 @@ BOOL WINAPI hook_HeapFree(HANDLE handle, DWORD flags, LPVOID block) {
 
 /* ---- Changing a block's size --------------------------------------------------------------------------------------- */
 
-/* Where it is, if that does not keep twice what is wanted. True: done. */
+/* Where it is, if that does not keep twice what is wanted. False: it is as it was, with its note. */
 static bool resize_in_place(struct heap *heap, DWORD flags, char *block, SIZE_T size, size_t usable) {
     bool must = flags & HEAP_REALLOC_IN_PLACE_ONLY;
     size_t was = note_read(block, usable);
-    if (size > usable || (usable > CLASS_LARGEST && usable - size >= PAGE_BYTES)) {
+    bool shortens = usable > CLASS_LARGEST && usable - size >= PAGE_BYTES && (must || size >= PAGE_BYTES / 2);
+    if (size > usable || shortens) {
         if (heap_resize(heap, block, size) == ST_OK) heap_size(heap, block, &usable);
     }
     if (size > usable || (!must && usable > 64 && size < usable / 2)) return false;

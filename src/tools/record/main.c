@@ -48,6 +48,9 @@ static void library_find(char *path, size_t size) {
     self[length] = '\0';
     snprintf(path, size, "%s/libhostmem-record.so", dirname(self));
     if (access(path, R_OK) != 0) tool_fail(&command, TOOL_EXIT_USAGE, "'%s': %s", path, strerror(errno));
+    if (strpbrk(path, " :") != NULL) {
+        tool_fail(&command, TOOL_EXIT_USAGE, "'%s': no loader takes a library from where there are blanks or colons", path);
+    }
 }
 
 /* ---- Can it be recorded? ---------------------------------------------------------------------------------------- */

@@ -39,14 +39,15 @@ END
 
 # The same program as on Linux, compiled against the assemblies that it will run with.
 prepare_dotnet() {
-    local name references=
+    local name references=()
     for name in System.Private.CoreLib System.Runtime System.Runtime.Extensions System.Console System.Collections \
         System.Threading System.Threading.Thread; do
-        references="$references -r:$framework/$name.dll"
+        references+=("-r:$framework/$name.dll")
     done
     if [ ! -e "$work/sample.dll" ] || [ "$here/../clr/sample/Sample.cs" -nt "$work/sample.dll" ]; then
-        mcs -nostdlib -noconfig -langversion:5 -optimize+ -nowarn:1701,1702 -out:"$work/sample.new.dll" $references \
-            "$here/../clr/sample/Sample.cs" >"$work/mcs.log" 2>&1 && mv "$work/sample.new.dll" "$work/sample.dll" ||
+        mcs -nostdlib -noconfig -langversion:5 -optimize+ -nowarn:1701,1702 -out:"$work/sample.new.dll" \
+            "${references[@]}" "$here/../clr/sample/Sample.cs" >"$work/mcs.log" 2>&1 &&
+            mv "$work/sample.new.dll" "$work/sample.dll" ||
             { cat "$work/mcs.log" >&2; complain "the sample program cannot be compiled"; }
     fi
     printf '%s\n' '{"runtimeOptions":{"framework":{"name":"Microsoft.NETCore.App","version":"2.0.0"},
