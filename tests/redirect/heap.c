@@ -68,6 +68,29 @@ static void test_in_place(HANDLE heap) {
     CHECK(HeapFree(heap, 0, block));
 }
 
+/* From a block of its own to one that is far too small for that, with content, and back; where what is given back faults, too. */
+static void test_far_apart(DWORD options) {
+    HANDLE heap = HeapCreate(options, 0, 0);
+    static const SIZE_T small[] = {0, 1, 300, 2047, 2048, 4095, 4096, 70000}, large[] = {(1 << 20) + 1, 5 << 20};
+    for (size_t i = 0; i < 2 * sizeof small / sizeof *small; i++) {
+        SIZE_T few = small[i / 2], many = large[i % 2];
+        char *block = HeapAlloc(heap, 0, many);
+        if (!CHECK(block != NULL)) return;
+        memset(block, 7, many);
+        block = HeapReAlloc(heap, 0, block, few);
+        if (!CHECK(block != NULL)) return;
+        CHECK(HeapSize(heap, 0, block) - few < 8 && (few == 0 || (block[0] == 7 && block[few - 1] == 7)));
+        block = HeapReAlloc(heap, HEAP_ZERO_MEMORY, block, many);
+        if (!CHECK(block != NULL)) return;
+        CHECK((few == 0 || block[few - 1] == 7) && block[few] == 0 && block[many - 1] == 0);
+        char *same = HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, block, few);
+        CHECK(same == NULL || same == block);
+        CHECK(HeapSize(heap, 0, block) - (same ? few : many) < 8);
+        CHECK(HeapFree(heap, 0, block));
+    }
+    CHECK(HeapDestroy(heap));
+}
+
 /* As JavaScriptCore does with blocks that it is done with, and takes up again. */
 static void test_pages_of(HANDLE heap) {
     static const SIZE_T sizes[] = {20000, 70000, 1 << 18, 3 << 20};
@@ -245,6 +268,8 @@ int main(void) {
     test_pages_of(heap);
     test_pages_of(GetProcessHeap());
     test_in_place(heap);
+    test_far_apart(0);
+    test_far_apart(HEAP_CREATE_ENABLE_EXECUTE);
     test_lock(heap);
     test_lock(GetProcessHeap());
     CHECK(HeapLock(heap)); /* goes with the heap */

@@ -152,12 +152,12 @@ BOOL WINAPI hook_HeapFree(HANDLE handle, DWORD flags, LPVOID block) {
 
 /* Where it is, if that does not keep twice what is wanted. True: done. */
 static bool resize_in_place(struct heap *heap, DWORD flags, char *block, SIZE_T size, size_t usable) {
-    bool must = flags & HEAP_REALLOC_IN_PLACE_ONLY;
-    size_t was = note_read(block, usable);
-    if (size > usable || (usable > CLASS_LARGEST && usable - size >= PAGE_BYTES)) {
-        if (heap_resize(heap, block, size) == ST_OK) heap_size(heap, block, &usable);
-    }
-    if (size > usable || (!must && usable > 64 && size < usable / 2)) return false;
+    bool must = flags & HEAP_REALLOC_IN_PLACE_ONLY, cut = usable > CLASS_LARGEST && size + PAGE_BYTES <= usable;
+    size_t was = note_read(block, usable), left = cut ? align_up(size + 1, PAGE_BYTES) : usable;
+    /* Before anything is given back: whoever moves the block needs its end, and it stays whole if there is nowhere to move it. */
+    if (!must && left > 64 && size < left / 2) return false;
+    if ((cut || size > usable) && heap_resize(heap, block, size) == ST_OK) heap_size(heap, block, &usable);
+    if (size > usable) return false;
     if (flags & HEAP_ZERO_MEMORY && size > was) memset(block + was, 0, size - was);
     note_write(block, was < size ? was : size, size, usable);
     return true;
