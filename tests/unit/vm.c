@@ -4,6 +4,9 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "check.h"
 #include "core/region.h"
@@ -94,6 +97,23 @@ static void zero_and_kept(void) {
         if (again[i] != 0) CHECK_EQ(again[i], 0);
     }
     CHECK(HmVirtualFree(again, 0, MEM_RELEASE));
+}
+
+/* MEM_RESET gives up pages that lie in its range whole: what stands beside the range on its first and last page stays. */
+static void reset_keeps_neighbours(void) {
+    char *p = HmVirtualAlloc(NULL, 64 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    if (!CHECK(p != NULL)) return;
+    memset(p, 9, 64 * KIB);
+    CHECK(HmVirtualAlloc(p + 100, 8 * KIB, MEM_RESET, PAGE_READWRITE) == p + 4 * KIB);
+#ifdef __linux__
+    madvise(p, 64 * KIB, 21); /* MADV_PAGEOUT: has the kernel take what it may */
+#endif
+    CHECK(p[0] == 9 && p[99] == 9 && p[8 * KIB + 100] == 9 && p[12 * KIB - 1] == 9);
+    /* There is no such page. */
+    CHECK(fails_with(!HmVirtualAlloc(p + 1, 4 * KIB, MEM_RESET, PAGE_READWRITE), ERROR_INVALID_ADDRESS));
+    CHECK(fails_with(!HmVirtualAlloc(p + 100, 1, MEM_RESET, PAGE_READWRITE), ERROR_INVALID_ADDRESS));
+    CHECK(fails_with(!HmVirtualAlloc(p + 64 * KIB - 1, 1, MEM_RESET, PAGE_READWRITE), ERROR_INVALID_ADDRESS));
+    CHECK(HmVirtualFree(p, 0, MEM_RELEASE));
 }
 
 #ifdef HM_FAULT
@@ -211,6 +231,7 @@ int main(void) {
     misuse();
     success_keeps_last_error();
     zero_and_kept();
+    reset_keeps_neighbours();
 #ifdef HM_FAULT
     every_call_fails_once(false);
     every_call_fails_once(true);
