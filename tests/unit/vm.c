@@ -116,6 +116,24 @@ static void reset_keeps_neighbours(void) {
     CHECK(HmVirtualFree(p, 0, MEM_RELEASE));
 }
 
+#ifdef __linux__
+/* What the kernel has taken of a range before it came to a page that it does not take is lost, and MEM_RESET_UNDO tells so. */
+static void reset_up_to_locked(void) {
+    char *p = HmVirtualAlloc(NULL, 64 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    if (!CHECK(p != NULL)) return;
+    memset(p, 9, 64 * KIB);
+    if (mlock(p + 32 * KIB, 4 * KIB) == 0) {
+        CHECK(HmVirtualAlloc(p, 64 * KIB, MEM_RESET, PAGE_READWRITE) == p);
+        madvise(p, 32 * KIB, 21); /* as above */
+        bool kept = HmVirtualAlloc(p, 64 * KIB, MEM_RESET_UNDO, PAGE_READWRITE) == p;
+        for (size_t i = 0; kept && i < 64 * KIB; i += 4 * KIB) CHECK_EQ(p[i], 9);
+        CHECK_EQ(p[32 * KIB], 9);
+        munlock(p + 32 * KIB, 4 * KIB);
+    }
+    CHECK(HmVirtualFree(p, 0, MEM_RELEASE));
+}
+#endif
+
 #ifdef HM_FAULT
 /* A script of calls that uses every path to the system; true while everything went as if the system had never refused. */
 static bool script(char **kept) {
@@ -232,6 +250,9 @@ int main(void) {
     success_keeps_last_error();
     zero_and_kept();
     reset_keeps_neighbours();
+#ifdef __linux__
+    reset_up_to_locked();
+#endif
 #ifdef HM_FAULT
     every_call_fails_once(false);
     every_call_fails_once(true);
