@@ -40,11 +40,11 @@ extern "C" {
 /*
  * Reserves, commits, reserves and commits, or resets pages.
  *
- * lpAddress         NULL, or the wanted start: rounded down to 64 KiB for MEM_RESERVE, to a page otherwise
- * dwSize            bytes, not 0; the end is rounded up to a page
+ * lpAddress         NULL, or the wanted start: rounded down to 64 KiB for MEM_RESERVE, else to a page, but up for MEM_RESET
+ * dwSize            bytes, not 0; the end is rounded up to a page, but down for MEM_RESET, which loses nothing beside the range
  * flAllocationType  MEM_RESERVE, MEM_COMMIT or both (MEM_COMMIT of NULL means both), with MEM_TOP_DOWN, MEM_WRITE_WATCH,
  *                   MEM_LARGE_PAGES or MEM_PHYSICAL where Win32 allows them; or MEM_RESET, or MEM_RESET_UNDO, alone
- * flProtect         one PAGE_* base value with modifiers; committed pages get it, the allocation remembers it
+ * flProtect         one PAGE_* base value with one modifier at most; committed pages get it, the allocation remembers it
  *
  * Returns the rounded start, or NULL. Errors: 87 for arguments that Win32 refuses, 487 for a range that is taken or not
  * inside one allocation, 8 for no address space, 1455 for no memory to commit, 1816 for a limit (HM_LIMITS) in the way, 1450

@@ -53,7 +53,7 @@ static inline DWORD prot_to_win32(uint8_t state) {
 
 /*
  * The byte for a flProtect that private memory may have. ST_BAD_ARGUMENT for no or several base values, write-copy, unknown
- * bits, and modifiers that exclude each other. PAGE_TARGETS_INVALID is taken and forgotten: it concerns no page's state.
+ * bits, and modifiers, which all exclude each other. PAGE_TARGETS_INVALID is taken and forgotten: it concerns no page's state.
  */
 static inline enum status prot_from_win32(DWORD protect, uint8_t *state) {
     DWORD base = protect & 0xff;
@@ -62,7 +62,7 @@ static inline enum status prot_from_win32(DWORD protect, uint8_t *state) {
     if (base == 0 || (base & (base - 1)) != 0) return ST_BAD_ARGUMENT;
     if (base == PAGE_WRITECOPY || base == PAGE_EXECUTE_WRITECOPY) return ST_BAD_ARGUMENT;
     if (base == PAGE_NOACCESS && modifiers != 0) return ST_BAD_ARGUMENT;
-    if ((modifiers & PAGE_NOCACHE) && (modifiers & (PAGE_GUARD | PAGE_WRITECOMBINE))) return ST_BAD_ARGUMENT;
+    if ((modifiers & (modifiers - 1)) != 0) return ST_BAD_ARGUMENT;
     *state = (uint8_t)((unsigned)(__builtin_ctz(base) + 1) | modifiers >> 4);
     return ST_OK;
 }

@@ -194,12 +194,19 @@ enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) 
 
 enum status OS_FUNCTION(reset)(uintptr_t address, size_t size, uint8_t *given_up) {
     int kept = errno;
-    enum status status = ST_OK;
-    /* Resident pages are the ones with content; a page never touched is zero and stays so. */
-    if (mincore((void *)address, size, given_up) || madvise((void *)address, size, MADV_FREE)) status = ST_NOT_SUPPORTED;
-    for (size_t i = 0; i < size / PAGE_BYTES; i++) given_up[i] &= 1;
+    size_t pages = size / PAGE_BYTES;
+    bool known = mincore((void *)address, size, given_up) == 0;
+    for (size_t i = 0; known && i < pages; i++) given_up[i] &= 1;
+    /*
+     * Resident pages are the ones with content. One never touched is zero and stays so; one that has been swapped out looks the
+     * same, and would lose its content without a word: it keeps it. Where the kernel refuses (mlock) it may have taken the first.
+     */
+    for (size_t at = 0, end; known && at < pages; at = end) {
+        for (end = at + 1; end < pages && given_up[end] == given_up[at];) end++;
+        if (given_up[at]) madvise((void *)(address + at * PAGE_BYTES), (end - at) * PAGE_BYTES, MADV_FREE);
+    }
     errno = kept;
-    return status;
+    return known ? ST_OK : ST_NOT_SUPPORTED;
 }
 
 /*

@@ -3,7 +3,7 @@
  *
  *   reserve   MEM_RESERVE, or any new allocation: granules from a region or from the system, and with MEM_COMMIT all pages
  *   commit    MEM_COMMIT of pages inside one allocation: new ones read as zero, committed ones keep content and change protection
- *   reset     MEM_RESET: the content may go
+ *   reset     MEM_RESET: the content of the pages that lie in the range whole may go
  *   undo      MEM_RESET_UNDO: it may not any more; fails if some has gone
  *
  * A new allocation is nobody else's until its span is published, which is the last step; each step before has its way back.
@@ -235,8 +235,9 @@ static enum status heap_inside(const struct range *r, DWORD type, uint8_t state)
 
 /* Commit, reset and undo of pages inside an allocation. */
 static enum status alloc_inside(uintptr_t address, size_t size, DWORD type, uint8_t state, uintptr_t *result) {
-    struct range r = range_of(address, size);
+    struct range r = type == MEM_RESET ? range_whole(address, size) : range_of(address, size);
     enum status status;
+    if (r.count == 0) return ST_BAD_ADDRESS;
     if (type & MEM_COMMIT && state & PG_GUARD) grown_begin(address);
     do {
         if (!space_find(address, &r.owner)) return type & MEM_COMMIT ? foreign_commit(address) : ST_BAD_ADDRESS;

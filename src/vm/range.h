@@ -25,6 +25,12 @@ static inline struct range range_of(uintptr_t address, size_t size) {
     return (struct range){.first = page_of(first), .count = (end - first) >> PAGE_SHIFT};
 }
 
+/* Every page that lies in it whole, of which there may be none. */
+static inline struct range range_whole(uintptr_t address, size_t size) {
+    uintptr_t first = align_up(address, PAGE_BYTES), end = align_down(address + size, PAGE_BYTES);
+    return (struct range){.first = page_of(first), .count = end > first ? (end - first) >> PAGE_SHIFT : 0};
+}
+
 static inline bool range_inside(const struct range *r, const struct found *owner) {
     return r->first.n + r->count <= span_end_page(owner);
 }

@@ -34,7 +34,7 @@ bool model_protect_valid(DWORD protect) {
     case PAGE_READWRITE:
     case PAGE_EXECUTE:
     case PAGE_EXECUTE_READ:
-    case PAGE_EXECUTE_READWRITE: return !(modifiers & PAGE_NOCACHE) || modifiers == PAGE_NOCACHE;
+    case PAGE_EXECUTE_READWRITE: return (modifiers & (modifiers - 1)) == 0; /* one at most */
     default: return false;
     }
 }
@@ -59,6 +59,11 @@ struct span {
 
 static struct span span_of(SIZE_T offset, SIZE_T size) {
     return (struct span){(int)(offset / PAGE_SIZE_BYTES), (int)((offset + size + PAGE_SIZE_BYTES - 1) / PAGE_SIZE_BYTES)};
+}
+
+/* The pages that lie in the range whole. */
+static struct span span_within(SIZE_T offset, SIZE_T size) {
+    return (struct span){(int)((offset + PAGE_SIZE_BYTES - 1) / PAGE_SIZE_BYTES), (int)((offset + size) / PAGE_SIZE_BYTES)};
 }
 
 /* Is the whole range inside one allocation? */
@@ -96,13 +101,15 @@ static void reserve(struct model_place *p, const struct vm_call *call, struct vm
 }
 
 static void commit_or_reset(struct model_place *p, const struct vm_call *call, struct vm_answer *answer) {
-    struct span s = span_of(call->offset, call->size);
-    if (!span_owned(p, s)) {
+    bool reset = call->type == MEM_RESET;
+    struct span s = reset ? span_within(call->offset, call->size) : span_of(call->offset, call->size);
+    struct span whole = {(int)(call->offset / PAGE_SIZE_BYTES), s.end}; /* whose it is, the first byte tells */
+    if (s.first >= s.end || !span_owned(p, whole)) {
         fail(answer, ERROR_INVALID_ADDRESS);
         return;
     }
     for (int i = s.first; i < s.end; i++) {
-        if (call->type & MEM_COMMIT) page_commit(&p->page[i], call->protect);
+        if (!reset) page_commit(&p->page[i], call->protect);
         else if (p->page[i].protect) p->page[i].any_tag = true;
     }
     answer->offset = (int64_t)s.first * PAGE_SIZE_BYTES;

@@ -14,7 +14,8 @@
  *      guard and not as a fault. The engine stands on the same system, so its answer is corrected likewise.
  *  Not made
  *   4. Protections that Win32 refuses and Wine takes (unknown bits, modifiers of PAGE_NOACCESS), or for which it looks at the
- *      range first (VirtualProtect); flags that Wine takes together with MEM_RESET; MEM_RESET with a bad protection.
+ *      range first (VirtualProtect); flags that Wine takes together with MEM_RESET; MEM_RESET with a bad protection, or of a
+ *      range that begins or ends within a page, all of which Wine resets.
  *   5. VirtualProtect and VirtualFree with sizes that wrap, and VirtualProtect with size 0: Wine may succeed, and change pages.
  *  Not generated
  *   6. PAGE_NOCACHE and PAGE_WRITECOMBINE, which Wine forgets.
@@ -41,9 +42,10 @@ static void start(void) {
 /* 4 and 5: calls that Wine must not see. */
 static bool wine_misjudges(const struct vm_call *call) {
     bool good_protect = model_protect_valid(call->protect);
+    bool odd = call->offset % PAGE_SIZE_BYTES || call->size % PAGE_SIZE_BYTES;
     switch (call->op) {
     case OP_NEW:
-    case OP_ALLOC: return !good_protect || (call->type & MEM_RESET && call->type != MEM_RESET);
+    case OP_ALLOC: return !good_protect || (call->type & MEM_RESET && (odd || call->type != MEM_RESET));
     case OP_FREE: return vm_size_insane(call->size);
     case OP_PROTECT: return !call->value && (!good_protect || call->size == 0 || vm_size_insane(call->size));
     default: return false;

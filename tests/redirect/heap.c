@@ -47,20 +47,6 @@ static void test_sizes(HANDLE heap) {
     CHECK(HeapAlloc(heap, 0, (SIZE_T)1 << 60) == NULL);
 }
 
-/* Much longer than a class's, and then next to nothing. */
-static void test_large_to_small(HANDLE heap) {
-    for (SIZE_T less = 0; less < 5000; less = less * 3 + 7) {
-        SIZE_T size = (SIZE_T)3 << 20;
-        char *block = HeapAlloc(heap, 0, size);
-        if (!CHECK(block != NULL)) return;
-        memset(block, 4, size);
-        block = HeapReAlloc(heap, HEAP_ZERO_MEMORY, block, less);
-        if (!CHECK(block != NULL)) return;
-        CHECK(HeapSize(heap, 0, block) >= less && HeapSize(heap, 0, block) < less + 8 && all_are(block, 0, less, 4));
-        CHECK(HeapFree(heap, 0, block));
-    }
-}
-
 /* A block that had a size of its own before, in the same place, has none of it left. */
 static void test_again(HANDLE heap) {
     for (SIZE_T size = 16; size < 2000; size += 16) {
@@ -80,6 +66,29 @@ static void test_in_place(HANDLE heap) {
     char *grown = HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, block, 50000);
     CHECK(grown == NULL || grown == block);
     CHECK(HeapFree(heap, 0, block));
+}
+
+/* From a block of its own to one that is far too small for that, with content, and back; where what is given back faults, too. */
+static void test_far_apart(DWORD options) {
+    HANDLE heap = HeapCreate(options, 0, 0);
+    static const SIZE_T small[] = {0, 1, 300, 2047, 2048, 4095, 4096, 70000}, large[] = {(1 << 20) + 1, 5 << 20};
+    for (size_t i = 0; i < 2 * sizeof small / sizeof *small; i++) {
+        SIZE_T few = small[i / 2], many = large[i % 2];
+        char *block = HeapAlloc(heap, 0, many);
+        if (!CHECK(block != NULL)) return;
+        memset(block, 7, many);
+        block = HeapReAlloc(heap, 0, block, few);
+        if (!CHECK(block != NULL)) return;
+        CHECK(HeapSize(heap, 0, block) - few < 8 && (few == 0 || (block[0] == 7 && block[few - 1] == 7)));
+        block = HeapReAlloc(heap, HEAP_ZERO_MEMORY, block, many);
+        if (!CHECK(block != NULL)) return;
+        CHECK((few == 0 || block[few - 1] == 7) && block[few] == 0 && block[many - 1] == 0);
+        char *same = HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, block, few);
+        CHECK(same == NULL || same == block);
+        CHECK(HeapSize(heap, 0, block) - (same ? few : many) < 8);
+        CHECK(HeapFree(heap, 0, block));
+    }
+    CHECK(HeapDestroy(heap));
 }
 
 /* As JavaScriptCore does with blocks that it is done with, and takes up again. */
@@ -251,17 +260,16 @@ static void test_lock(HANDLE heap) {
 }
 
 int main(void) {
-    HANDLE heap = HeapCreate(0, 0, 0), code = HeapCreate(HEAP_CREATE_ENABLE_EXECUTE, 0, 0);
+    HANDLE heap = HeapCreate(0, 0, 0);
     test_sizes(GetProcessHeap());
     test_sizes(heap);
-    test_large_to_small(heap);
-    test_large_to_small(code);
-    CHECK(HeapDestroy(code));
     test_again(heap);
     test_again(GetProcessHeap());
     test_pages_of(heap);
     test_pages_of(GetProcessHeap());
     test_in_place(heap);
+    test_far_apart(0);
+    test_far_apart(HEAP_CREATE_ENABLE_EXECUTE);
     test_lock(heap);
     test_lock(GetProcessHeap());
     CHECK(HeapLock(heap)); /* goes with the heap */

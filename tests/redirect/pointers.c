@@ -59,6 +59,11 @@ static void test_old_protection(void) {
     CHECK(refused(VirtualProtect(block, PAGE, PAGE_READONLY, (DWORD *)(void *)(block + 64))));
     CHECK(VirtualQuery(block, &info, sizeof info) && info.Protect == PAGE_READONLY);
     CHECK(VirtualProtect(block, PAGE, PAGE_READWRITE, &old) && old == PAGE_READONLY);
+    /* A call that fails tells nothing. */
+    CHECK(!VirtualProtect(bad[2], PAGE, PAGE_READWRITE, &old) && GetLastError() == ERROR_INVALID_ADDRESS);
+    CHECK(!VirtualProtect(block, PAGE, PAGE_WRITECOPY, &old) && GetLastError() == ERROR_INVALID_PARAMETER);
+    CHECK_EQ(old, PAGE_READONLY);
+    SetLastError(4711);
 }
 
 static void test_query(void) {

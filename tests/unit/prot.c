@@ -12,7 +12,7 @@ static bool allowed(DWORD protect) {
     DWORD base = protect & 0xff, modifiers = protect & ~0xffu & ~PAGE_TARGETS_INVALID;
     if (!base_allowed(base) || modifiers & ~(PAGE_GUARD | PAGE_NOCACHE | PAGE_WRITECOMBINE)) return false;
     if (base == PAGE_NOACCESS) return modifiers == 0;
-    return !(modifiers & PAGE_NOCACHE) || modifiers == PAGE_NOCACHE;
+    return modifiers == 0 || modifiers == PAGE_GUARD || modifiers == PAGE_NOCACHE || modifiers == PAGE_WRITECOMBINE;
 }
 
 static void every_protection(void) {

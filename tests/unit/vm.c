@@ -4,6 +4,9 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "check.h"
 #include "core/region.h"
@@ -95,6 +98,41 @@ static void zero_and_kept(void) {
     }
     CHECK(HmVirtualFree(again, 0, MEM_RELEASE));
 }
+
+/* MEM_RESET gives up pages that lie in its range whole: what stands beside the range on its first and last page stays. */
+static void reset_keeps_neighbours(void) {
+    char *p = HmVirtualAlloc(NULL, 64 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    if (!CHECK(p != NULL)) return;
+    memset(p, 9, 64 * KIB);
+    CHECK(HmVirtualAlloc(p + 100, 8 * KIB, MEM_RESET, PAGE_READWRITE) == p + 4 * KIB);
+#ifdef __linux__
+    madvise(p, 64 * KIB, 21); /* MADV_PAGEOUT: has the kernel take what it may */
+#endif
+    CHECK(p[0] == 9 && p[99] == 9 && p[8 * KIB + 100] == 9 && p[12 * KIB - 1] == 9);
+    /* There is no such page. */
+    CHECK(fails_with(!HmVirtualAlloc(p + 1, 4 * KIB, MEM_RESET, PAGE_READWRITE), ERROR_INVALID_ADDRESS));
+    CHECK(fails_with(!HmVirtualAlloc(p + 100, 1, MEM_RESET, PAGE_READWRITE), ERROR_INVALID_ADDRESS));
+    CHECK(fails_with(!HmVirtualAlloc(p + 64 * KIB - 1, 1, MEM_RESET, PAGE_READWRITE), ERROR_INVALID_ADDRESS));
+    CHECK(HmVirtualFree(p, 0, MEM_RELEASE));
+}
+
+#ifdef __linux__
+/* What the kernel has taken of a range before it came to a page that it does not take is lost, and MEM_RESET_UNDO tells so. */
+static void reset_up_to_locked(void) {
+    char *p = HmVirtualAlloc(NULL, 64 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    if (!CHECK(p != NULL)) return;
+    memset(p, 9, 64 * KIB);
+    if (mlock(p + 32 * KIB, 4 * KIB) == 0) {
+        CHECK(HmVirtualAlloc(p, 64 * KIB, MEM_RESET, PAGE_READWRITE) == p);
+        madvise(p, 32 * KIB, 21); /* as above */
+        bool kept = HmVirtualAlloc(p, 64 * KIB, MEM_RESET_UNDO, PAGE_READWRITE) == p;
+        for (size_t i = 0; kept && i < 64 * KIB; i += 4 * KIB) CHECK_EQ(p[i], 9);
+        CHECK_EQ(p[32 * KIB], 9);
+        munlock(p + 32 * KIB, 4 * KIB);
+    }
+    CHECK(HmVirtualFree(p, 0, MEM_RELEASE));
+}
+#endif
 
 #ifdef HM_FAULT
 /* A script of calls that uses every path to the system; true while everything went as if the system had never refused. */
@@ -211,6 +249,10 @@ int main(void) {
     misuse();
     success_keeps_last_error();
     zero_and_kept();
+    reset_keeps_neighbours();
+#ifdef __linux__
+    reset_up_to_locked();
+#endif
 #ifdef HM_FAULT
     every_call_fails_once(false);
     every_call_fails_once(true);

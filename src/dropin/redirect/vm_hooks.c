@@ -283,7 +283,7 @@ static BOOL engine_protect(LPVOID address, SIZE_T size, DWORD protect, PDWORD ol
     uintptr_t first = align_down((uintptr_t)address, PAGE_BYTES), end = align_up((uintptr_t)address + size, PAGE_BYTES);
     bool inside = status == ST_OK && (uintptr_t)(old + 1) > first && (uintptr_t)old < end;
     if (inside && !if_writable(old, sizeof *old)) return error_report(ST_NOT_WRITABLE);
-    *old = before;
+    if (status == ST_OK) *old = before;
     return error_report(status);
 }
 

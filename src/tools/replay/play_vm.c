@@ -132,7 +132,9 @@ static struct allocation *reserve_before(struct replay *replay, const struct cal
 }
 
 static void commit_granted(struct replay *replay, const struct call *call, struct allocation *one, enum kind kind) {
-    uint64_t start = page_down(call->addr), end = page_up(call->addr + call->size);
+    bool whole = call->type == MEM_RESET; /* only pages that lie in the range whole */
+    uint64_t start = whole ? page_up(call->addr) : page_down(call->addr);
+    uint64_t end = whole ? page_down(call->addr + call->size) : page_up(call->addr + call->size);
     check_verify(replay, call, one, start, end);
     uint64_t ticks;
     void *got, *expected = allocation_live(one, call->ret);

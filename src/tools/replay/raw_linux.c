@@ -126,8 +126,12 @@ static void *raw_alloc(void *address, size_t size, DWORD type, DWORD protect) {
         return base;
     }
     uintptr_t start = at & ~(uintptr_t)(RAW_PAGE - 1);
+    if (type == MEM_RESET) { /* whole pages only */
+        start = (at + RAW_PAGE - 1) & ~(uintptr_t)(RAW_PAGE - 1);
+        end = (at + size) & ~(uintptr_t)(RAW_PAGE - 1);
+    }
     struct raw_allocation *allocation = raw_find(start);
-    if (allocation == NULL || end > allocation->base + allocation->size) return raw_refuse(ERROR_INVALID_ADDRESS);
+    if (allocation == NULL || start >= end || end > allocation->base + allocation->size) return raw_refuse(ERROR_INVALID_ADDRESS);
     if (type == MEM_RESET) {
         madvise((void *)start, end - start, MADV_FREE);
         return (void *)start;
