@@ -31,6 +31,9 @@
 /* What grows to this size may grow again: it moves to where it can be made longer. Copying less costs less than such a place. */
 #define GROWN_BYTES ((size_t)256 << 10)
 
+/* Such a block gets an eighth more than it is to hold, so that it is seldom made longer. */
+#define GROWN_SHARE 8u
+
 /* C23's, which the C library's headers may not declare yet. */
 void free_sized(void *block, size_t size);
 void free_aligned_sized(void *block, size_t align, size_t size);
@@ -118,9 +121,9 @@ static bool fits_well(size_t size_bytes, size_t usable_bytes) {
     return size_bytes <= usable_bytes && (usable_bytes <= 64 || size_bytes >= usable_bytes / 2);
 }
 
-/* The block of a class that fits is as long as it is. A block of its own can give pages back. */
-static bool stays(const void *block, size_t size_bytes, size_t held) {
-    return fits_well(size_bytes, held) && (held - size_bytes < PAGE_BYTES || slab_tag((uintptr_t)block) != 0);
+/* A long block gives pages back if they are many. */
+static bool stays(size_t size_bytes, size_t held) {
+    return fits_well(size_bytes, held) && (held <= CLASS_LARGEST || held - size_bytes <= held / GROWN_SHARE);
 }
 
 static void *alloc_to_move(size_t size_bytes, size_t held) {
@@ -131,14 +134,15 @@ static void *alloc_to_move(size_t size_bytes, size_t held) {
 }
 
 static __attribute__((noinline)) void *block_resize(void *block, size_t size_bytes, size_t held) {
-    size_t usable = held;
+    size_t usable = held, spare = size_bytes > held && size_bytes < PROMISE_BYTES ? size_bytes / GROWN_SHARE : 0;
     if (size_bytes > held && !memory_promised(size_bytes)) {
         errno = ENOMEM;
         return NULL;
     }
     /* A block of its own gets more pages where it is, or gives some back, if that can be and it will not move all the same. */
     if (slab_tag((uintptr_t)block) == 0 && size_bytes > PAGE_BYTES / 2) {
-        heap_resize(heap_default(), block, size_bytes);
+        struct heap *heap = heap_default();
+        if (heap_resize(heap, block, size_bytes + spare) != ST_OK && spare != 0) heap_resize(heap, block, size_bytes);
         usable = usable_size("realloc()", block);
         if (fits_well(size_bytes, usable)) return block;
     }
@@ -193,7 +197,7 @@ DROPIN_EXPORT void *realloc(void *block, size_t size) {
         return NULL;
     }
     size_t held = usable_size("realloc()", block);
-    return stays(block, size, held) ? block : block_resize(block, size, held);
+    return stays(size, held) ? block : block_resize(block, size, held);
 }
 
 DROPIN_EXPORT void *reallocarray(void *block, size_t count, size_t size) {
