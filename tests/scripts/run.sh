@@ -72,6 +72,8 @@ both handles
 served handles 20
 both stacks
 served stacks 400
+both detour
+served detour 2
 expect "native, by Win32" 0 '^[0-9]+ passed, 0 failed' $programs/native.exe
 expect "native, passed on" 0 '^[0-9]+ passed, 0 failed' $run --off --json "$work/off.json" $programs/native.exe
 own native windows
@@ -108,7 +110,7 @@ both heap
 expect "heap, served" 0 '^[0-9]+ passed, 0 failed' $run --heap --json "$work/heap.json" $programs/heap.exe
 served heap 40000
 export HOSTMEM_HEAP=1
-for program in early threads walk forms; do
+for program in early threads walk forms detour; do
     expect "$program, with heaps" 0 '^[0-9]+ passed, 0 failed' $run $programs/$program.exe
 done
 expect "load, with heaps" 0 '^[0-9]+ passed, 0 failed' $run $programs/load.exe $programs/part.dll
