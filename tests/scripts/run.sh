@@ -145,6 +145,17 @@ for size in 0 20; do
     served size 20
 done
 
+# Headers far behind the start, as in a file that is a program for several systems; and no directory as far as that of imports.
+at=$(od -An -tu4 -j60 -N4 $programs/ends.exe | tr -d ' ')
+cp $programs/ends.exe "$work/names/far.exe"
+dd if=/dev/zero of="$work/names/far.exe" bs=1 seek=$at count=1024 conv=notrunc 2>/dev/null
+dd if=$programs/ends.exe of="$work/names/far.exe" bs=1 skip=$at seek=12288 count=1024 conv=notrunc 2>/dev/null
+printf '\0\x30\0\0' | dd of="$work/names/far.exe" bs=1 seek=60 conv=notrunc 2>/dev/null
+same "headers far behind" "$work/names/far.exe" return
+cp $programs/ends.exe "$work/names/few.exe"
+printf '\1' | dd of="$work/names/few.exe" bs=1 seek=$((at + 132)) conv=notrunc 2>/dev/null
+expect "one directory" 122 'imports nothing' $run "$work/names/few.exe" return
+
 # Letters that no code page has together.
 mkdir "$work/€ Ω"
 cp $programs/ends.exe "$work/€ Ω/ä Ω.exe"
