@@ -72,6 +72,8 @@ both handles
 served handles 20
 both stacks
 served stacks 400
+both detour
+served detour 2
 expect "native, by Win32" 0 '^[0-9]+ passed, 0 failed' $programs/native.exe
 expect "native, passed on" 0 '^[0-9]+ passed, 0 failed' $run --off --json "$work/off.json" $programs/native.exe
 own native windows
@@ -108,7 +110,7 @@ both heap
 expect "heap, served" 0 '^[0-9]+ passed, 0 failed' $run --heap --json "$work/heap.json" $programs/heap.exe
 served heap 40000
 export HOSTMEM_HEAP=1
-for program in early threads walk forms; do
+for program in early threads walk forms detour; do
     expect "$program, with heaps" 0 '^[0-9]+ passed, 0 failed' $run $programs/$program.exe
 done
 expect "load, with heaps" 0 '^[0-9]+ passed, 0 failed' $run $programs/load.exe $programs/part.dll
@@ -142,6 +144,17 @@ for size in 0 20; do
     expect "imports of size $size" 0 '^[0-9]+ passed, 0 failed' $run --json "$work/size.json" "$work/names/size.exe"
     served size 20
 done
+
+# Headers far behind the start, as in a file that is a program for several systems; and no directory as far as that of imports.
+at=$(od -An -tu4 -j60 -N4 $programs/ends.exe | tr -d ' ')
+cp $programs/ends.exe "$work/names/far.exe"
+dd if=/dev/zero of="$work/names/far.exe" bs=1 seek=$at count=1024 conv=notrunc 2>/dev/null
+dd if=$programs/ends.exe of="$work/names/far.exe" bs=1 skip=$at seek=12288 count=1024 conv=notrunc 2>/dev/null
+printf '\0\x30\0\0' | dd of="$work/names/far.exe" bs=1 seek=60 conv=notrunc 2>/dev/null
+same "headers far behind" "$work/names/far.exe" return
+cp $programs/ends.exe "$work/names/few.exe"
+printf '\1' | dd of="$work/names/few.exe" bs=1 seek=$((at + 132)) conv=notrunc 2>/dev/null
+expect "one directory" 122 'imports nothing' $run "$work/names/few.exe" return
 
 # Letters that no code page has together.
 mkdir "$work/€ Ω"

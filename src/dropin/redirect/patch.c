@@ -1,9 +1,10 @@
 /*
  * patch.c - leads a process's callers of system functions to the hooks.
  *
- * Two places are changed. The import tables of the modules that are loaded: each entry that holds the address of a function of
- * the table gets the hook's. And the export tables of kernelbase, kernel32 and ntdll, where modules loaded later and
- * GetProcAddress find their functions. An export is a 32-bit offset from its module: it leads to a jump within 4 GiB behind it.
+ * Two places are changed. The export tables of ntdll, kernelbase and kernel32, where modules loaded later and GetProcAddress
+ * find their functions: an export is a 32-bit offset from its module, and leads to a jump within 4 GiB behind it. And the import
+ * tables of the modules that are loaded: each entry that holds the address of a function of the table gets that of the same
+ * jump. So a function has one address, as before, and a program that writes a jump of its own there meets all callers.
  *
  * Left alone are the import tables of those three and of this DLL: on Wine kernel32 leads to kernelbase by its own, which would
  * go round in circles, and the engine must reach the system.
@@ -23,8 +24,10 @@
 
 enum { SYSTEM_MODULES = 3, JUMP_BYTES = 16, MODULES_AT_MOST = 2048 };
 
-static const char *const system_names[SYSTEM_MODULES] = {"kernelbase.dll", "kernel32.dll", "ntdll.dll"};
+/* Each forwards some of its exports to those before it; what it forwards to has a line in the table, too. */
+static const char *const system_names[SYSTEM_MODULES] = {"ntdll.dll", "kernelbase.dll", "kernel32.dll"};
 static HMODULE system_module[SYSTEM_MODULES];
+static unsigned char *jumps[SYSTEM_MODULES]; /* a page for each, one for each hook in it */
 
 static bool wanted(const struct hook *hook) { return (hook->needs & redirect_flags) == hook->needs; }
 
@@ -54,17 +57,40 @@ static const IMAGE_DATA_DIRECTORY *directory(HMODULE module, int index) {
     return found->VirtualAddress ? found : NULL;
 }
 
-/* ---- Imports ------------------------------------------------------------------------------------------------------- */
+/* ---- Jumps --------------------------------------------------------------------------------------------------------- */
 
-static const struct hook *hook_of(any_function function) {
-    for (const struct hook *hook = hooks; hook < hooks + hooks_count; hook++) {
-        if (!wanted(hook)) continue;
-        for (int m = 0; m < SYSTEM_MODULES; m++) {
-            if (hook->from[m] == function) return hook;
+/* A page for jumps, at most 4 GiB after the module. */
+static unsigned char *jumps_make(HMODULE module, size_t size) {
+    uintptr_t base = (uintptr_t)module, last = base + (((uintptr_t)1 << 32) - GRANULE_BYTES);
+    MEMORY_BASIC_INFORMATION info;
+    for (uintptr_t at = base; at < last && real.VirtualQuery((void *)at, &info, sizeof info);) {
+        uintptr_t start = align_up((uintptr_t)info.BaseAddress, GRANULE_BYTES);
+        at = (uintptr_t)info.BaseAddress + info.RegionSize;
+        if (info.State != MEM_FREE || start >= last || at < start + size) continue;
+        void *made = real.VirtualAlloc((void *)start, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+        if (made) return made;
+    }
+    return NULL;
+}
+
+/* mov rax, body; jmp rax */
+static void jump_write(unsigned char *jump, any_function body) {
+    memcpy(jump, "\x48\xB8", 2);
+    memcpy(jump + 2, &body, 8);
+    memcpy(jump + 10, "\xFF\xE0", 2);
+}
+
+/* The one that stands for this function; NULL if nothing takes it over. */
+static unsigned char *jump_of(any_function function) {
+    for (int m = 0; m < SYSTEM_MODULES; m++) {
+        for (size_t h = 0; h < hooks_count; h++) {
+            if (hooks[h].from[m] == function && wanted(&hooks[h])) return jumps[m] + h * JUMP_BYTES;
         }
     }
     return NULL;
 }
+
+/* ---- Imports ------------------------------------------------------------------------------------------------------- */
 
 /* One table, up to its empty entry. It is made writable if anything is to be changed in it, and then once. */
 static void patch_slots(any_function *slots) {
@@ -73,11 +99,11 @@ static void patch_slots(any_function *slots) {
     bool writable = false;
     while (slots[count]) count++;
     for (size_t i = 0; i < count; i++) {
-        const struct hook *hook = hook_of(slots[i]);
-        if (!hook) continue;
+        unsigned char *jump = jump_of(slots[i]);
+        if (!jump) continue;
         if (!writable && !real.VirtualProtect(slots, count * sizeof slots[0], PAGE_READWRITE, &old)) return;
         writable = true;
-        *(volatile any_function *)&slots[i] = hook->body;
+        *(unsigned char *volatile *)(void *)&slots[i] = jump;
     }
     if (writable) real.VirtualProtect(slots, count * sizeof slots[0], old, &ignored);
 }
@@ -122,27 +148,6 @@ static void patch_all_imports(void) {
 
 /* ---- Exports ------------------------------------------------------------------------------------------------------- */
 
-/* A page for jumps, at most 4 GiB after the module. */
-static unsigned char *jumps_make(HMODULE module, size_t size) {
-    uintptr_t base = (uintptr_t)module, last = base + (((uintptr_t)1 << 32) - GRANULE_BYTES);
-    MEMORY_BASIC_INFORMATION info;
-    for (uintptr_t at = base; at < last && real.VirtualQuery((void *)at, &info, sizeof info);) {
-        uintptr_t start = align_up((uintptr_t)info.BaseAddress, GRANULE_BYTES);
-        at = (uintptr_t)info.BaseAddress + info.RegionSize;
-        if (info.State != MEM_FREE || start >= last || at < start + size) continue;
-        void *made = real.VirtualAlloc((void *)start, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-        if (made) return made;
-    }
-    return NULL;
-}
-
-/* mov rax, body; jmp rax */
-static void jump_write(unsigned char *jump, any_function body) {
-    memcpy(jump, "\x48\xB8", 2);
-    memcpy(jump + 2, &body, 8);
-    memcpy(jump + 10, "\xFF\xE0", 2);
-}
-
 /* Where a module's table of addresses has a function's; NULL if the module does not export it. The names are sorted. */
 static DWORD *export_find(char *base, const IMAGE_EXPORT_DIRECTORY *exports, const char *name) {
     const DWORD *names = (const DWORD *)(base + exports->AddressOfNames);
@@ -158,10 +163,10 @@ static DWORD *export_find(char *base, const IMAGE_EXPORT_DIRECTORY *exports, con
     return NULL;
 }
 
-/* The table is made writable once, not for each of the dozens of its entries. */
-static void patch_exports(HMODULE module, unsigned char *jumps) {
-    char *base = (char *)module;
-    const IMAGE_DATA_DIRECTORY *found = directory(module, IMAGE_DIRECTORY_ENTRY_EXPORT);
+/* The table is made writable once, not for each of the dozens of its entries. What is forwarded stays so. */
+static void patch_exports(int m, size_t jumps_bytes) {
+    char *base = (char *)system_module[m];
+    const IMAGE_DATA_DIRECTORY *found = directory(system_module[m], IMAGE_DIRECTORY_ENTRY_EXPORT);
     DWORD old, ignored;
     if (!found) return;
     const IMAGE_EXPORT_DIRECTORY *exports = (const IMAGE_EXPORT_DIRECTORY *)(base + found->VirtualAddress);
@@ -170,13 +175,13 @@ static void patch_exports(HMODULE module, unsigned char *jumps) {
     if (!real.VirtualProtect(functions, size, PAGE_READWRITE, &old)) return;
     for (size_t h = 0; h < hooks_count; h++) {
         DWORD *place = wanted(&hooks[h]) ? export_find(base, exports, hooks[h].name) : NULL;
-        if (place) *(volatile DWORD *)place = (DWORD)((uintptr_t)(jumps + h * JUMP_BYTES) - (uintptr_t)base);
+        uintptr_t jump = place ? (uintptr_t)jump_of(hooks[h].from[m]) : 0;
+        if (jump - (uintptr_t)jumps[m] < jumps_bytes) *(volatile DWORD *)place = (DWORD)(jump - (uintptr_t)base);
     }
     real.VirtualProtect(functions, size, old, &ignored);
 }
 
 bool patch_install(void) {
-    unsigned char *jumps[SYSTEM_MODULES] = {NULL};
     size_t size = align_up(hooks_count * JUMP_BYTES, PAGE_BYTES);
     DWORD old;
     for (int m = 0; m < SYSTEM_MODULES; m++) {
@@ -187,7 +192,7 @@ bool patch_install(void) {
         if (!real.VirtualProtect(jumps[m], size, PAGE_EXECUTE_READ, &old)) return false;
     }
     for (int m = 0; m < SYSTEM_MODULES; m++) {
-        if (system_module[m]) patch_exports(system_module[m], jumps[m]);
+        if (system_module[m]) patch_exports(m, size);
     }
     patch_all_imports();
     return true;

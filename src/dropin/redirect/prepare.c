@@ -172,7 +172,8 @@ DWORD WINAPI HmRedirectPrepare(HANDLE process, DWORD flags, HANDLE section) {
     uintptr_t base = image_base(process), header_at = headers_read(process, base, &nt);
     if (!header_at) return HM_PREPARE_UNREADABLE;
     if (nt.FileHeader.Machine != IMAGE_FILE_MACHINE_AMD64) return HM_PREPARE_NOT_X64;
-    DWORD rva = nt.OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_IMPORT].VirtualAddress;
+    bool imports = nt.OptionalHeader.NumberOfRvaAndSizes > IMAGE_DIRECTORY_ENTRY_IMPORT;
+    DWORD rva = imports ? nt.OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_IMPORT].VirtualAddress : 0;
     if (!rva) return HM_PREPARE_NO_IMPORTS;
     size_t room = sizeof(struct prepared) + (1 + IMPORTS_ROOM) * sizeof(IMAGE_IMPORT_DESCRIPTOR);
     struct prepared *block = VirtualAlloc(NULL, room, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);

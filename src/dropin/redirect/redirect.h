@@ -118,7 +118,7 @@ struct hook {
     any_function body;
     any_function *real; /* where its own address goes; stays NULL if the system has no such function */
     DWORD needs;        /* HM_REDIRECT_* flags without which it is left alone; 0: always taken */
-    any_function from[3]; /* its addresses in kernelbase, kernel32 and ntdll; NULL where there is none */
+    any_function from[3]; /* its addresses in ntdll, kernelbase and kernel32; NULL where there is none */
 };
 extern struct hook hooks[];
 extern const size_t hooks_count;

@@ -5,39 +5,48 @@
  */
 #include "tools/run/run.h"
 
+#include <stddef.h>
 #include <string.h>
 
-enum { HEADER_BYTES = 4096 };
+struct headers {
+    IMAGE_DOS_HEADER dos;
+    IMAGE_NT_HEADERS64 nt;
+    DWORD nt_bytes; /* how many of it are there; the rest are zero */
+};
 
-static DWORD headers_read(const wchar_t *path, const char *shown, unsigned char head[HEADER_BYTES]) {
-    HANDLE file = CreateFileW(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL, OPEN_EXISTING, 0, NULL);
+static DWORD read_at(HANDLE file, DWORD at, void *to, DWORD size) {
+    OVERLAPPED place = {.Offset = at};
     DWORD got = 0;
+    return ReadFile(file, to, size, &got, &place) ? got : 0;
+}
+
+/* The second may lie far behind the first: a file can be a program for several systems. */
+static void headers_read(const wchar_t *path, const char *shown, struct headers *headers) {
+    HANDLE file = CreateFileW(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL, OPEN_EXISTING, 0, NULL);
     if (file == INVALID_HANDLE_VALUE) {
         tool_fail(&run_command, RUN_EXIT_PROGRAM, "program '%s' cannot be read (error %lu)", shown, GetLastError());
     }
-    if (!ReadFile(file, head, HEADER_BYTES, &got, NULL)) got = 0;
+    memset(headers, 0, sizeof *headers);
+    if (read_at(file, 0, &headers->dos, sizeof headers->dos) == sizeof headers->dos && headers->dos.e_lfanew >= 0) {
+        headers->nt_bytes = read_at(file, (DWORD)headers->dos.e_lfanew, &headers->nt, sizeof headers->nt);
+    }
     CloseHandle(file);
-    return got;
 }
 
-static void headers_check(const unsigned char *head, DWORD length, const char *shown) {
-    const IMAGE_DOS_HEADER *dos = (const void *)head;
-    const IMAGE_NT_HEADERS64 *nt;
-    const IMAGE_DATA_DIRECTORY *imports;
-    if (length < sizeof *dos || dos->e_magic != IMAGE_DOS_SIGNATURE || dos->e_lfanew < 0 ||
-        (size_t)dos->e_lfanew + sizeof *nt > HEADER_BYTES || (size_t)dos->e_lfanew + sizeof nt->FileHeader + 8 > length) {
+static void headers_check(const struct headers *headers, const char *shown) {
+    const IMAGE_FILE_HEADER *file = &headers->nt.FileHeader;
+    const IMAGE_OPTIONAL_HEADER64 *optional = &headers->nt.OptionalHeader;
+    if (headers->dos.e_magic != IMAGE_DOS_SIGNATURE || headers->nt_bytes < offsetof(IMAGE_NT_HEADERS64, OptionalHeader) ||
+        headers->nt.Signature != IMAGE_NT_SIGNATURE || (file->Characteristics & IMAGE_FILE_DLL) != 0) {
         tool_fail(&run_command, RUN_EXIT_PROGRAM, "'%s' is not a Windows program", shown);
     }
-    nt = (const void *)(head + dos->e_lfanew);
-    if (nt->Signature != IMAGE_NT_SIGNATURE || (nt->FileHeader.Characteristics & IMAGE_FILE_DLL) != 0) {
-        tool_fail(&run_command, RUN_EXIT_PROGRAM, "'%s' is not a Windows program", shown);
-    }
-    if (nt->FileHeader.Machine != IMAGE_FILE_MACHINE_AMD64) {
+    if (file->Machine != IMAGE_FILE_MACHINE_AMD64) {
         tool_fail(&run_command, RUN_EXIT_NOT_X64, "'%s' is %s; only programs for 64-bit x86 can be served", shown,
-                  nt->FileHeader.Machine == IMAGE_FILE_MACHINE_I386 ? "a 32-bit program" : "for another processor");
+                  file->Machine == IMAGE_FILE_MACHINE_I386 ? "a 32-bit program" : "for another processor");
     }
-    imports = &nt->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_IMPORT];
-    if (imports->VirtualAddress == 0) { /* the loader does not look at the size */
+    /* The loader does not look at the size. */
+    if (optional->NumberOfRvaAndSizes <= IMAGE_DIRECTORY_ENTRY_IMPORT ||
+        optional->DataDirectory[IMAGE_DIRECTORY_ENTRY_IMPORT].VirtualAddress == 0) {
         tool_fail(&run_command, RUN_EXIT_IMPORTS, "'%s' imports nothing: there is nothing to put hostmem in front of", shown);
     }
 }
@@ -68,12 +77,13 @@ static bool searched_find(const wchar_t *name, wchar_t path[RUN_PATH]) {
 }
 
 void program_find(const wchar_t *name, wchar_t path[RUN_PATH]) {
-    static unsigned char head[HEADER_BYTES];
     static char shown[RUN_PATH * 3];
+    struct headers headers;
     bool placed = wcspbrk(name, L"\\/:") != NULL;
     WideCharToMultiByte(CP_UTF8, 0, name, -1, shown, sizeof shown, NULL, NULL);
     if (!(placed ? placed_find(name, path) : searched_find(name, path))) {
         tool_fail(&run_command, RUN_EXIT_PROGRAM, "there is no program '%s'", shown);
     }
-    headers_check(head, headers_read(path, shown, head), shown);
+    headers_read(path, shown, &headers);
+    headers_check(&headers, shown);
 }
