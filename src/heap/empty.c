@@ -110,7 +110,7 @@ static bool large_stays(const struct heap *heap, const struct run *run) {
 static void large_came(struct heap *heap, struct granule head) {
     struct slab *slab = slab_at(head);
     struct run run = slab_run(slab, head);
-    atom_store_rlx_u64(&slab->looked, 0); /* rlx: as in empty_came */
+    atom_store_rlx_u32(&slab->looked, 0); /* rlx: as in empty_came */
     if (large_stays(heap, &run)) heap_untidy(heap);
     else empty_retire(heap, CLASS_LARGE, head);
 }
@@ -122,7 +122,7 @@ void empty_came(struct heap *heap, unsigned class_index, struct granule head) {
     }
     uint64_t most = heap_taken(heap) / EMPTY_SHARE;
     if (most < EMPTY_LEAST) most = EMPTY_LEAST;
-    atom_store_rlx_u64(&slab_at(head)->looked, 0); /* rlx: at worst the slab stays for a look longer, or a look less */
+    atom_store_rlx_u32(&slab_at(head)->looked, 0); /* rlx: at worst the slab stays for a look longer, or a look less */
     if (empty_count(heap, class_index, true) > (int64_t)most && !keeper_runs()) {
         keeper_missed();
         if (!empty_retire(heap, class_index, head)) retire_beyond(heap, most);
@@ -136,10 +136,10 @@ static size_t retire_idle(struct heap *heap, bool all, bool *left) {
     size_t bytes = 0;
     for (struct slab_walk walk = {0}; slab_walk_next(heap, &walk);) {
         if (life_count(walk.life) != 0) continue; /* empty_retire looks again; this only spares slabs in use a failing CAS */
-        if (all || atom_load_rlx_u64(&walk.slab->looked)) { /* rlx: as in empty_came */
+        if (all || atom_load_rlx_u32(&walk.slab->looked)) { /* rlx: as in empty_came */
             bytes += empty_retire(heap, walk.class_index, walk.head);
         } else {
-            atom_store_rlx_u64(&walk.slab->looked, 1); /* rlx: the same */
+            atom_store_rlx_u32(&walk.slab->looked, 1); /* rlx: the same */
             *left = true;
         }
     }

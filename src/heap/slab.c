@@ -32,6 +32,7 @@
  * the system what that is costs more than writing all of it.
  */
 #define BY_USE_LEAST ((size_t)128 << 10)
+#define STAYS_MOST 16u /* times that pages with little in them stay */
 
 /* Times that a pinned thread searches the bitmap; it misses only what others take and put back under its eyes. */
 #define CLAIM_TRIES 16
@@ -132,21 +133,31 @@ static bool bytes_drop(const struct run *run, uintptr_t start, size_t size) {
 static bool much(size_t count_pages, size_t size) { return count_pages * PAGE_BYTES >= size / 4; }
 
 /*
- * Zeroes what a program has used. Where that was much they stay: whoever has the block next is taken to do the same. Where it
- * was not they are dropped, so that what is not written again is no memory. Each stretch that one look serves is judged
- * for itself.
+ * Zeroes what a program has used of a slab of one object. Where that was much its pages stay: whoever has the block next is taken
+ * to do the same. Where there was much memory but little in it, the program may go through all of it each time, or may have done
+ * so once. If none of it had stayed from before, all was touched since, and it stays, for so many times. Else it is dropped, so
+ * that what is not touched again is no memory. Each stretch that one look serves is judged for itself.
  */
-static void bytes_zero(uintptr_t start, size_t size) {
-    uintptr_t drop = start, end = start + size; /* what lies from `drop` on is dropped in one call */
+static void bytes_zero(struct slab *slab, uintptr_t start, size_t size) {
+    uint32_t stays = atom_load_rlx_u32(&slab->stays); /* rlx: the caller's alone, as the object is */
+    uintptr_t drop = start, end = start + size;       /* what lies from `drop` on is dropped in one call */
+    bool any = false, little = false;
     for (uintptr_t at = start; at < end;) {
         size_t part = end - at < OS_TOUCHED_PAGES * PAGE_BYTES ? end - at : OS_TOUCHED_PAGES * PAGE_BYTES;
-        if (much(os_touched(at, part), part) && much(zero_used((void *)at, part, false), part)) {
+        bool there = much(os_touched(at, part), part), full = there && much(zero_used((void *)at, part, false), part);
+        if (full || (there && stays != 0)) {
             if (drop < at) os_discard(drop, at - drop);
             drop = at + part;
+            any = true;
+            little |= !full;
         }
         at += part;
     }
     if (drop < end) os_discard(drop, end - drop);
+    if (!any) stays = STAYS_MOST;
+    else if (little) stays--;
+    else if (stays == STAYS_MOST) stays = 0; /* it is not known any more which pages the program has touched since */
+    atom_store_rlx_u32(&slab->stays, stays);
 }
 
 bool slab_renew(const struct run *run, uint8_t state, bool zero) {
@@ -156,7 +167,7 @@ bool slab_renew(const struct run *run, uint8_t state, bool zero) {
         if (os_protect(start, size, state) != ST_OK) return false;
         pages_fill(granule_page(run->first), run->count_pages, state);
     }
-    if (zero && run_is_open(run)) bytes_zero(start, size);
+    if (zero && run_is_open(run)) bytes_zero(slab_at(run->first), start, size);
     else if (zero) memset((void *)start, 0, size);
     return true;
 }
@@ -165,9 +176,10 @@ void slab_zero(void *object, unsigned class_index) {
     size_t size = class_size(class_index);
     if (size >= BY_USE_LEAST) {
         struct granule head = granule_of((uintptr_t)object);
-        struct run run = slab_run(slab_tagged(head), head);
+        struct slab *slab = slab_tagged(head);
+        struct run run = slab_run(slab, head);
         if (run_is_open(&run)) {
-            bytes_zero((uintptr_t)object, size);
+            bytes_zero(slab, (uintptr_t)object, size);
             return;
         }
     }
@@ -321,6 +333,7 @@ void slab_open(const struct run *run, enum span_kind kind, uint8_t state, uint64
     atom_store_rlx_u64(&slab->home, whose & TAG_HOME_MASK);
     atom_store_rlx_u32(&slab->inherited, 0);
     atom_store_rlx_u32(&slab->filled, 0);
+    atom_store_rlx_u32(&slab->stays, STAYS_MOST); /* what comes to be there the program has touched */
     atom_store_rlx_u64(&slab->maps, 0);
     /* rel: pairs with slab_pin. An add, because late threads may have pins in the count (invariant 2). */
     uint64_t before = atom_add_acqrel_u64(&slab->life, life_make(owner, 1));

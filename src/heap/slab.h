@@ -32,7 +32,8 @@ struct slab {
     uint64_t place;       /* in the set of its owner */
     uint64_t count_pages; /* as claimed; with `flags` it makes the run again */
     uint64_t flags;
-    uint64_t looked;      /* 1: the keeper has found it empty */
+    uint32_t looked;      /* 1: the keeper has found it empty */
+    uint32_t stays;       /* of one object: how often its pages stay with little in them, see slab_zero */
     uint64_t home;        /* the thread that it serves, as struct cache's `home`; 0: no thread */
     uint32_t filled;      /* 1: it has been found full since it serves that thread */
     uint32_t inherited;   /* 1: it has served another thread before, and may still have blocks of its */
