@@ -109,7 +109,7 @@ __attribute__((constructor)) static void be_told(void) {
     front_on_double_free(double_free);
 }
 
-static size_t usable_size(const char *caller, const void *block) {
+static inline size_t usable_size(const char *caller, const void *block) {
     size_t size;
     struct heap *heap = heap_default();
     if (heap == NULL || heap_size(heap, block, &size) != ST_OK) dropin_abort(caller, "invalid pointer", (uintptr_t)block);
@@ -133,7 +133,13 @@ static void *alloc_to_move(size_t size_bytes, size_t held) {
     return dropin_alloc(size_bytes, BLOCK_ALIGN, false);
 }
 
-static __attribute__((noinline)) void *block_resize(void *block, size_t size_bytes, size_t held) {
+static inline void *move_to(void *moved, void *block, size_t size_bytes) {
+    memcpy(moved, block, size_bytes);
+    dropin_free("realloc()", block);
+    return moved;
+}
+
+static __attribute__((noinline)) void *block_resize_other(void *block, size_t size_bytes, size_t held) {
     size_t usable = held, spare = size_bytes > held && size_bytes < PROMISE_BYTES ? size_bytes / GROWN_SHARE : 0;
     if (size_bytes > held && !memory_promised(size_bytes)) {
         errno = ENOMEM;
@@ -152,9 +158,14 @@ static __attribute__((noinline)) void *block_resize(void *block, size_t size_byt
         errno = ENOMEM;
         return NULL;
     }
-    memcpy(moved, block, size_bytes < held ? size_bytes : held);
-    dropin_free("realloc()", block);
-    return moved;
+    return move_to(moved, block, size_bytes < held ? size_bytes : held);
+}
+
+/* A short block moves to another from the thread's cache, if that has one. */
+static __attribute__((noinline)) void *block_resize(void *block, size_t size_bytes, size_t held) {
+    void *moved = size_bytes <= CLASS_COARSE && held <= CLASS_COARSE ? front_take_quick(size_bytes) : NULL;
+    if (__builtin_expect(moved == NULL, 0)) return block_resize_other(block, size_bytes, held);
+    return move_to(moved, block, size_bytes < held ? size_bytes : held);
 }
 
 /* ---- The C library's names ---------------------------------------------------------------------------------------- */
