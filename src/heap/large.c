@@ -34,11 +34,14 @@ static bool behind_take(struct heap *heap, struct slab *slab, struct granule hea
     if (!behind || !slab_close(behind, owner)) return false;
     next = slab_run(behind, next.first);
     size_t place = (size_t)atom_load_rlx_u64(&behind->place); /* rlx: the slab is this thread's alone */
-    bool charged = budget_charge(&heap->budget, gap, gap), joined = charged && slab_join(slab, head, &next);
+    /* With the access that the heap gives: whoever had it may have taken that away. */
+    bool charged = slab_renew(&next, (uint8_t)heap->state, false) && budget_charge(&heap->budget, gap, gap);
+    bool joined = charged && slab_join(slab, head, &next);
     if (joined) {
         set_remove(&heap->set[CLASS_LARGE], place);
     } else {
         slab_reopen(behind, owner);
+        heap_untidy(heap); /* the keeper may have passed it over meanwhile */
         if (charged) budget_undo(&heap->budget, gap, gap);
     }
     return joined;
