@@ -214,8 +214,6 @@ static void *aligned_or_errno(size_t size_bytes, size_t align) {
     return __builtin_expect(block != NULL, 1) ? block : alloc_or_errno(size_bytes, align, false);
 }
 
-static bool power_of_two(size_t value) { return value != 0 && (value & (value - 1)) == 0; }
-
 /* The size need not be a multiple of the alignment (C17). */
 DROPIN_EXPORT void *aligned_alloc(size_t align, size_t size) {
     if (!power_of_two(align)) {
