@@ -18,6 +18,7 @@ static enum status pages_resize(struct heap *heap, struct slab *slab, struct gra
     if (more && !budget_charge(&heap->budget, more, more)) return ST_NO_MEMORY;
     bool done = slab_resize(slab, head, count_pages);
     if (!done && more) budget_undo(&heap->budget, more, more);
+    if (done && more) empty_make_way(heap, more); /* not before: what stays may be needed to move to */
     if (done && held > count_pages) budget_refund(&heap->budget, held - count_pages, held - count_pages);
     return done ? ST_OK : ST_NO_ADDRESS_SPACE;
 }

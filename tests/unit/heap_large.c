@@ -296,6 +296,21 @@ static void test_peak(void) {
     CHECK(heap_destroy(heap) == ST_OK);
 }
 
+/* Nor does one with a block that gets longer where it is. */
+static void test_peak_of_one(void) {
+    struct heap *heap = heap_make(0);
+    void *before[20];
+    if (heap == NULL) return;
+    for (size_t i = 0; i < 20; i++) before[i] = take(heap, 2 * MIB);
+    void *one = take(heap, 2 * MIB);
+    for (size_t i = 0; i < 20; i++) give(heap, before[i]);
+    for (size_t size = 4 * MIB; size <= 64 * MIB; size += 4 * MIB) {
+        if (heap_resize(heap, one, size) != ST_OK) break;
+        CHECK(heap_taken(heap) <= (size > 34 * MIB ? size : 34 * MIB) + 9 * MIB);
+    }
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
 /* It goes back soon, by itself. */
 static void test_goes(void) {
     struct heap *heap = heap_make(0);
@@ -382,6 +397,7 @@ int main(void) {
     test_zeroed_and_empty(true);
     test_bounds();
     test_peak();
+    test_peak_of_one();
     test_goes();
 #ifdef HM_FAULT
     test_goes_after_all();
