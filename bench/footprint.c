@@ -27,7 +27,7 @@ static double resident(void) {
 static void footprint_vm(struct bench_state *state) {
     const struct bench_vm *vm = state->context;
     double before, after = 0;
-    uint64_t mappings = system_mappings();
+    double mappings = (double)system_mappings();
     bool good = true;
     memset(held, 1, PIECES * sizeof *held);
     before = resident();
@@ -35,12 +35,12 @@ static void footprint_vm(struct bench_state *state) {
         for (size_t i = 0; i < PIECES; i++) good &= (held[i] = vm->take(PIECE)) != NULL;
         after = resident();
     }
-    mappings = system_mappings() - mappings;
+    mappings = (double)system_mappings() - mappings;
     for (size_t i = 0; i < PIECES; i++)
         if (held[i] != NULL) good &= vm->give(held[i], PIECE);
     if (!good) bench_fail(state, "memory was refused");
     bench_count(state, "metadata_bytes_per_gib", after - before, BENCH_VALUE);
-    bench_count(state, "mappings", (double)mappings, BENCH_VALUE);
+    bench_count(state, "mappings", mappings, BENCH_VALUE);
 }
 
 static void footprint_blocks(struct bench_state *state) {

@@ -112,6 +112,9 @@ static bool count_run(const struct bench *bench, uint64_t turns, struct tally *t
     return stepped;
 }
 
+/* What comes now and then may have come in the shorter run alone: then it is less than nothing. */
+static double per_turn(uint64_t once, uint64_t twice, uint64_t turns) { return ((double)twice - (double)once) / (double)turns; }
+
 bool step_count(const char *name, uint64_t turns, struct step_counts *counts) {
     const struct bench *bench = bench_find(name);
     struct tally once, twice;
@@ -124,9 +127,9 @@ bool step_count(const char *name, uint64_t turns, struct step_counts *counts) {
         fprintf(stderr, "hostmem-bench: '%s' cannot be stepped through\n", name);
         return false;
     }
-    counts->instructions = (double)(twice.instructions - once.instructions) / (double)turns;
-    counts->locked = ((double)twice.locked - (double)once.locked) / (double)turns;
-    counts->system_calls = ((double)twice.system_calls - (double)once.system_calls) / (double)turns;
+    counts->instructions = per_turn(once.instructions, twice.instructions, turns);
+    counts->locked = per_turn(once.locked, twice.locked, turns);
+    counts->system_calls = per_turn(once.system_calls, twice.system_calls, turns);
     return true;
 }
 #endif

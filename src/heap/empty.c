@@ -50,6 +50,7 @@ static size_t empty_retire(struct heap *heap, unsigned class_index, struct granu
     if (!slab_discard(&run)) {
         /* A pin that has come meanwhile, and found no owner, is counted when it goes. */
         if (life_count(slab_reopen(slab, owner)) != 0) empty_count(heap, class_index, false);
+        heap_untidy(heap); /* to be asked for again */
         return 0;
     }
     /* The place may name the granule's next slab for a moment: harmless if that is ours, and refused by its owner if not. */

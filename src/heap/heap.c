@@ -268,7 +268,7 @@ struct block {
     size_t object;
 };
 
-/* The same for a block of its own. */
+/* The block of its own that starts at this address, if it is the heap's, taken or not. */
 static bool large_find(const struct heap *heap, const void *address, struct block *block) {
     if (!slab_find((uintptr_t)address, &block->head) || (uintptr_t)address != granule_address(block->head)) return false;
     block->slab = slab_at(block->head);
@@ -278,18 +278,21 @@ static bool large_find(const struct heap *heap, const void *address, struct bloc
     return block->slab != NULL && life_owner(atom_load_acq_u64(&block->slab->life)) == owner_of(heap, CLASS_LARGE);
 }
 
-/* The object that starts at this address, if it is one of the heap's, taken or not. A slab starts at a multiple of its length. */
-static bool block_find(const struct heap *heap, const void *address, struct block *block) {
-    uint64_t tag = slab_tag((uintptr_t)address);
-    if (tag == 0) return large_find(heap, address, block);
+/* The same of an object in a slab with that tag, which starts at a multiple of its length. */
+static inline bool object_find(const struct heap *heap, uint64_t tag, const void *address, struct block *block) {
     const struct class_row *row = tag_row(tag);
+    block->object = (size_t)class_object_at(row, (uintptr_t)address);
+    if (block->object >= row->objects) return false;
     block->head = granule_of((uintptr_t)address & ~(uintptr_t)row->mask);
     block->slab = slab_tagged(block->head);
     block->class_index = tag_class(tag);
-    block->object = (size_t)class_object_at(row, (uintptr_t)address);
-    if (block->object >= row->objects) return false;
     /* acq: as above. */
     return life_owner(atom_load_acq_u64(&block->slab->life)) == owner_of(heap, block->class_index);
+}
+
+static bool block_find(const struct heap *heap, const void *address, struct block *block) {
+    uint64_t tag = slab_tag((uintptr_t)address);
+    return tag == 0 ? large_find(heap, address, block) : object_find(heap, tag, address, block);
 }
 
 static bool block_taken(const struct block *block) {
@@ -348,20 +351,15 @@ void heap_free_some(struct heap *heap, void *const *blocks, size_t count, void (
 }
 
 enum status heap_size(struct heap *heap, const void *address, size_t *size_bytes) {
+    struct block block, large; /* two, so that only the second has to be in memory */
     uint64_t tag = slab_tag((uintptr_t)address);
-    if (tag == 0) {
-        struct block block;
-        if (!large_find(heap, address, &block) || !block_taken(&block)) return ST_NOT_OURS;
-        *size_bytes = (size_t)slab_run(block.slab, block.head).count_pages * PAGE_BYTES;
+    if (tag != 0) {
+        if (!object_find(heap, tag, address, &block) || !block_taken(&block)) return ST_NOT_OURS;
+        *size_bytes = class_size(block.class_index);
         return ST_OK;
     }
-    /* What the tag of a heap's slab says is true as long as a block there is taken. */
-    const struct class_row *row = tag_row(tag);
-    uint64_t object = class_object_at(row, (uintptr_t)address);
-    if ((tag & TAG_HEAP_MASK) != heap->front.tag || object >= row->objects) return ST_NOT_OURS;
-    struct slab *slab = slab_tagged(granule_of((uintptr_t)address & ~(uintptr_t)row->mask));
-    if (!bitmap_taken(slab_taken(slab, row->objects), object)) return ST_NOT_OURS;
-    *size_bytes = row->size_bytes;
+    if (!large_find(heap, address, &large) || !block_taken(&large)) return ST_NOT_OURS;
+    *size_bytes = (size_t)slab_run(large.slab, large.head).count_pages * PAGE_BYTES;
     return ST_OK;
 }
 

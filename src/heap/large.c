@@ -18,6 +18,7 @@ static enum status pages_resize(struct heap *heap, struct slab *slab, struct gra
     if (more && !budget_charge(&heap->budget, more, more)) return ST_NO_MEMORY;
     bool done = slab_resize(slab, head, count_pages);
     if (!done && more) budget_undo(&heap->budget, more, more);
+    if (done && more) empty_make_way(heap, more); /* not before: what stays may be needed to move to */
     if (done && held > count_pages) budget_refund(&heap->budget, held - count_pages, held - count_pages);
     return done ? ST_OK : ST_NO_ADDRESS_SPACE;
 }
@@ -34,11 +35,14 @@ static bool behind_take(struct heap *heap, struct slab *slab, struct granule hea
     if (!behind || !slab_close(behind, owner)) return false;
     next = slab_run(behind, next.first);
     size_t place = (size_t)atom_load_rlx_u64(&behind->place); /* rlx: the slab is this thread's alone */
-    bool charged = budget_charge(&heap->budget, gap, gap), joined = charged && slab_join(slab, head, &next);
+    /* With the access that the heap gives: whoever had it may have taken that away. */
+    bool charged = slab_renew(&next, (uint8_t)heap->state, false) && budget_charge(&heap->budget, gap, gap);
+    bool joined = charged && slab_join(slab, head, &next);
     if (joined) {
         set_remove(&heap->set[CLASS_LARGE], place);
     } else {
         slab_reopen(behind, owner);
+        heap_untidy(heap); /* the keeper may have passed it over meanwhile */
         if (charged) budget_undo(&heap->budget, gap, gap);
     }
     return joined;

@@ -37,34 +37,12 @@
 /* Times that a pinned thread searches the bitmap; it misses only what others take and put back under its eyes. */
 #define CLAIM_TRIES 16
 
-/* Descriptors are large and mostly unused: a slot's are a row of tables, so that a process short of address space has few. */
-#define TABLE_SLABS (GRANULES_PER_SLOT / SLAB_TABLES)
-
-struct slab_table {
-    struct slab slab[TABLE_SLABS];
-    uint64_t many[TABLE_SLABS][CLASS_MOST_OBJECTS / 64]; /* see struct slab */
-};
-
 uint64_t slab_tags[SLOT_COUNT];
-
-/* Where the table of the granule's part of its slot is named: a struct slab_table *, 0 where no slab ever was. */
-static uint64_t *table_place(struct slot *slot, struct granule head) {
-    return &slot->slabs[head.n % GRANULES_PER_SLOT / TABLE_SLABS];
-}
-
-static inline struct slab_table *table_of(struct slot *slot, struct granule head) {
-    /* acq: pairs with the CAS in table_once; the table is there to be read. */
-    return (struct slab_table *)(uintptr_t)atom_load_acq_u64(table_place(slot, head));
-}
 
 struct slab *slab_at(struct granule head) {
     struct slot *slot = space_slot_numbered(head.n / GRANULES_PER_SLOT);
-    struct slab_table *table = slot ? table_of(slot, head) : NULL;
+    struct slab_table *table = slot ? slab_table_of(slot, head) : NULL;
     return table ? &table->slab[head.n % TABLE_SLABS] : NULL;
-}
-
-struct slab *slab_tagged(struct granule head) {
-    return &table_of(space_slot_numbered(head.n / GRANULES_PER_SLOT), head)->slab[head.n % TABLE_SLABS];
 }
 
 bool slab_find(uintptr_t address, struct granule *head) {
@@ -81,7 +59,7 @@ bool slab_find(uintptr_t address, struct granule *head) {
 static struct slab *descriptor_make(struct granule head) {
     const size_t tags = GRANULES_PER_SLOT * sizeof(uint64_t);
     size_t slot = head.n / GRANULES_PER_SLOT;
-    struct slab_table *table = table_once(table_place(space_slot_numbered(slot), head), sizeof *table, 0);
+    struct slab_table *table = table_once(slab_table_place(space_slot_numbered(slot), head), sizeof *table, 0);
     if (!table || !table_once(&slab_tags[slot], tags, tags)) return NULL;
     struct slab *slab = &table->slab[head.n % TABLE_SLABS];
     uint64_t *many = table->many[head.n % TABLE_SLABS];

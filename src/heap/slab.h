@@ -55,8 +55,26 @@ static inline uint64_t life_make(uint64_t owner, uint64_t count) { return owner 
 /* The descriptor of a granule at which a slab has started at some time; NULL where none ever has in this slot. */
 struct slab *slab_at(struct granule head);
 
-/* The same where a tag that has been read says that there is one. */
-struct slab *slab_tagged(struct granule head);
+/* Descriptors are large and mostly unused: a slot's are a row of tables, so that a process short of address space has few. */
+#define TABLE_SLABS (GRANULES_PER_SLOT / SLAB_TABLES)
+struct slab_table {
+    struct slab slab[TABLE_SLABS];
+    uint64_t many[TABLE_SLABS][CLASS_MOST_OBJECTS / 64]; /* see struct slab */
+};
+
+/* Where the table of the granule's part of its slot is named: a struct slab_table *, 0 where no slab ever was. */
+static inline uint64_t *slab_table_place(struct slot *slot, struct granule head) {
+    return &slot->slabs[head.n % GRANULES_PER_SLOT / TABLE_SLABS];
+}
+static inline struct slab_table *slab_table_of(struct slot *slot, struct granule head) {
+    /* acq: pairs with the CAS in table_once; the table is there to be read. */
+    return (struct slab_table *)(uintptr_t)atom_load_acq_u64(slab_table_place(slot, head));
+}
+
+/* slab_at where a tag that has been read says that there is one. */
+static inline struct slab *slab_tagged(struct granule head) {
+    return &slab_table_of(space_slot_numbered(head.n / GRANULES_PER_SLOT), head)->slab[head.n % TABLE_SLABS];
+}
 
 /* What a block's address leads to. False if no slab covers it. */
 bool slab_find(uintptr_t address, struct granule *head);

@@ -112,17 +112,34 @@ static int in_little(void) {
     return had < ROOM ? 0 : 2;
 }
 
-/* What is at hand of one size goes for a block at an alignment that no size has, as for any other. */
-static int in_commitment(void) {
+/* 16 MiB of one size at hand: what comes and goes in numbers is kept in numbers. */
+static void come_and_go(void) {
     enum { SIZE = 4096, COUNT = 4000 };
     static void *few[COUNT];
-    for (int round = 0; round < 20; round++) { /* what comes and goes in numbers is kept in numbers */
+    for (int round = 0; round < 20; round++) {
         for (size_t i = 0; i < COUNT; i++) few[i] = malloc(SIZE);
         for (size_t i = 0; i < COUNT; i++) free(few[i]);
     }
+}
+
+/*
+ * What is at hand goes for a block at an alignment that no size has, as for any other; and for one that grows, where there is
+ * room for it in its place but not in two.
+ */
+static int in_commitment(void) {
+    come_and_go();
     void *aligned = aligned_alloc(2 * MIB, 60 * MIB);
+    if (aligned == NULL) return 1;
     free(aligned);
-    return aligned == NULL ? 1 : 0;
+    void *long_one = malloc(36 * MIB);
+    if (long_one == NULL) return 2;
+    come_and_go();
+    void *longer = realloc(long_one, 56 * MIB);
+    if (longer == NULL) return 3;
+    errno = 0;
+    if (realloc(longer, 70 * MIB) != NULL || errno != ENOMEM) return 4;
+    free(longer);
+    return 0;
 }
 
 /* Starts this program in the bound, 0 for none: then it finds one later, when it has a region already. */

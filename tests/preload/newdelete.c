@@ -106,6 +106,8 @@ static void test_nothrow(void) {
     CHECK(_ZnamRKSt9nothrow_t(huge, TAG) == NULL);
     CHECK(_ZnwmSt11align_val_tRKSt9nothrow_t(huge, 64, TAG) == NULL);
     CHECK(_ZnamSt11align_val_tRKSt9nothrow_t(huge, 64, TAG) == NULL);
+    CHECK(_ZnwmSt11align_val_tRKSt9nothrow_t(8, 24, TAG) == NULL); /* what is no alignment the C++ library refuses */
+    CHECK(_ZnwmSt11align_val_tRKSt9nothrow_t(8, 0, TAG) == NULL);
     set_new_handler((void *)handler_gives_up);
     CHECK(_ZnwmRKSt9nothrow_t(huge, TAG) == NULL);
     CHECK_EQ(count_handled, 3);

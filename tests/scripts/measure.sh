@@ -45,6 +45,11 @@ measured 'work' 0 sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done'
 between 'work' user_us 20000 60000000
 
 measured "the command's own status" 7 sh -c 'exit 7'
+rm -f "$work/figures"
+expect "the command's own status, started by a program that ignores its children" 7 '' \
+    python3 -c 'import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])' \
+    $measure --json --out "$work/figures" sh -c 'exit 7'
+between 'started by a program that ignores its children' processes 1 1
 measured 'a signal' 143 sh -c 'kill $$'
 measured 'a command that is not there' 127 /no/such
 check 'the figures are JSON' python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$work/figures"

@@ -229,6 +229,34 @@ static bool access_returns(void) {
     return did && again == block;
 }
 
+/* Also of a block that is taken in by one that grows; what the program did to that one's pages stays. */
+static bool access_returns_behind(void) {
+    struct heap *heap;
+    char *block = (char *)one_that_stays(&heap, 0, 8 * MIB);
+    if (block == NULL) return true;
+    char *first = take(heap, 4 * MIB), *second = take(heap, 4 * MIB);
+    bool did = first == block && second == block + 4 * MIB;
+    if (did) {
+        CHECK(os_protect((uintptr_t)first, PAGE_BYTES, PG_READ) == ST_OK);
+        pages_fill(page_of((uintptr_t)first), 1, PG_READ);
+        CHECK(os_protect((uintptr_t)second + MIB, PAGE_BYTES, PG_NOACCESS) == ST_OK);
+        pages_fill(page_of((uintptr_t)second + MIB), 1, PG_NOACCESS);
+        give(heap, second);
+#ifdef HM_FAULT
+        os_fault_set("protect", 1, true);
+        did = heap_resize(heap, first, 8 * MIB) != ST_OK && os_fault_calls() >= 1;
+        os_fault_set(NULL, 0, false);
+        CHECK(!did || (size_of(heap, first) == 4 * MIB && heap_taken(heap) == 8 * MIB));
+#endif
+        did = did && heap_resize(heap, first, 8 * MIB) == ST_OK && heap_taken(heap) == 8 * MIB;
+        struct piece at = {0};
+        CHECK(!did || (pages_next(page_of((uintptr_t)first), 1, &at, PG_STATE_MASK) && at.state == PG_READ));
+        if (did) memset(first + PAGE_BYTES, 1, 8 * MIB - PAGE_BYTES);
+    }
+    CHECK(heap_destroy(heap) == ST_OK);
+    return did;
+}
+
 static void in_some_round(bool (*test)(void)) {
     int round = 0;
     while (round < 20 && !test()) round++;
@@ -268,6 +296,21 @@ static void test_peak(void) {
     CHECK(heap_destroy(heap) == ST_OK);
 }
 
+/* Nor does one with a block that gets longer where it is. */
+static void test_peak_of_one(void) {
+    struct heap *heap = heap_make(0);
+    void *before[20];
+    if (heap == NULL) return;
+    for (size_t i = 0; i < 20; i++) before[i] = take(heap, 2 * MIB);
+    void *one = take(heap, 2 * MIB);
+    for (size_t i = 0; i < 20; i++) give(heap, before[i]);
+    for (size_t size = 4 * MIB; size <= 64 * MIB; size += 4 * MIB) {
+        if (heap_resize(heap, one, size) != ST_OK) break;
+        CHECK(heap_taken(heap) <= (size > 34 * MIB ? size : 34 * MIB) + 9 * MIB);
+    }
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+
 /* It goes back soon, by itself. */
 static void test_goes(void) {
     struct heap *heap = heap_make(0);
@@ -279,6 +322,23 @@ static void test_goes(void) {
     CHECK_EQ(granules_taken(), before);
     CHECK(heap_destroy(heap) == ST_OK);
 }
+
+#ifdef HM_FAULT
+/* So does what the system refused to take back when it was freed: the keeper asks again. */
+static void test_goes_after_all(void) {
+    struct heap *heap;
+    if (!CHECK(heap_create(true, 0, &heap) == ST_OK)) return;
+    char *block = take(heap, 5 * MIB);
+    os_fault_set("decommit", 1, true);
+    give(heap, block);
+    CHECK(os_fault_calls() >= 1 && heap_taken(heap) == 5 * MIB);
+    os_yield(100);
+    os_fault_set(NULL, 0, false);
+    for (uint64_t end = os_clock_ms() + 10000; heap_taken(heap) != 0 && os_clock_ms() < end;) os_yield(100);
+    CHECK_EQ(heap_taken(heap), 0);
+    CHECK(heap_destroy(heap) == ST_OK);
+}
+#endif
 
 /* Threads that take blocks of like lengths, and parts of longer ones, from each other, while the heap is trimmed now and then. */
 static void *churn(void *context) {
@@ -330,13 +390,18 @@ int main(void) {
 #endif
     in_some_round(zeroed_by_use);
     in_some_round(access_returns);
+    in_some_round(access_returns_behind);
     test_zeroed_of_class(false);
     test_zeroed_of_class(true);
     test_zeroed_and_empty(false);
     test_zeroed_and_empty(true);
     test_bounds();
     test_peak();
+    test_peak_of_one();
     test_goes();
+#ifdef HM_FAULT
+    test_goes_after_all();
+#endif
     test_threads();
     return check_done();
 }

@@ -9,6 +9,9 @@
 /* The library is built with hidden visibility; these are the names that a program finds. */
 #define DROPIN_EXPORT __attribute__((visibility("default")))
 
+static inline bool power_of_two_or_0(size_t value) { return (value & (value - 1)) == 0; }
+static inline bool power_of_two(size_t value) { return value != 0 && power_of_two_or_0(value); }
+
 /* A block, or NULL without memory; errno stays as it is. align is a power of two. */
 void *dropin_alloc(size_t size_bytes, size_t align, bool zero);
 

@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/budget.h"
 #include "dropin/malloc/dropin.h"
 #include "heap/front.h"
 
@@ -127,10 +128,25 @@ static bool stays(size_t size_bytes, size_t held) {
 }
 
 static void *alloc_to_move(size_t size_bytes, size_t held) {
-    void *block;
-    bool grown = size_bytes > held && size_bytes >= GROWN_BYTES;
-    if (grown && heap_alloc_apart(heap_default(), size_bytes, &block) == ST_OK) return block;
-    return dropin_alloc(size_bytes, BLOCK_ALIGN, false);
+    void *block = NULL;
+    if (size_bytes > held && size_bytes >= GROWN_BYTES) {
+        void *before = budget_ask_again();
+        heap_alloc_apart(heap_default(), size_bytes, &block);
+        budget_ask_end(before);
+    }
+    return block != NULL ? block : dropin_alloc(size_bytes, BLOCK_ALIGN, false);
+}
+
+/*
+ * A block of its own gets more pages where it is, with some to spare, or gives some back, if that can be. Returns what it holds
+ * then.
+ */
+static size_t resize_in_place(void *block, size_t size_bytes, size_t spare) {
+    struct heap *heap = heap_default();
+    void *before = budget_ask_again(); /* what is refused may be had by moving */
+    if (heap_resize(heap, block, size_bytes + spare) != ST_OK && spare != 0) heap_resize(heap, block, size_bytes);
+    budget_ask_end(before);
+    return usable_size("realloc()", block);
 }
 
 static inline void *move_to(void *moved, void *block, size_t size_bytes) {
@@ -141,19 +157,17 @@ static inline void *move_to(void *moved, void *block, size_t size_bytes) {
 
 static __attribute__((noinline)) void *block_resize_other(void *block, size_t size_bytes, size_t held) {
     size_t usable = held, spare = size_bytes > held && size_bytes < PROMISE_BYTES ? size_bytes / GROWN_SHARE : 0;
+    bool in_place = slab_tag((uintptr_t)block) == 0 && size_bytes > PAGE_BYTES / 2; /* if it will not move all the same */
     if (size_bytes > held && !memory_promised(size_bytes)) {
         errno = ENOMEM;
         return NULL;
     }
-    /* A block of its own gets more pages where it is, or gives some back, if that can be and it will not move all the same. */
-    if (slab_tag((uintptr_t)block) == 0 && size_bytes > PAGE_BYTES / 2) {
-        struct heap *heap = heap_default();
-        if (heap_resize(heap, block, size_bytes + spare) != ST_OK && spare != 0) heap_resize(heap, block, size_bytes);
-        usable = usable_size("realloc()", block);
-        if (fits_well(size_bytes, usable)) return block;
-    }
+    if (in_place) usable = resize_in_place(block, size_bytes, spare);
+    if (in_place && fits_well(size_bytes, usable)) return block;
     void *moved = alloc_to_move(size_bytes, held);
     if (moved == NULL) {
+        /* All that was at hand has gone for it by now, and longer where it is takes less than two of them. */
+        if (in_place && size_bytes > usable) usable = resize_in_place(block, size_bytes, 0);
         if (size_bytes <= usable) return block;
         errno = ENOMEM;
         return NULL;
@@ -224,8 +238,6 @@ static void *aligned_or_errno(size_t size_bytes, size_t align) {
     void *block = dropin_take_aligned(size_bytes, align);
     return __builtin_expect(block != NULL, 1) ? block : alloc_or_errno(size_bytes, align, false);
 }
-
-static bool power_of_two(size_t value) { return value != 0 && (value & (value - 1)) == 0; }
 
 /* The size need not be a multiple of the alignment (C17). */
 DROPIN_EXPORT void *aligned_alloc(size_t align, size_t size) {

@@ -54,7 +54,7 @@ static __attribute__((noinline)) void *new_other_nothrow(const char *name, size_
 }
 
 /* NULL for an alignment that is not a power of two, too: the program's own operator judges that. */
-static void *aligned_block(size_t size, align_val align) { return align & (align - 1) ? NULL : dropin_alloc(size, align, false); }
+static void *aligned_block(size_t size, align_val align) { return power_of_two(align) ? dropin_alloc(size, align, false) : NULL; }
 
 static __attribute__((noinline)) void *new_other_aligned(const char *name, size_t size, align_val align) {
     void *block = aligned_block(size, align);
@@ -75,7 +75,7 @@ static __attribute__((noinline)) void *new_other_aligned_nothrow(const char *nam
 /* ---- operator new ------------------------------------------------------------------------------------------------- */
 
 static void *aligned_quick(size_t size, align_val align) {
-    return align & (align - 1) ? NULL : dropin_take_aligned(size, align);
+    return power_of_two_or_0(align) ? dropin_take_aligned(size, align) : NULL; /* 0 is for no class */
 }
 
 #define NEW_PLAIN(name)                                                                                                          \

@@ -44,6 +44,7 @@ static bool compare_send(const struct clr_options *options, const struct clr_fig
 
 static void compare_child(const struct clr_options *options, int argc, char **argv, int output, int pipe_end) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGALRM, SIG_DFL); /* as SIGCHLD below */
     alarm(COMPARE_SECONDS);
     compare_pipe = pipe_end;
     if (dup2(output, STDOUT_FILENO) < 0) {
@@ -60,6 +61,7 @@ static bool compare_once(const struct clr_options *options, int argc, char **arg
     ssize_t got;
     pid_t child;
     fflush(NULL);
+    signal(SIGCHLD, SIG_DFL); /* ignored by whoever started this, it would take the child's status away */
     if (pipe2(ends, O_CLOEXEC) != 0 || (child = fork()) < 0) {
         tool_fail(&clr_command, CLR_EXIT_PROGRAM, "no process for the run: %s", strerror(errno));
     }

@@ -16,15 +16,15 @@ sample=$build/sample.dll
 
 # Compiles the sample against the very assemblies that it will run with: they are not Mono's.
 compile_sample() {
-    references=
+    set -- # of this function: the references
     for name in System.Private.CoreLib System.Runtime System.Runtime.Extensions System.Console System.Collections \
         System.Threading System.Threading.Thread; do
-        references="$references -r:$framework/$name.dll"
+        set -- "$@" "-r:$framework/$name.dll"
     done
     # 1701, 1702: the compiler reads a newer System.Runtime than some assemblies name, which is as it should be.
     # Compiled under another name, so that a failure leaves no half sample.
     if ! messages=$(mcs -nostdlib -noconfig -langversion:5 -optimize+ -nowarn:1701,1702 -out:"$sample.new.dll" \
-        $references "$source" 2>&1); then
+        "$@" "$source" 2>&1); then
         printf '%s\n' "$messages" >&2
         echo "run.sh: the sample program cannot be compiled" >&2
         exit 1

@@ -131,6 +131,7 @@ static pid_t bury(struct figures *figures, bool without_waiting, int *status) {
 static pid_t start(char **command) {
     pid_t process;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    signal(SIGCHLD, SIG_DFL); /* whoever started this may have ignored it; then nobody could be waited for */
     process = fork();
     if (process == 0) {
         execvp(command[0], command);
