@@ -131,8 +131,9 @@ static enum status alloc_or_flush(const struct wish *w, uintptr_t *result) {
     if (status == ST_OK) return ST_OK;
     uint64_t bytes = spans_flush() + held_give_back(0);
     if (bytes != 0 || status == ST_NO_QUOTA) status = alloc_charged(w, result);
-    if (status == ST_BAD_ADDRESS && wants_free(w) && keeper_trim() != 0) status = alloc_charged(w, result);
-    return status;
+    if (status != ST_BAD_ADDRESS || !wants_free(w)) return status;
+    keeper_trim(); /* whatever it says: what it has waited for may be this place */
+    return alloc_charged(w, result);
 }
 
 /* One of that size that was released lately. */

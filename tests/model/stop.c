@@ -149,7 +149,8 @@ static void use_slowly(void) {
 static void keeper(void) {
     struct cache *cache = &table[0];
     if (!cache_stop(cache)) {
-        if (cache_finish_parked(cache)) model_mark(MARK_PARKED);
+        uint64_t bytes = 0;
+        if (cache_finish_parked(cache, &bytes)) model_mark(MARK_PARKED);
         return;
     }
     os_barrier();
