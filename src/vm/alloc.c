@@ -177,11 +177,14 @@ static bool commit_charge(struct budget *budget, uint64_t pages) {
 /* With the range locked. */
 static enum status commit_locked(const struct range *r, uint8_t state) {
     if (range_is(r, state)) return ST_OK;
+    /* What has come by itself is to be there still if the rest is refused. */
+    enum status status = grown_can(&r->owner) ? grown_note(r) : ST_OK;
+    if (status != ST_OK) return status;
     struct budget *budget = budget_numbered(r->owner.span.owner);
     struct held_counts counts = held_count(r->first, r->count);
     uint64_t more = r->count - counts.committed;
     if (more && !commit_charge(budget, more)) return ST_NO_QUOTA;
-    enum status status = ahead_commit(r, &counts, state);
+    status = ahead_commit(r, &counts, state);
     if (status != ST_OK) budget_undo(budget, 0, more);
     return status;
 }
