@@ -385,9 +385,10 @@ void cache_after_fork(void);
 
 /*
  * The bounds on the magazines of one thread, and of all threads together, in bytes of what they may hold; the tightest ever set
- * holds, 0 sets none. What does not fit in half of a thread's is not kept: 1 switches the caches off.
+ * holds, 0 sets none. What does not fit in half of a thread's is not kept: 1 switches the caches off. True: one of them is
+ * tighter now; magazines that are open already keep what they have room for until they are emptied (keeper_trim).
  */
-void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes);
+bool cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes);
 uint64_t cache_bound_all(void); /* bytes, of all threads together */
 
 /*

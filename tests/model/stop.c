@@ -71,7 +71,7 @@ void keeper_missed(void) {}
 void keeper_wake(bool (*job)(void)) { MODEL_HOLDS(job == NULL); }
 bool keeper_runs(void) { return scene.parks; }
 void keeper_wanted(void) {} /* the system gives none */
-void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes) { (void)thread_bytes, (void)all_bytes; }
+bool cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes) { return thread_bytes == all_bytes; }
 void cache_bound_lost(struct cache *cache) { (void)cache; }
 
 static void use(void) {
