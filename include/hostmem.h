@@ -13,8 +13,8 @@
  * that interrupted hostmem too, but for calls that change the very pages that the interrupted one is changing, and for making and
  * releasing managers, callbacks and limits: these take turns (HmUnregisterMemoryNotificationCallback says who waits for whom). No
  * other takes a lock. One rule of order: two calls that change overlapping pages of one live allocation (commit, decommit,
- * protect, reset, release; see HmVirtualFree) take effect one after the other, so the second may wait for the first; where memory
- * is short, a call may wait for another's giving such pages back. No other two wait for each other, HmVirtualQuery for nothing.
+ * protect, reset, release; see HmVirtualFree) take effect one after the other, so the second may wait. Where memory is short or a
+ * certain address wanted, a call may wait for another's giving such pages back. No other two wait, HmVirtualQuery for nothing.
  * Environment: what an option or a function sets is also set by a variable, named with it. README.md, "Settings", has them all.
  */
 #ifndef HOSTMEM_H

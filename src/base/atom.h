@@ -104,10 +104,16 @@ ATOM_DEFINE_(u64, uint64_t, 64)
 ATOM_DEFINE_ADD_(u32, uint32_t, 32)
 ATOM_DEFINE_ADD_(u64, uint64_t, 64)
 
-/* Lowers a bound, of which 0 means that there is none yet: of all values given the tightest holds. 0 changes nothing. */
-static inline void atom_tighten_u64(uint64_t *bound, uint64_t value) {
+/*
+ * Lowers a bound, of which 0 means that there is none yet: of all values given the tightest holds. 0 changes nothing. Returns
+ * whether it is lower now.
+ */
+static inline bool atom_tighten_u64(uint64_t *bound, uint64_t value) {
     uint64_t seen = atom_load_rlx_u64(bound); /* rlx: the CAS decides */
-    while (value && (!seen || value < seen) && !atom_cas_acqrel_u64(bound, &seen, value)) continue;
+    while (value && (!seen || value < seen)) {
+        if (atom_cas_acqrel_u64(bound, &seen, value)) return true;
+    }
+    return false;
 }
 
 #endif

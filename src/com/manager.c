@@ -18,6 +18,7 @@
 #include "policy/limits.h"
 #include "policy/notify.h"
 #include "policy/pressure.h"
+#include "policy/trim.h"
 #include "vm/ahead.h"
 #include "vm/query.h"
 #include "vm/vm.h"
@@ -191,7 +192,7 @@ static enum status options_apply(const HM_OPTIONS *known) {
     inject_read_environment();
     if (known->pFaults != NULL && inject_set(known->pFaults) != ST_OK) return ST_BAD_ARGUMENT;
     region_limit_set(known->cbMaxAddressSpace);
-    cache_bound_set(known->cbThreadCache, known->cbAllCaches);
+    if (cache_bound_set(known->cbThreadCache, known->cbAllCaches)) trim_all(); /* what is kept by wider bounds */
     held_bound_set(known->cbHeld);
     ahead_set(known->cbCommitAhead);
     pressure_spacing_set(setting("HOSTMEM_LOW_SPACING"));

@@ -66,11 +66,13 @@ static struct cache *cache_numbered(size_t number) {
 
 /* ---- Coming and going --------------------------------------------------------------------------------------------- */
 
-/* A cache that the caller alone holds goes back, flushed. */
-static void cache_finish(struct cache *cache) {
+/* A cache that the caller alone holds goes back, flushed. Returns the bytes of the spans that were in it. */
+static uint64_t cache_finish(struct cache *cache) {
+    uint64_t bytes = cache_flush_set(cache, CACHE_SPANS);
     for (unsigned set = 0; set < CACHE_SETS; set++) cache_flush_set(cache, set);
     atom_store_rlx_u64(&cache->holder, CACHE_FREE); /* rlx: published by the release */
     HM_CHECK(bitmap_release(cache_claimed, cache->number, 1));
+    return bytes;
 }
 
 /* With the cache alone: it is parked for the next thread, or the keeper, or goes back at once where there is no keeper. */
@@ -213,9 +215,9 @@ bool cache_stop(struct cache *cache) {
     return true;
 }
 
-bool cache_finish_parked(struct cache *cache) {
+bool cache_finish_parked(struct cache *cache, uint64_t *span_bytes) {
     if (!cache_is(cache, CACHE_PARKED) || !cache_pass(cache, CACHE_PARKED, CACHE_LEFT)) return false;
-    cache_finish(cache);
+    *span_bytes += cache_finish(cache);
     return true;
 }
 

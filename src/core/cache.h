@@ -365,14 +365,14 @@ uint64_t cache_held(const struct cache *cache);
  * The keeper's part. cache_each_used calls visit for every cache that a thread has or had, in the order of their numbers.
  * cache_stop keeps the thread out from its next entry on, which is certain after the next os_barrier; then cache_stopped tells
  * whether the thread is not in it now. cache_go_on ends what cache_stop began, and finishes a cache whose thread has ended.
- * cache_finish_parked empties a parked one and frees it; false if it is not parked. cache_elsewhere: has somebody stopped it, or
- * is finishing it?
+ * cache_finish_parked empties a parked one, frees it, and adds the bytes of the spans in it; false if it is not parked.
+ * cache_elsewhere: has somebody stopped it, or is finishing it?
  */
 void cache_each_used(void (*visit)(struct cache *cache, void *context), void *context);
 /* The same of those whose numbers modulo 64 are among the bits. */
 void cache_each_of(uint64_t bits, void (*visit)(struct cache *cache, void *context), void *context);
 bool cache_stop(struct cache *cache);
-bool cache_finish_parked(struct cache *cache);
+bool cache_finish_parked(struct cache *cache, uint64_t *span_bytes);
 bool cache_stopped(const struct cache *cache);
 bool cache_elsewhere(const struct cache *cache);
 void cache_go_on(struct cache *cache);
@@ -385,9 +385,10 @@ void cache_after_fork(void);
 
 /*
  * The bounds on the magazines of one thread, and of all threads together, in bytes of what they may hold; the tightest ever set
- * holds, 0 sets none. What does not fit in half of a thread's is not kept: 1 switches the caches off.
+ * holds, 0 sets none. What does not fit in half of a thread's is not kept: 1 switches the caches off. True: one of them is
+ * tighter now; magazines that are open already keep what they have room for until they are emptied (keeper_trim).
  */
-void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes);
+bool cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes);
 uint64_t cache_bound_all(void); /* bytes, of all threads together */
 
 /*

@@ -68,6 +68,7 @@ struct stopped {
     bool all;   /* and not those alone that are swept in a round */
     bool later; /* some are not idle yet */
     bool met;   /* some are with another at this moment */
+    uint64_t parked_bytes; /* of the spans that parked ones had, and have given back */
 };
 
 /* Does the thread sweep what is not spans? */
@@ -86,7 +87,7 @@ static void stop_due(struct cache *cache, void *context) {
     if (soon && !census_has_spans(cache)) return;
     if (cache_stop(cache)) all->cache[all->count++] = cache;
     else if (soon) return; /* parked, for a while */
-    else if (cache_finish_parked(cache)) all->later = true;
+    else if (cache_finish_parked(cache, &all->parked_bytes)) all->later = true;
     else all->met |= cache_elsewhere(cache);
 }
 
@@ -143,6 +144,7 @@ uint64_t keeper_trim(void) {
         struct stopped all = {.all = true};
         do bytes += empty_some(&all);
         while (all.count == STOP_MOST);
+        bytes += all.parked_bytes;
         all.met |= atom_load_acq_u32(&giving) != 0; /* acq: pairs with sweep_one */
         if (!all.met || attempt == TRIM_TRIES) return bytes;
         os_yield(attempt);

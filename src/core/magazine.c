@@ -50,9 +50,9 @@
 static uint64_t bound_thread, bound_everybody; /* 0: the defaults */
 static uint64_t bound_all;                     /* what the limits of all caches and what depots hold add up to */
 
-void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes) {
-    atom_tighten_u64(&bound_thread, thread_bytes);
-    atom_tighten_u64(&bound_everybody, all_bytes);
+bool cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes) {
+    bool thread = atom_tighten_u64(&bound_thread, thread_bytes);
+    return atom_tighten_u64(&bound_everybody, all_bytes) || thread;
 }
 
 static uint64_t bound(void) {

@@ -30,6 +30,7 @@
 #include "base/tally.h"
 #include "os/os_slot.h"
 #include "os/windows_host.h"
+#include "os/windows_thread.h"
 #include "os/windows_watch.h"
 
 enum { RESERVE_TRIES = 16 };
@@ -387,10 +388,7 @@ bool os_at_thread_exit(void (*on_exit)(void *value), void *value) {
     uint32_t seen = 0;
     DWORD before = GetLastError();
     if (atom_cas_acqrel_u32(&exit_state, &seen, 1)) {
-        HMODULE self;
-        /* Threads that end will call it: the DLL is not unloaded any more. */
-        GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN, (LPCSTR)(uintptr_t)on_exit,
-                           &self);
+        windows_library_stays(); /* threads that end will call it */
         exit_index = FlsAlloc((PFLS_CALLBACK_FUNCTION)on_exit); /* one calling convention on 64-bit Windows */
         seen = exit_index != FLS_OUT_OF_INDEXES ? 2 : 3;
         atom_store_rel_u32(&exit_state, seen); /* rel: publishes the index */

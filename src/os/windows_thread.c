@@ -7,10 +7,19 @@
 #include <windows.h>
 
 #include "base/atom.h"
+#include "os/windows_thread.h"
 
 #define STACK_BYTES ((size_t)256 << 10)
 
 /* ---- The thread --------------------------------------------------------------------------------------------------- */
+
+void windows_library_stays(void) {
+    static uint32_t stays;
+    HMODULE module;
+    DWORD how = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN;
+    if (atom_load_acq_u32(&stays)) return; /* acq: pairs with the store below */
+    if (GetModuleHandleExA(how, (LPCSTR)(uintptr_t)windows_library_stays, &module)) atom_store_rel_u32(&stays, 1);
+}
 
 static DWORD WINAPI thread_main(LPVOID argument) {
     void (*run)(void) = (void (*)(void))(uintptr_t)argument;
@@ -20,6 +29,7 @@ static DWORD WINAPI thread_main(LPVOID argument) {
 
 static bool thread_make(void (*run)(void)) {
     void *argument = (void *)(uintptr_t)run;
+    windows_library_stays();
     HANDLE thread = CreateThread(NULL, STACK_BYTES, thread_main, argument, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
     if (thread) CloseHandle(thread);
     return thread != NULL;
@@ -37,9 +47,7 @@ bool os_thread_start(void (*run)(void)) {
 }
 
 bool os_watcher_start(void (*body)(void)) {
-    DWORD before = GetLastError(), how = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN;
-    HMODULE module;
-    GetModuleHandleExA(how, (LPCSTR)(uintptr_t)body, &module); /* the library stays: a thread of its own runs in it */
+    DWORD before = GetLastError();
     bool started = thread_make(body);
     SetLastError(before);
     return started;

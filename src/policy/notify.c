@@ -104,6 +104,7 @@ static void cell_end(struct callback_cell *cell) {
 
 /* callback NULL: any of the owner's. False: there is none. */
 static bool callback_remove(const struct notify *owner, const ICLRMemoryNotificationCallback *callback) {
+    bool gone = false; /* whoever was calling it, with the process's other threads */
     turn_take(&callback_turn);
     for (unsigned attempt = 0;;) {
         struct callback_cell **link = cell_find(owner, callback), *cell = *link;
@@ -112,8 +113,9 @@ static bool callback_remove(const struct notify *owner, const ICLRMemoryNotifica
             return false;
         }
         bool own_call = cell->busy && calling_thread == os_thread_id();
-        if (cell->busy && !own_call) {
+        if (cell->busy && !own_call && !gone) {
             turn_give(&callback_turn);
+            gone = turn_gone(attempt); /* without the turn: it may take a lock of the system's */
             os_yield(attempt++);
             turn_take(&callback_turn);
             continue;

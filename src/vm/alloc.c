@@ -23,6 +23,8 @@
 #define TYPE_KNOWN                                                                                                               \
     (MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RESET_UNDO | MEM_TOP_DOWN | MEM_WRITE_WATCH | MEM_PHYSICAL | MEM_LARGE_PAGES)
 
+#define LET_GO_TRIES 256u /* some ten milliseconds */
+
 /* The rules that concern flags alone, and what goes with them. */
 static enum status type_check(uintptr_t address, size_t size, DWORD type, DWORD protect) {
     if (type & ~TYPE_KNOWN) return ST_BAD_ARGUMENT;
@@ -123,6 +125,28 @@ static bool wants_free(const struct wish *w) {
     return w->base && space_in_region(w->base) && !space_find(w->base, &found) && space_next_start(first, end) == end;
 }
 
+/* Is somebody at work on pages of such a place, as whoever gives them back is? */
+static bool place_busy(const struct wish *w) {
+    uintptr_t end = space_ours_end(w->base);
+    uint64_t room = end > w->base ? (end - w->base) >> PAGE_SHIFT : 0, count = w->count_pages < room ? w->count_pages : room;
+    if (!pages_try_lock(page_of(w->base), count)) return true;
+    pages_unlock(page_of(w->base), count);
+    return false;
+}
+
+/* Such a place, when it has been let go. Whoever is giving it back just now needs some more time: milliseconds, for much. */
+static enum status alloc_let_go(const struct wish *w, uintptr_t *result) {
+    keeper_trim();
+    for (unsigned attempt = 0, busy = 1;; attempt++) {
+        bool was_busy = busy;
+        busy = place_busy(w);
+        enum status status = alloc_charged(w, result);
+        if (status != ST_BAD_ADDRESS || !(busy || was_busy) || attempt == LET_GO_TRIES) return status;
+        os_yield(attempt);
+        held_give_back(0);
+    }
+}
+
 /* What this thread keeps at hand, or the process holds, may lie where the caller wants to be, or be what is missing. */
 static enum status alloc_or_flush(const struct wish *w, uintptr_t *result) {
     void *before = budget_ask_again();
@@ -131,8 +155,7 @@ static enum status alloc_or_flush(const struct wish *w, uintptr_t *result) {
     if (status == ST_OK) return ST_OK;
     uint64_t bytes = spans_flush() + held_give_back(0);
     if (bytes != 0 || status == ST_NO_QUOTA) status = alloc_charged(w, result);
-    if (status == ST_BAD_ADDRESS && wants_free(w) && keeper_trim() != 0) status = alloc_charged(w, result);
-    return status;
+    return status == ST_BAD_ADDRESS && wants_free(w) ? alloc_let_go(w, result) : status;
 }
 
 /* One of that size that was released lately. */
@@ -176,11 +199,14 @@ static bool commit_charge(struct budget *budget, uint64_t pages) {
 /* With the range locked. */
 static enum status commit_locked(const struct range *r, uint8_t state) {
     if (range_is(r, state)) return ST_OK;
+    /* What has come by itself is to be there still if the rest is refused. */
+    enum status status = grown_can(&r->owner) ? grown_note(r) : ST_OK;
+    if (status != ST_OK) return status;
     struct budget *budget = budget_numbered(r->owner.span.owner);
     struct held_counts counts = held_count(r->first, r->count);
     uint64_t more = r->count - counts.committed;
     if (more && !commit_charge(budget, more)) return ST_NO_QUOTA;
-    enum status status = ahead_commit(r, &counts, state);
+    status = ahead_commit(r, &counts, state);
     if (status != ST_OK) budget_undo(budget, 0, more);
     return status;
 }

@@ -4,8 +4,8 @@
  * A program may run a thread on a stack of its own making (Cygwin does): a reservation of which the top is committed, with a
  * guard below. When the guard is hit, Windows commits the page below it and makes that the guard, and tells nobody. So an
  * allocation in which a guard was ever set has SPAN_GUARDED, and what its reserved pages are is the system's to say: none of
- * its pages is held, or brought ahead; a query asks the system about reserved ones; a protection looks first which have come; and
- * who takes content away takes it from all pages, whatever their bytes say.
+ * its pages is held, or brought ahead; a query asks the system about reserved ones; a protection or commit looks first which have
+ * come; and who takes content away takes it from all pages, whatever their bytes say.
  */
 #include "vm/grown.h"
 

@@ -71,7 +71,7 @@ void keeper_missed(void) {}
 void keeper_wake(bool (*job)(void)) { MODEL_HOLDS(job == NULL); }
 bool keeper_runs(void) { return scene.parks; }
 void keeper_wanted(void) {} /* the system gives none */
-void cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes) { (void)thread_bytes, (void)all_bytes; }
+bool cache_bound_set(uint64_t thread_bytes, uint64_t all_bytes) { return thread_bytes == all_bytes; }
 void cache_bound_lost(struct cache *cache) { (void)cache; }
 
 static void use(void) {
@@ -149,7 +149,8 @@ static void use_slowly(void) {
 static void keeper(void) {
     struct cache *cache = &table[0];
     if (!cache_stop(cache)) {
-        if (cache_finish_parked(cache)) model_mark(MARK_PARKED);
+        uint64_t bytes = 0;
+        if (cache_finish_parked(cache, &bytes)) model_mark(MARK_PARKED);
         return;
     }
     os_barrier();

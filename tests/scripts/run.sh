@@ -117,6 +117,7 @@ expect "load, with heaps" 0 '^[0-9]+ passed, 0 failed' $run $programs/load.exe $
 unset HOSTMEM_HEAP
 
 expect "a program that loads the DLL itself" 0 '^[0-9]+ passed, 0 failed' $programs/own.exe $build/hostmem-redirect.dll
+expect "a program that unloads the engine" 0 '^[0-9]+ passed, 0 failed' $programs/unload.exe $build/hostmem.dll
 
 # Starting and ending.
 export ECHO_THIS='not ASCII: ä'

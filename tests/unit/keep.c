@@ -42,6 +42,26 @@ static void kept_allocations(void) {
     CHECK_EQ(held_bytes(), 0);
 }
 
+/* As one who gives back what is held there, and needs some time for it. */
+static void *hold_up(void *p) {
+    thread_rest(0.003);
+    pages_unlock(page_of((uintptr_t)p), PAGES_PER_GRANULE);
+    return NULL;
+}
+
+/* It can be asked for as well while somebody else is giving it back. */
+static void kept_and_busy(void) {
+    struct threads threads = {0};
+    char *p = used(2 * MIB);
+    CHECK(release(p));
+    pages_lock(page_of((uintptr_t)p), PAGES_PER_GRANULE);
+    threads_start(&threads, hold_up, p);
+    CHECK(HmVirtualAlloc(p, 64 * KIB, MEM_RESERVE, PAGE_READWRITE) == p);
+    threads_join(&threads);
+    CHECK(release(p));
+    CHECK_EQ(taken(), 0);
+}
+
 /* A note of pages that were held once does not shorten the time for which their allocation is kept. */
 static void kept_in_full(void) {
     char *p = used(8 * MIB);
@@ -94,6 +114,7 @@ int main(void) {
     probe_start();
     keeper_wanted(); /* nothing is kept where nobody would give it back */
     kept_allocations();
+    kept_and_busy();
     kept_in_full();
     hardly_used();
     bound_holds(); /* last: it makes the bound smaller for good */

@@ -303,6 +303,27 @@ static void a_cache_is_handed_down(void) {
     CHECK_EQ(heap_used(heap), 0);
 }
 
+static void *short_span(void *context) {
+    void *span = HmVirtualAlloc(NULL, 1 << 16, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    *(void **)context = span;
+    CHECK(HmVirtualFree(span, 0, MEM_RELEASE));
+    return NULL;
+}
+
+/* What lies in it is free to every query, so it can be had at its address, and counts when it is trimmed. */
+static void a_cache_that_is_left_gives_way(void) {
+    void *span;
+    struct threads threads = {0};
+    CHECK(keeper_runs());
+    threads_start(&threads, short_span, &span);
+    threads_join(&threads);
+    CHECK(HmVirtualAlloc(span, 1 << 16, MEM_RESERVE, PAGE_READWRITE) == span);
+    CHECK(HmVirtualFree(span, 0, MEM_RELEASE));
+    threads_start(&threads, short_span, &span);
+    threads_join(&threads);
+    CHECK(keeper_trim() >= 1 << 16);
+}
+
 /* ---- After a fork -------------------------------------------------------------------------------------------------- */
 
 /* ThreadSanitizer does not follow threads into a fork, and AddressSanitizer's own allocator has a lock that may be held then. */
@@ -381,6 +402,7 @@ int main(void) {
     a_storm();
     it_comes_and_rests();
     a_cache_is_handed_down();
+    a_cache_that_is_left_gives_way();
     CHECK_EQ(heap_destroy(heap), ST_OK);
     return check_done();
 }

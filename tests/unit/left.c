@@ -2,7 +2,7 @@
  * Pages that a thread was changing when it went: in the child of a fork, and (Windows) in a process that is ending, whose other
  * threads have been ended wherever they were. Whoever is left can use the memory as any other. It is larger than what threads
  * keep at hand, so that nobody has a cache here: what is left in the pages has nothing to do with that. (Last comes a thread that
- * had one, and was in the middle of using it.)
+ * had one, and was in the middle of using it.) On Windows a manager may go then, too, whose callback was being called.
  */
 #ifndef _WIN32
 #define _GNU_SOURCE
@@ -45,6 +45,8 @@ static bool usable(char *bytes) {
 #ifdef _WIN32
 #include <stdio.h>
 
+#include "listener.h"
+
 /* Called when the other threads have been ended, as DLLs are. */
 static void WINAPI told(void *bytes) { TerminateProcess(GetCurrentProcess(), usable(bytes) ? 7 : 8); }
 
@@ -61,13 +63,34 @@ static void end(unsigned rest_ms) {
     ExitProcess(9);
 }
 
+static void WINAPI manager_told(void *manager) {
+    ((IHostMemoryManager *)manager)->lpVtbl->Release(manager);
+    TerminateProcess(GetCurrentProcess(), 7);
+}
+
+static void never_return(struct listener *listener) {
+    (void)listener;
+    Sleep(INFINITE);
+}
+
+static void end_in_callback(void) {
+    static struct listener listener = LISTENER;
+    IHostMemoryManager *manager = manager_make(&LIMITS(.cbHardCommit = MIB));
+    listener.act = never_return;
+    listen_to(manager, &listener);
+    take(manager, MIB);
+    EVENTUALLY(heard(&listener, eMemoryAvailableLow) != 0);
+    FlsSetValue(FlsAlloc(manager_told), manager);
+    ExitProcess(9);
+}
+
 static void endings(const char *program) {
-    for (int i = 0; i < TURNS; i++) {
+    for (int i = -1; i < TURNS; i++) {
         char command[MAX_PATH + 40];
         STARTUPINFOA start = {.cb = sizeof start};
         PROCESS_INFORMATION child;
         DWORD code = 0;
-        snprintf(command, sizeof command, "\"%s\" %d", program, 5 + i);
+        snprintf(command, sizeof command, "\"%s\" %d", program, i < 0 ? 0 : 5 + i);
         if (!CHECK(CreateProcessA(NULL, command, NULL, NULL, FALSE, 0, NULL, NULL, &start, &child))) return;
         if (!CHECK_EQ(WaitForSingleObject(child.hProcess, 20000), WAIT_OBJECT_0)) TerminateProcess(child.hProcess, 1);
         GetExitCodeProcess(child.hProcess, &code);
@@ -78,6 +101,7 @@ static void endings(const char *program) {
 }
 
 int main(int count, char **arguments) {
+    if (count > 1 && atoi(arguments[1]) == 0) end_in_callback();
     if (count > 1) end((unsigned)atoi(arguments[1]));
     endings(arguments[0]);
     return check_done();

@@ -8,7 +8,6 @@
 
 #include "base/atom.h"
 #include "check.h"
-#include "core/cache.h"
 #include "flat.h"
 #include "many.h"
 #include "os/fault.h"
@@ -72,8 +71,40 @@ static void refused(void) {
 #endif
 }
 
+static void *use(void *context) {
+    void *block = HmHeapAlloc(NULL, 0, 100);
+    CHECK(release(take()) && HmHeapFree(NULL, 0, block));
+    return context;
+}
+
+static void *use_before_and_after(void *context) {
+    use(NULL);
+    atom_add_acqrel_u64(&finished, 1);
+    while (atom_load_acq_u64(&finished) < 2) thread_rest(0.001);
+    return use(context);
+}
+
+/* Of threads that have kept things before the first manager that wants none kept. */
+static void bound_late(void) {
+    struct threads threads = {0};
+    IHostMemoryManager *manager;
+    HM_OPTIONS options = {.cbSize = sizeof options, .cbThreadCache = 1};
+    HM_STATS stats = {.cbSize = sizeof stats};
+    use(NULL);
+    threads_start(&threads, use_before_and_after, NULL);
+    while (atom_load_acq_u64(&finished) < 1) thread_rest(0.001);
+    if (!CHECK_EQ(HmCreateMemoryManager(&options, &manager), S_OK)) exit(1);
+    manager->lpVtbl->Release(manager);
+    use(NULL);
+    atom_add_acqrel_u64(&finished, 1);
+    threads_join(&threads);
+    CHECK(HmGetStats(&stats));
+    CHECK_EQ(stats.cSpansCached, 0);
+    CHECK_EQ(stats.cBlocksCached, 0);
+}
+
 int main(void) {
-    cache_bound_set(1, 0);
+    bound_late();
     many_homes();
     refused();
     for (uintptr_t kind = 0; kind < 3; kind++) ordered(kind);

@@ -31,6 +31,25 @@ static DWORD state_at(const void *p) {
     return HmVirtualQuery(p, &info, sizeof info) ? info.State : 0;
 }
 
+#ifdef _WIN32
+/* What the system has committed by itself below a guard, as it grows a stack, is there after a commit around it was refused. */
+static void a_grown_page_stays(void) {
+    enum { PAGE = 4096 };
+    char *p = HmVirtualAlloc(NULL, 64 * KIB, MEM_RESERVE, PAGE_READWRITE), *grown = p + 4 * PAGE;
+    CHECK(HmVirtualAlloc(grown + PAGE, PAGE, MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD) != NULL);
+    CHECK(VirtualAlloc(grown, PAGE, MEM_COMMIT, PAGE_READWRITE) == grown);
+    grown[0] = 7;
+    os_fault_set("commit", 1, true);
+    CHECK(fails_with(!HmVirtualAlloc(p, 64 * KIB, MEM_COMMIT, PAGE_READWRITE), ERROR_COMMITMENT_LIMIT));
+    os_fault_set(NULL, 0, false);
+    CHECK_EQ(state_at(p), MEM_RESERVE);
+    if (CHECK_EQ(state_at(grown), MEM_COMMIT)) CHECK_EQ(grown[0], 7);
+    CHECK(HmVirtualFree(p, 0, MEM_RELEASE));
+}
+#else
+static void a_grown_page_stays(void) {}
+#endif
+
 static void misuse(void) {
     void *foreign = malloc(16); /* not on the stack, which may lie above all addresses that Win32 has */
     char *p = HmVirtualAlloc(NULL, 256 * KIB, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
@@ -247,6 +266,7 @@ static void racing_commits(void) {
 
 int main(void) {
     misuse();
+    a_grown_page_stays();
     success_keeps_last_error();
     zero_and_kept();
     reset_keeps_neighbours();
