@@ -91,6 +91,38 @@ static void test_alloc2(void) {
     test_alloc2_refused(alloc2);
 }
 
+/* Refused, with nothing changed, or done: never said to be done and not done. */
+static void check_commit(char *page, char *answer, const char *what) {
+    MEMORY_BASIC_INFORMATION info;
+    DWORD error = GetLastError();
+    CHECK_EQ(VirtualQuery(page, &info, sizeof info), sizeof info);
+    bool done = answer == page && info.State == MEM_COMMIT && info.Protect == PAGE_READWRITE;
+    bool refused = !answer && info.State == MEM_RESERVE && error == ERROR_INVALID_PARAMETER;
+    if (!CHECK(done || refused)) printf("%s: %p of %p, state %lx, error %lu\n", what, answer, page, info.State, error);
+    if (done) page[0] = 1;
+}
+
+/* Commits in memory that is there, with wishes that are not to be had. */
+static void test_odd_commits(void) {
+    alloc2_function alloc2 = FIND(alloc2_function, "VirtualAlloc2");
+    HANDLE self = GetCurrentProcess();
+    char *block = VirtualAlloc(NULL, 1 << 20, MEM_RESERVE, PAGE_READWRITE), *page = block;
+    check_commit(page, VirtualAllocExNuma(self, page, 4096, MEM_COMMIT, PAGE_READWRITE, 500), "a node that is not there");
+    for (ULONGLONG type = 0; alloc2 && type < 7; type++) {
+        struct requirements wide = {.alignment = 1 << 17};
+        struct parameter parameter = {type, type == 1 ? (void *)&wide : (void *)500};
+        page += 1 << 16;
+        check_commit(page, alloc2(self, page, 4096, MEM_COMMIT, PAGE_READWRITE, &parameter, 1), "a parameter");
+    }
+    if (alloc2) {
+        page += 1 << 16;
+        check_commit(page, alloc2(self, page + 5, 4096, MEM_COMMIT, PAGE_READWRITE, NULL, 0), "an odd address");
+        page += 1 << 16;
+        check_commit(page, alloc2(self, page, 4095, MEM_COMMIT, PAGE_READWRITE, NULL, 0), "an odd size");
+    }
+    CHECK(VirtualFree(block, 0, MEM_RELEASE));
+}
+
 static void test_placeholder(void) {
     alloc2_function alloc2 = FIND(alloc2_function, "VirtualAlloc2");
     if (!alloc2) return;
@@ -257,6 +289,7 @@ int main(int argc, char **argv) {
     }
     if (argc > 1) return 0; /* the other process, should it ever run */
     test_alloc2();
+    test_odd_commits();
     test_placeholder();
     test_own_process();
     test_other_process(argv[0]);

@@ -186,6 +186,20 @@ static void test_others(void) {
     }
 }
 
+/* Where memory may lie is a wish for new memory: what is there stays where it is. */
+static void test_zero_bits(HANDLE process) {
+    char *block = make(process, 1 << 18, MEM_RESERVE);
+    ULONG_PTR bits[] = {1, 12, 0x7fffffff, 0x7fffffffffff, (ULONG_PTR)-1};
+    for (SIZE_T i = 0; i < sizeof bits / sizeof bits[0]; i++) {
+        void *at = block + i * PAGE;
+        SIZE_T size = PAGE;
+        CHECK_EQ(allocate(process, &at, bits[i], &size, MEM_COMMIT, PAGE_READWRITE), OK);
+        check_state(process, block, MEM_COMMIT, (i + 1) * PAGE);
+        block[i * PAGE] = 1;
+    }
+    CHECK_EQ(drop(process, block, 0, MEM_RELEASE), OK);
+}
+
 static void test_watch(HANDLE process) {
     char *block = make(process, 1 << 16, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH);
     void *page[16];
@@ -212,6 +226,7 @@ int main(int argc, char **argv) {
         test_life(process);
         test_mixed(process);
         test_refused(process);
+        test_zero_bits(process);
         test_watch(process);
         test_others();
     }

@@ -156,6 +156,18 @@ same "headers far behind" "$work/names/far.exe" return
 cp $programs/ends.exe "$work/names/few.exe"
 printf '\1' | dd of="$work/names/few.exe" bs=1 seek=$((at + 132)) conv=notrunc 2>/dev/null
 expect "one directory" 122 'imports nothing' $run "$work/names/few.exe" return
+# Two directories, and eleven, which is none of bound imports: the sections' headers are moved to behind them.
+sections=$(od -An -tu2 -j$((at + 6)) -N2 $programs/ends.exe | tr -d ' ')
+for count in 2 11 16; do
+    cp $programs/ends.exe "$work/names/few.exe"
+    dd if=$programs/ends.exe of="$work/names/few.exe" bs=1 skip=$((at + 264)) seek=$((at + 136 + 8 * count)) \
+        count=$((40 * sections)) conv=notrunc 2>/dev/null
+    printf "\\x$(printf %x $((112 + 8 * count)))" | dd of="$work/names/few.exe" bs=1 seek=$((at + 20)) conv=notrunc 2>/dev/null
+    printf "\\x$(printf %x $count)" | dd of="$work/names/few.exe" bs=1 seek=$((at + 132)) conv=notrunc 2>/dev/null
+    expect "$count directories" 5 '' $run "$work/names/few.exe" return
+    expect "$count directories, and what is behind them" 0 '^[0-9]+ passed, 0 failed' $programs/header.exe \
+        $build/hostmem-redirect.dll "$work/names/few.exe"
+done
 
 # Letters that no code page has together.
 mkdir "$work/€ Ω"

@@ -64,7 +64,9 @@ static void header_restore(IMAGE_NT_HEADERS64 *nt, const struct prepared *prepar
     DWORD old, ignored;
     if (!VirtualProtect(nt, sizeof *nt, PAGE_READWRITE, &old)) return;
     directory[IMAGE_DIRECTORY_ENTRY_IMPORT] = (IMAGE_DATA_DIRECTORY){prepared->directory_rva, prepared->directory_size};
-    directory[IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT] = (IMAGE_DATA_DIRECTORY){prepared->bound_rva, prepared->bound_size};
+    if (has_bound_imports(&nt->OptionalHeader)) {
+        directory[IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT] = (IMAGE_DATA_DIRECTORY){prepared->bound_rva, prepared->bound_size};
+    }
     VirtualProtect(nt, sizeof *nt, old, &ignored);
 }
 

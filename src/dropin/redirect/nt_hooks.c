@@ -77,7 +77,9 @@ static unsigned alloc_who(HANDLE process, const struct place *place, ULONG_PTR z
     if (!process_is_own(process, PROCESS_VM_OPERATION)) return HM_PASSED_PROCESS;
     unsigned reason = place->told ? alloc_reason(place->address, place->bytes, type) : (unsigned)HM_PASSED_KIND;
     if (!engine_answers(reason)) return reason;
-    if (zero_bits) return HM_PASSED_BOUNDS; /* the lowest 4 GiB, in which there is no region */
+    /* Mostly the lowest 4 GiB, in which there is no region; or no number of bits, which the system says. */
+    bool there = place->address && !(type & MEM_RESERVE);
+    if (zero_bits && (!there || (zero_bits >= 22 && zero_bits < 32))) return HM_PASSED_BOUNDS;
     bool sense = place->bytes && is_protection(protect) && (!place->address || place->address >= ADDRESS_LOWEST);
     return sense || engine_has(place->address) ? reason : (unsigned)HM_PASSED_KIND;
 }

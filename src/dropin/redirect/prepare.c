@@ -162,7 +162,7 @@ static DWORD block_put(HANDLE process, DWORD flags, HANDLE section, uintptr_t ba
     }
     directory[IMAGE_DIRECTORY_ENTRY_IMPORT].VirtualAddress = at + (DWORD)offsetof(struct prepared, import);
     directory[IMAGE_DIRECTORY_ENTRY_IMPORT].Size = (DWORD)imports_bytes;
-    directory[IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT] = (IMAGE_DATA_DIRECTORY){0, 0};
+    if (has_bound_imports(&nt->OptionalHeader)) directory[IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT] = (IMAGE_DATA_DIRECTORY){0, 0};
     bool done = write_memory(process, block_at, block, sizeof *block + imports_bytes) && header_write(process, header_at, nt);
     return done ? HM_PREPARE_OK : HM_PREPARE_UNREADABLE;
 }

@@ -306,4 +306,9 @@ struct prepared {
     IMAGE_IMPORT_DESCRIPTOR import[];
 };
 
+/* A program may have fewer directories than the headers' structure: where the others would be, its sections' headers are. */
+static inline bool has_bound_imports(const IMAGE_OPTIONAL_HEADER64 *header) {
+    return header->NumberOfRvaAndSizes > IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT;
+}
+
 #endif

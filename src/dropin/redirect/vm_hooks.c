@@ -38,6 +38,16 @@ unsigned alloc_reason(uintptr_t address, size_t size, DWORD type) {
     return type & MEM_WRITE_WATCH && !os_watch_serves() ? HM_PASSED_WATCH : HM_BY_ENGINE;
 }
 
+/*
+ * A call about memory of the engine's that asks for what the engine cannot heed is refused: passed on, it would have the system
+ * commit pages in the engine's region, which the engine knows nothing of. (Such a call for new memory may well be passed on.)
+ */
+static bool is_refused(LPCVOID address, DWORD type) {
+    if (!address || type & MEM_RESERVE || !engine_has((uintptr_t)address)) return false;
+    SetLastError(ERROR_INVALID_PARAMETER);
+    return true;
+}
+
 static unsigned alloc_kind(uintptr_t address, DWORD type) {
     if (type & (MEM_RESET | MEM_RESET_UNDO)) return HM_CALL_RESET;
     if (type & MEM_RESERVE) return type & MEM_COMMIT ? HM_CALL_RESERVE_COMMIT : HM_CALL_RESERVE;
@@ -130,8 +140,12 @@ LPVOID WINAPI hook_VirtualAllocExNuma(HANDLE process, LPVOID address, SIZE_T siz
     unsigned reason = !process_is_own(process, PROCESS_VM_OPERATION) ? (unsigned)HM_PASSED_PROCESS
                       : !node_exists(node)                           ? (unsigned)HM_PASSED_KIND
                                                                      : alloc_reason((uintptr_t)address, size, type);
-    LPVOID result = engine_answers(reason) ? engine_alloc(address, size, type, protect)
-                                           : real.VirtualAllocExNuma(process, address, size, type, protect, node);
+    LPVOID result = NULL;
+    if (engine_answers(reason)) {
+        result = engine_alloc(address, size, type, protect);
+    } else if (reason != HM_PASSED_KIND || !is_refused(address, type)) {
+        result = real.VirtualAllocExNuma(process, address, size, type, protect, node);
+    }
     alloc_stop(watch, reason, HM_OP_VAN, address, size, type, protect, result);
     return result;
 }
@@ -192,12 +206,10 @@ static bool alloc2_serve(LPVOID address, SIZE_T size, ULONG type, ULONG protect,
                          ULONG count, unsigned *reason, LPVOID *result) {
     struct wish wish;
     if (!engine_answers(*reason)) return false;
-    if (!wish_read((uintptr_t)address, parameters, count, &wish)) {
-        *reason = HM_PASSED_KIND;
-        return false;
-    }
     /* Unlike VirtualAlloc's, its sizes and addresses are not rounded for the caller. */
-    if (size % PAGE_BYTES || (uintptr_t)address % (type & MEM_RESERVE ? GRANULE_BYTES : PAGE_BYTES)) {
+    bool round = size % PAGE_BYTES == 0 && (uintptr_t)address % (type & MEM_RESERVE ? GRANULE_BYTES : PAGE_BYTES) == 0;
+    if (!wish_read((uintptr_t)address, parameters, count, &wish) || !round) {
+        if (is_refused(address, type)) return true;
         *reason = HM_PASSED_KIND;
         return false;
     }
