@@ -159,7 +159,7 @@ HM_API SIZE_T WINAPI HmHeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
  * below what is held already: then nothing more is given until enough has been freed.
  *
  * The process's cbEmergency, if it is 4 GiB at most, is also held ready, committed, while there is room for it below the hard
- * limits, and given up for a process-critical request that the system refuses.
+ * limits, and given up for a process-critical request that the system refuses, to be held again from a second later on.
  */
 typedef struct HM_LIMITS {
     SIZE_T cbSize; /* sizeof(HM_LIMITS) */

@@ -204,18 +204,20 @@ void os_at_fork(void (*told)(void)) { atom_store_rel_u64(&fork_told, (uint64_t)(
 
 /*
  * Where the kernel has no membarrier: taking a page away that is in use makes it interrupt every processor that runs the
- * process, to have it forget the page.
+ * process, to have it forget the page. Refused, as where there would be one mapping too many, it makes nobody do anything.
  */
 static bool barrier_by_page(void) {
     static _Alignas(PAGE_BYTES) uint8_t page[PAGE_BYTES];
     static uint32_t taken;
     uint32_t none = 0;
     if (!atom_cas_acqrel_u32(&taken, &none, 1)) return false;
-    mprotect(page, PAGE_BYTES, PROT_READ | PROT_WRITE);
-    atom_store_rel_u8(page, 1);
-    mprotect(page, PAGE_BYTES, PROT_READ);
+    bool passed = mprotect(page, PAGE_BYTES, PROT_READ | PROT_WRITE) == 0;
+    if (passed) {
+        atom_store_rel_u8(page, 1);
+        passed = mprotect(page, PAGE_BYTES, PROT_READ) == 0;
+    }
     atom_store_rel_u32(&taken, 0); /* rel: pairs with the CAS */
-    return true;
+    return passed;
 }
 
 bool os_barrier(void) {

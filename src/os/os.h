@@ -209,7 +209,10 @@ bool os_watcher_start(void (*body)(void));
 /* Has told() called in the child of each fork; one function for the process. */
 void os_at_fork(void (*told)(void));
 
-/* Each other thread of the process passes a full memory barrier before this returns. False: none has, somebody is at it. */
+/*
+ * Each other thread of the process passes a full memory barrier before this returns. False: perhaps none has; somebody is at it,
+ * or it is refused.
+ */
 bool os_barrier(void);
 
 /* The thread's last error. */

@@ -69,7 +69,7 @@ enum status limits_get(struct budget *budget, HM_LIMITS *limits, HM_USAGE *usage
 static void any_visit(struct budget *budget, void *context) {
     struct budget_lines lines;
     budget_lines_get(budget, &lines);
-    if (budget_limited(&lines)) *(bool *)context = true;
+    if (budget_limited(&lines) || (budget == &budget_process && lines.emergency)) *(bool *)context = true;
 }
 
 bool limits_any(void) {
@@ -91,7 +91,20 @@ bool limits_reserve_spend(void) {
     bool given = os_decommit(granule_address(reserve_run.first), (size_t)reserve_run.count_pages << PAGE_SHIFT) == ST_OK;
     if (given) region_release(&reserve_run);
     atom_store_rel_u32(&reserve_state, RESERVE_EMPTY); /* rel: pairs with the next CAS */
+    budget_tell(); /* to hold it again in time */
     return given;
+}
+
+/* More than a region holds is never held. */
+static bool reserve_wanted(const struct budget_lines *lines) {
+    uint64_t pages = lines->emergency >> PAGE_SHIFT;
+    return pages != 0 && pages <= PAGES_PER_SLOT;
+}
+
+bool limits_reserve_missing(void) {
+    struct budget_lines lines;
+    budget_lines_get(&budget_process, &lines);
+    return reserve_wanted(&lines) && limits_reserve_held() == 0;
 }
 
 /* Room below the hard lines for the whole reserve, so that it stands between nobody and his memory. */
@@ -120,11 +133,10 @@ void limits_reserve_refill(void) {
     do {
         uint32_t seen = RESERVE_EMPTY, busy = RESERVE_BUSY;
         budget_lines_get(&budget_process, &lines);
-        uint64_t pages = lines.emergency >> PAGE_SHIFT;
-        if (pages == 0 || pages > PAGES_PER_SLOT || !reserve_fits(&lines)) return;
+        if (!reserve_wanted(&lines) || !reserve_fits(&lines)) return;
         if (!atom_cas_acqrel_u32(&reserve_state, &seen, RESERVE_BUSY)) return; /* acq: as above */
         /* acqrel: publishes the run; and whoever set the lines meanwhile has found it busy, or the lines are seen below. */
-        atom_cas_acqrel_u32(&reserve_state, &busy, reserve_claim(pages) ? RESERVE_HELD : RESERVE_EMPTY);
+        atom_cas_acqrel_u32(&reserve_state, &busy, reserve_claim(lines.emergency >> PAGE_SHIFT) ? RESERVE_HELD : RESERVE_EMPTY);
         budget_lines_get(&budget_process, &now);
     } while (now.emergency != lines.emergency && limits_reserve_spend());
 }

@@ -18,7 +18,7 @@ enum status limits_check(const HM_LIMITS *limits);
 /* Fills one or both. ST_NOT_WRITABLE, ST_BAD_ARGUMENT for a cbSize that no version had. */
 enum status limits_get(struct budget *budget, HM_LIMITS *limits, HM_USAGE *usage);
 
-/* Is there a limit on the process or on any manager? */
+/* Is there a limit on the process or on any manager, or is there to be a reserve? */
 bool limits_any(void);
 
 /* Gives the held reserve up, for a process-critical request that the system has refused. False: there is none. */
@@ -26,6 +26,9 @@ bool limits_reserve_spend(void);
 
 /* Holds it again, if there is room and the system has it. Cheap when there is nothing to do. */
 void limits_reserve_refill(void);
+
+/* Is there to be one that is not held, whether or not there is room for it now? */
+bool limits_reserve_missing(void);
 
 /* Bytes held now. They are part of no budget. */
 uint64_t limits_reserve_held(void);

@@ -34,6 +34,7 @@
 #define SETTLED_MS 60000u
 #define SHORTAGE_MS 1000u
 #define SCARCE_MS 2000u
+#define REFILL_MS 1000u /* the request for which a reserve was given up is to have it first */
 #define DEAF_MS 1000u /* between looks where the system may wake nobody in time */
 
 enum { LOW = eMemoryAvailableLow, NEUTRAL = eMemoryAvailableNeutral, HIGH = eMemoryAvailableHigh };
@@ -46,7 +47,7 @@ static uint32_t watch_rung; /* no need to ring: the thread is about to look, or 
 static uint64_t spacing_ms;
 
 /* The thread's own. */
-static uint64_t now_ms, scarce_ms;
+static uint64_t now_ms, scarce_ms, missing_ms;
 static int system_level, process_level;
 static bool system_tells;
 static bool anything_low;
@@ -174,6 +175,20 @@ static uint64_t spacing(void) {
     return ms ? ms : SPACING_MS;
 }
 
+/* Holds the reserve again that has been missing for a while. Returns how long to sleep at most. */
+static uint64_t refill(uint64_t sleep_ms) {
+    if (!limits_reserve_missing()) {
+        missing_ms = 0;
+        return sleep_ms;
+    }
+    if (missing_ms == 0) missing_ms = now_ms;
+    if (since(missing_ms, now_ms) >= REFILL_MS) {
+        limits_reserve_refill();
+        missing_ms = now_ms;
+    }
+    return sleep_ms < REFILL_MS ? sleep_ms : REFILL_MS;
+}
+
 /* Looks at everything, tells everybody. Returns how long to sleep. */
 static uint64_t watch_round(uint64_t *calm_ms) {
     uint32_t rung = 1;
@@ -194,9 +209,8 @@ static uint64_t watch_round(uint64_t *calm_ms) {
         atom_store_rlx_u32(&watch_rung, 1); /* rlx: it looks again by itself */
         return ms < 10 ? 10 : ms > 1000 ? 1000 : ms;
     }
-    limits_reserve_refill();
+    uint64_t most_ms = refill(system_tells || !notify_any() ? UINT64_MAX : DEAF_MS);
     if (since(atom_load_rlx_u64(&load_wanted_ms), now_ms) < LOAD_WANTED_MS) return LOAD_FRESH_MS; /* rlx: as in pressure_load */
-    uint64_t most_ms = system_tells || !notify_any() ? UINT64_MAX : DEAF_MS;
     /* After pressure it is looked at less and less often whether there is plenty again. */
     bool settles = *calm_ms < SETTLED_MS && worse(system_level, process_level) != HIGH;
     *calm_ms = settles ? *calm_ms * 2 : 0;
@@ -221,7 +235,7 @@ static bool watch_stays(void) {
 static void watch(void) {
     uint64_t calm_ms = 0;
     system_level = process_level = NEUTRAL;
-    scarce_ms = 0;
+    scarce_ms = missing_ms = 0;
     system_tells = os_alarm_open();
     while (watch_stays()) os_alarm_wait(watch_round(&calm_ms));
 }
