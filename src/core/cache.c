@@ -179,6 +179,8 @@ struct cache *cache_enter_or_make(void) {
     return (void *)cache_mine() == (void *)os_slot_unset ? cache_make() : cache_enter();
 }
 
+size_t caches_there(void) { return bitmap_count(cache_there, CACHES_AT_MOST); }
+
 struct cache *cache_of_home(uint64_t home) { return cache_numbered(cache_home_number(home)); }
 
 bool cache_home_active(uint64_t home) {

@@ -290,6 +290,9 @@ CACHE_INLINE bool cache_push(struct bins *bins, uint64_t mark, void *item) {
     return true;
 }
 
+/* How many caches there have been at once, at most: threads that allocate. */
+size_t caches_there(void);
+
 /* The cache with this home. */
 struct cache *cache_of_home(uint64_t home);
 

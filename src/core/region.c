@@ -230,15 +230,20 @@ bool run_is_open(const struct run *run) {
     return !(run->flags & SPAN_SYSTEM) && space_region_kind(granule_address(run->first)) == REGION_HEAP;
 }
 
+/* Makes a run of a heap region usable, or gives it back. */
+static enum status run_open(const struct run *run) {
+    enum status status = steps_open(run);
+    if (status != ST_OK) region_release(run);
+    return status;
+}
+
 enum status region_claim_open(uint64_t count_pages, size_t align, struct run *run) {
     struct ask ask = {REGION_HEAP, count_for_align(count_pages, align), false};
     bool fits = os_commit_is_lazy() && ask.count <= GRANULES_PER_SLOT;
     if (!fits || regions_claim(&ask, run) != ST_OK) return region_claim_aligned(count_pages, align, run);
     run->count_pages = (uint64_t)ask.count * PAGES_PER_GRANULE;
     run_cut(run, count_pages, align);
-    enum status status = steps_open(run);
-    if (status != ST_OK) region_release(run);
-    return status;
+    return run_open(run);
 }
 
 /* A run at this address, of the region that is there. */
@@ -254,10 +259,7 @@ static enum status region_claim_here(uintptr_t address, uint64_t count_pages, st
 
 enum status region_claim_more(uintptr_t address, uint64_t count_pages, struct run *run) {
     enum status status = region_claim_here(address, count_pages, run);
-    if (status != ST_OK || !run_is_open(run)) return status;
-    status = steps_open(run);
-    if (status != ST_OK) region_release(run);
-    return status;
+    return status == ST_OK && run_is_open(run) ? run_open(run) : status;
 }
 
 enum status region_claim_at(uintptr_t address, uint64_t count_pages, struct run *run) {

@@ -20,9 +20,12 @@
  */
 #include "core/steps.h"
 
+#include "core/cache.h"
 #include "os/os.h"
 
 enum { STEP_CLOSED, STEP_OPENING, STEP_OPEN, STEP_MIXED };
+
+static uint32_t sparse_steps;
 
 /* The parts of a run, step by step. */
 struct part {
@@ -44,11 +47,22 @@ static uintptr_t run_end(const struct run *run) {
 void steps_reserved(uintptr_t region) { os_pictured(region, SLOT_BYTES, false); }
 
 /*
+ * A thread's first few blocks lie in as many slabs, and where the system gives pages of 2 MiB unasked, each would get one. So of
+ * the steps that slabs open one more than there are caches do without; what is used beyond that is dense, and may have them.
+ */
+static bool sparse_more(void) {
+    if (atom_load_rlx_u32(&sparse_steps) > caches_there()) return false; /* rlx: one step more or less changes nothing */
+    atom_add_acqrel_u32(&sparse_steps, 1);
+    return true;
+}
+
+/*
  * That the rest of the region is not pictured keeps a mapping of its own for it. A process that may have no more mappings is
  * refused the step for that. From then on the rest is in the picture, and runs and the next steps are had.
  */
-static bool step_commit(uintptr_t step) {
+static bool step_commit(uintptr_t step, bool slabs) {
     os_pictured(step, STEP_BYTES, true);
+    if (slabs && sparse_more()) os_sparse(step, STEP_BYTES);
     if (os_commit(step, STEP_BYTES, PG_READWRITE) == ST_OK) return true;
     uintptr_t region = align_down(step, SLOT_BYTES);
     os_pictured(region, space_ours_end(step) - region, true); /* what has been given back is others' */
@@ -56,20 +70,21 @@ static bool step_commit(uintptr_t step) {
 }
 
 /* True: the whole step is read-write. */
-static bool step_open(const struct part *part) {
+static bool step_open(const struct part *part, bool slabs) {
     uint8_t seen = atom_load_acq_u8(part->state); /* acq: pairs with the store below */
     if (seen != STEP_CLOSED) return seen == STEP_OPEN;
     if (!atom_cas_acqrel_u8(part->state, &seen, STEP_OPENING)) return seen == STEP_OPEN;
-    bool done = step_commit(part->step);
+    bool done = step_commit(part->step, slabs);
     atom_store_rel_u8(part->state, done ? STEP_OPEN : STEP_CLOSED); /* rel: whoever sees it open may use its run in it */
     return done;
 }
 
 enum status steps_open(const struct run *run) {
     uintptr_t end = run_end(run);
+    bool slabs = run->count_pages * PAGE_BYTES < OS_BLOCK_BYTES;
     for (uintptr_t at = granule_address(run->first); at < end;) {
         struct part part = part_at(at, end);
-        if (!step_open(&part)) {
+        if (!step_open(&part, slabs)) {
             os_pictured(part.start, part.end - part.start, true);
             enum status status = os_commit(part.start, part.end - part.start, PG_READWRITE);
             if (status != ST_OK) return status;

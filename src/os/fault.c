@@ -101,6 +101,7 @@ PASSING_VOID(guards_begin, (uintptr_t address, size_t size, uint8_t state), (add
 PASSING_VOID(discard, (uintptr_t address, size_t size), (address, size))
 PASSING_VOID(touched_forgo, (void), ())
 PASSING_VOID(pictured, (uintptr_t address, size_t size, bool in), (address, size, in))
+PASSING_VOID(sparse, (uintptr_t address, size_t size), (address, size))
 PASSING_VOID(tables_discard, (void *start, size_t size), (start, size))
 PASSING_VOID(yield, (unsigned attempt), (attempt))
 PASSING_VOID(last_error_set, (uint32_t error), (error))

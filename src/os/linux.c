@@ -173,6 +173,12 @@ void OS_FUNCTION(pictured)(uintptr_t address, size_t size, bool in) {
     errno = kept;
 }
 
+void OS_FUNCTION(sparse)(uintptr_t address, size_t size) {
+    int kept = errno;
+    madvise((void *)address, size, MADV_NOHUGEPAGE);
+    errno = kept;
+}
+
 enum status OS_FUNCTION(hold)(uintptr_t address, size_t size, bool often) {
     tally_add(TALLY_PROTECT, 1);
     int kept = errno;
@@ -247,10 +253,7 @@ enum status OS_FUNCTION(tables_reserve)(size_t size, void **start) {
         unmap((uintptr_t)p, inner + 2 * PAGE_BYTES);
         return ST_NO_MEMORY;
     }
-    int kept = errno;
-    /* Tables are touched here and there: a page of 2 MiB would take memory for what nobody asked for. */
-    if (inner >= OS_BLOCK_BYTES) madvise(p + PAGE_BYTES, inner, MADV_NOHUGEPAGE);
-    errno = kept;
+    if (inner >= OS_BLOCK_BYTES) os_sparse((uintptr_t)p + PAGE_BYTES, inner);
     *start = p + PAGE_BYTES;
     return ST_OK;
 }

@@ -103,6 +103,9 @@ void os_touched_forgo(void);
  */
 void os_pictured(uintptr_t address, size_t size, bool in);
 
+/* Memory that is touched here and there: a page of 2 MiB would take memory for what nobody uses. Advice: it may do nothing. */
+void os_sparse(uintptr_t address, size_t size);
+
 /* Gives committed pages another state. Fails as os_commit does. */
 enum status os_protect(uintptr_t address, size_t size, uint8_t state);
 

@@ -198,6 +198,8 @@ enum status OS_FUNCTION(back)(uintptr_t address) {
 
 void OS_FUNCTION(pictured)(uintptr_t address, size_t size, bool in) { (void)address, (void)size, (void)in; }
 
+void OS_FUNCTION(sparse)(uintptr_t address, size_t size) { (void)address, (void)size; }
+
 enum status OS_FUNCTION(protect)(uintptr_t address, size_t size, uint8_t state) {
     tally_add(TALLY_PROTECT, 1);
     return host_gives(address, size, state) ? host_commit(address, size, state) : protect(address, size, prot_to_win32(state));
