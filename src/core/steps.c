@@ -57,15 +57,18 @@ static bool sparse_more(void) {
 }
 
 /*
- * That the rest of the region is not pictured keeps a mapping of its own for it. A process that may have no more mappings is
- * refused the step for that. From then on the rest is in the picture, and runs and the next steps are had.
+ * That the rest of the region is not pictured keeps a mapping of its own for it, and so does what is sparse. A process that may have
+ * no more mappings is refused the step for that. From then on all of the region is pictured and sparse, and runs and the next
+ * steps are had.
  */
 static bool step_commit(uintptr_t step, bool slabs) {
     os_pictured(step, STEP_BYTES, true);
     if (slabs && sparse_more()) os_sparse(step, STEP_BYTES);
     if (os_commit(step, STEP_BYTES, PG_READWRITE) == ST_OK) return true;
     uintptr_t region = align_down(step, SLOT_BYTES);
-    os_pictured(region, space_ours_end(step) - region, true); /* what has been given back is others' */
+    uintptr_t end = space_ours_end(step); /* what has been given back is others' */
+    os_pictured(region, end - region, true);
+    os_sparse(region, end - region);
     return false;
 }
 
