@@ -57,9 +57,9 @@ static bool sparse_more(void) {
 }
 
 /*
- * That the rest of the region is not pictured keeps a mapping of its own for it, and so does what is sparse. A process that may have
- * no more mappings is refused the step for that. From then on all of the region is pictured and sparse, and runs and the next
- * steps are had.
+ * That the rest of the region is not pictured keeps a mapping of its own for it, and so does what is sparse. A process that may
+ * have no more mappings is refused the step for that. From then on all of the region is pictured and sparse, and runs and the
+ * next steps are had.
  */
 static bool step_commit(uintptr_t step, bool slabs) {
     os_pictured(step, STEP_BYTES, true);
