@@ -11,6 +11,7 @@
  *   THREADS -> LEFT -> FREE    cache_exit where there is no keeper
  *   STOPPED -> LEFT -> FREE    cache_exit finds it stopped, and leaves the rest to the keeper
  *   THREADS, STOPPED, LEFT -> LOST   in a child of fork, where another thread was in the middle of it
+ *   THREADS, STOPPED -> LOST         cache_exit in the middle of it: the thread was cancelled there, or a signal handler ended it
  *
  * Stopping. The thread writes `open` and then reads `bins`; the keeper writes `bins` and then reads `open`. Each must see the
  * other's store or be seen. The thread's two have no barrier between them, for it would be in every call; so the keeper's side
@@ -75,6 +76,12 @@ static uint64_t cache_finish(struct cache *cache) {
     return bytes;
 }
 
+/* Nobody knows how far the one who had it was: what is in it is nobody's any more. The caller alone has it, and keeps it so. */
+static void cache_lose(struct cache *cache) {
+    atom_store_rlx_u64(&cache->idle, 1); /* rlx: a hint, see cache_home_active */
+    cache_bound_lost(cache);
+}
+
 /* With the cache alone: it is parked for the next thread, or the keeper, or goes back at once where there is no keeper. */
 static void cache_leave_behind(struct cache *cache) {
     if (!keeper_runs() && cache_held(cache) >= CACHE_KEEPER_BYTES) keeper_wanted();
@@ -99,9 +106,11 @@ static void cache_exit(void *value) {
     atom_store_rlx_u32(&cache->thread, 0); /* rlx: as in cache_make */
     atom_store_rlx_u64(&cache->swept_ms, os_clock_ms()); /* rlx: how long it has been parked; the keeper glances at it */
     /* Either who has stopped it finishes it, or this thread has it alone; only a keeper that is quick makes this go round. */
-    while (!cache_pass(cache, CACHE_STOPPED, CACHE_LEFT)) {
-        if (!cache_pass(cache, CACHE_THREADS, CACHE_LEFT)) continue;
-        cache_leave_behind(cache);
+    enum cache_holder after = cache_busy(cache) ? CACHE_LOST : CACHE_LEFT;
+    while (!cache_pass(cache, CACHE_STOPPED, after)) {
+        if (!cache_pass(cache, CACHE_THREADS, after)) continue;
+        if (after == CACHE_LEFT) cache_leave_behind(cache);
+        else cache_lose(cache);
         return;
     }
 }
@@ -231,7 +240,9 @@ bool cache_elsewhere(const struct cache *cache) { return cache_is(cache, CACHE_S
 
 void cache_go_on(struct cache *cache) {
     atom_store_rel_u64(&cache->bins, (uint64_t)(uintptr_t)cache->own); /* rel: pairs with cache_bins */
-    if (!cache_pass(cache, CACHE_STOPPED, CACHE_THREADS)) cache_finish(cache);
+    if (cache_pass(cache, CACHE_STOPPED, CACHE_THREADS)) return;
+    if (cache_is(cache, CACHE_LOST)) cache_lose(cache);
+    else cache_finish(cache);
 }
 
 /* What its thread, or the keeper, was in the middle of will not end: such a cache is lost, and its number is not used again. */
@@ -246,7 +257,7 @@ static void lose(struct cache *cache, void *context) {
     atom_store_rlx_u64(&cache->idle, 1);
     atom_store_rlx_u64(&cache->holder, whole ? CACHE_PARKED : CACHE_LOST);
     if (whole) bitmap_claim(cache_parked, cache->number, 1);
-    else cache_bound_lost(cache);
+    else cache_lose(cache);
 }
 
 void cache_after_fork(void) { cache_each_used(lose, NULL); }

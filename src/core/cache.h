@@ -119,7 +119,7 @@ enum cache_holder {
     CACHE_STOPPED, /* the keeper's for a moment */
     CACHE_LEFT,    /* to be finished by who has it: its thread has ended */
     CACHE_PARKED,  /* nobody's, with all that is in it, for the next thread that comes */
-    CACHE_LOST     /* nobody's for ever: who had it is not in this process */
+    CACHE_LOST     /* nobody's for ever: who had it was in the middle of it, and is not in this process any more */
 };
 
 struct cache {

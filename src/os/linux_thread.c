@@ -9,7 +9,9 @@
  * their own of every thread, so their builds have a thread of the C library's.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
@@ -199,6 +201,26 @@ static void in_child(void) {
 __attribute__((constructor)) static void at_fork_register(void) { pthread_atfork(NULL, NULL, in_child); }
 
 void os_at_fork(void (*told)(void)) { atom_store_rel_u64(&fork_told, (uint64_t)(uintptr_t)told); }
+
+/* ---- Unloading --------------------------------------------------------------------------------------------------- */
+
+/*
+ * Where the engine is a part of a plug-in, the plug-in stays, whoever unloads it: the engine's thread runs in it, and threads
+ * that end come back to it. The libraries made here are linked so that they stay. Now, for the linker's lock is not for the
+ * middle of an allocation. dlopen is looked for: whoever links a program without a dynamic linker is warned of its name.
+ */
+__attribute__((constructor)) static void library_stays(void) {
+    Dl_info info;
+    void *found = NULL;
+    if (!dladdr1(os_slot_unset, &info, &found, RTLD_DL_LINKMAP) || found == NULL) return;
+    const struct link_map *map = found;
+    if (map->l_name[0] == 0) return; /* the program itself */
+    for (const ElfW(Dyn) *entry = map->l_ld; entry->d_tag != DT_NULL; entry++) {
+        if (entry->d_tag == DT_FLAGS_1 && (entry->d_un.d_val & DF_1_NODELETE)) return;
+    }
+    void *(*open)(const char *, int) = (void *(*)(const char *, int))dlsym(RTLD_DEFAULT, "dlopen");
+    if (open) open(map->l_name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}
 
 /* ---- The barrier -------------------------------------------------------------------------------------------------- */
 
