@@ -111,6 +111,11 @@ bool tool_coloured(void);
 /* COLUMNS and LINES, else those of the terminal that stdout is, else 0. */
 void tool_terminal_size(int *columns, int *rows);
 
+/* ---- Figures of several runs ---------------------------------------------------------------------------------- */
+
+/* The median of numbers that are sorted, one or more of them: of an even count the mean of the two in the middle. */
+#define TOOL_MEDIAN(sorted, count) (((double)(sorted)[((count) - 1) / 2] + (double)(sorted)[(count) / 2]) / 2)
+
 /* ---- Figures of the process ----------------------------------------------------------------------------------- */
 
 /* What the process used since it started. */
