@@ -157,7 +157,7 @@ static double median_change(bool ours, size_t *count) {
         for (; at > 0 && values[at - 1] > value; at--) values[at] = values[at - 1];
         values[at] = value;
     }
-    return *count == 0 ? 0 : values[*count / 2];
+    return *count == 0 ? 0 : TOOL_MEDIAN(values, *count);
 }
 
 static void print_json(size_t count_changed) {

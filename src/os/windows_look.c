@@ -62,7 +62,7 @@ bool os_file_append(const char *path, const char *text, size_t length) {
 
 /* ---- The process -------------------------------------------------------------------------------------------------- */
 
-void os_sleep_ms(uint64_t ms) { Sleep((DWORD)ms); }
+void os_sleep_ms(uint64_t ms) { Sleep(ms < INFINITE ? (DWORD)ms : INFINITE - 1); }
 
 uint64_t os_thread_used_ms(void) {
     FILETIME made, ended, kernel, user;

@@ -210,5 +210,5 @@ bool view_start(uint64_t interval_ms) {
 
 bool view_start_if_asked(void) {
     uint64_t interval_ms = setting("HOSTMEM_PUBLISH");
-    return interval_ms != 0 && view_start(interval_ms);
+    return (interval_ms == 1 || interval_ms >= INTERVAL_LEAST_MS) && view_start(interval_ms);
 }

@@ -2,6 +2,8 @@
  * heap.c - Win32 heaps and the C library's, as programs use them: sizes, growing and shrinking with zeros where they were
  * promised, heaps that come and go with their blocks, blocks that other threads free, and what came from one call and goes to
  * another.
+ *
+ * usage: heap [limit]     limit: only what a limit of 48 MiB (HOSTMEM_HARD_COMMIT) must not refuse
  */
 #include <windows.h>
 
@@ -259,7 +261,21 @@ static void test_lock(HANDLE heap) {
     CHECK_EQ(intruders, 0);
 }
 
-int main(void) {
+/* With a limit of 48 MiB: what was freed and is kept at hand goes before a block is refused that must stay where it is. */
+static int test_limit(void) {
+    enum { SMALL = 32 << 10, SMALLS = (30 << 20) / SMALL };
+    static void *small[SMALLS];
+    HANDLE heap = HeapCreate(0, 0, 0);
+    for (int i = 0; i < SMALLS; i++) CHECK((small[i] = HeapAlloc(heap, 0, SMALL)) != NULL);
+    char *block = HeapAlloc(heap, 0, 2 << 20);
+    CHECK(block != NULL && HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, block, 40 << 20) == NULL); /* 70 MiB are too much */
+    for (int i = 0; i < SMALLS; i++) CHECK(HeapFree(heap, 0, small[i]));
+    CHECK(HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, block, 40 << 20) == block);
+    return check_done();
+}
+
+int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "limit") == 0) return test_limit();
     HANDLE heap = HeapCreate(0, 0, 0);
     test_sizes(GetProcessHeap());
     test_sizes(heap);

@@ -54,6 +54,19 @@ answers() {
     expect "the good calls" 0 '^differences from the recording: 0' --memory "$memory" "$work/good"
     expect "the good calls, unchecked" 0 '^differences from the recording: 0' --memory "$memory" --no-check "$work/good"
     expect "the good calls as JSON" 0 '^\{.*"differences": ?0.*\}' --memory "$memory" --json "$work/good"
+    check "the median of an even number of calls ($expect_by, $memory)" medians_hold "$work/out"
+    expect "the good calls, checked" 0 'ms with checking, pages looked at [1-9]' --memory "$memory" "$work/good"
+    expect "the good calls, unchecked" 0 'ms without checking$' --memory "$memory" --no-check "$work/good"
+    # No size makes the layer of raw memory give out, or let go, what was not asked for.
+    for size in ffffffffffffffff fffffffffffff000 ffffffffffffe000 ffffffffffff8000; do
+        {
+            good | head -n 1
+            printf '2 1 VA 0 %s 3000 4 0\n3 1 VA 0 %s 2000 4 0\n' $size $size
+            printf '4 1 VA 10000000 %s 1000 4 0\n5 1 VF 10000000 %s 4000 0 0\n' $size $size
+            printf '6 1 VP 10000000 %s 0 4 0\n7 1 VF 10000000 0 8000 0 1\n' $size
+        } | trace huge
+        expect "calls of $size bytes" 0 'recording: 0' --memory "$memory" "$work/huge"
+    done
     changed commit-past-end '/^5 /s/ 0$/ 1001f000/' 'commit-past-end:6: expected success'
     changed protect-uncommitted '/^a /s/ 0$/ 1/' 'protect-uncommitted:11: expected success'
     changed release-with-size '/^b /s/ 0$/ 1/' 'release-with-size:12: expected success'
@@ -76,6 +89,12 @@ damaged() {
     expect "no number" 2 "number': line 9: column 6 is not a hexadecimal number: '10g0'" "$work/number"
     good | sed '2s/1000 4 10000000$/1000 4 11110000000000000/' | trace long
     expect "a number too long" 2 "long': line 3: column 8" "$work/long"
+    good | sed '1s/VA 0 20000/VA 10000000 20000/; 1s/10000000$/30000000/' | trace elsewhere
+    expect "a reservation elsewhere than asked" 2 "elsewhere': line 2: a reservation at another address" "$work/elsewhere"
+    good | sed '1s/VA 0 20000/VA 10020000 1000/; 1s/10000000$/10010000/' | trace before
+    expect "... before it" 2 "before': line 2: a reservation at another address" "$work/before"
+    good | sed 's/^\([0-9a-f]*\) 2 /\1 1fff4 /' | trace high
+    expect "a thread of a high number" 0 'recording: 0' --memory raw "$work/high"
     head -c 150 "$work/good" >"$work/cut"
     expect "a cut file" 2 "cut': line 5: " "$work/cut"
     { cat "$work/good"; printf '15 1 VA 0 1\0000 2000 4 0\n'; } >"$work/binary"
@@ -116,6 +135,17 @@ written() {
     check "a picture is JSON ($by)" is_json "$work/picture"
     check "a report is JSON ($by)" is_json "$work/out"
     check "a name of other bytes ($by)" grep -qF 'n\ufffd\"m\\"' "$work/picture" "$work/out"
+}
+
+# Of two calls of a kind the median is their mean, and none is higher than the highest.
+medians_hold() {
+    python3 -c '
+import json, sys
+kinds = json.load(open(sys.argv[1], encoding="utf-8"))["kinds"].values()
+two = [kind for kind in kinds if kind["calls"] == 2]
+assert len(two) > 0
+assert all(abs(kind["median_ns"] - kind["mean_ns"]) < 0.01 for kind in two), two
+assert all(kind["median_ns"] <= kind["longest_ns"] for kind in kinds)' "$1"
 }
 
 is_json() { python3 -c 'import json, sys; json.load(open(sys.argv[1], encoding="utf-8"))' "$1"; }

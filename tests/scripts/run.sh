@@ -109,6 +109,10 @@ own watch $watcher threads
 both heap
 expect "heap, served" 0 '^[0-9]+ passed, 0 failed' $run --heap --json "$work/heap.json" $programs/heap.exe
 served heap 40000
+for alone in 0 1; do # with the background thread, and without
+    HOSTMEM_HARD_COMMIT=48M HOSTMEM_NO_KEEPER=$alone \
+        expect "heap, at a limit" 0 '^[0-9]+ passed, 0 failed' $run --heap $programs/heap.exe limit
+done
 export HOSTMEM_HEAP=1
 for program in early threads walk forms detour; do
     expect "$program, with heaps" 0 '^[0-9]+ passed, 0 failed' $run $programs/$program.exe

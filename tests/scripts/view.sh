@@ -91,6 +91,62 @@ unwritten() {
 
 is_json() { python3 -c 'import json, sys; [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]' "$1"; }
 
+# The terminal of a program that is looked at in full: python3 terminal.py HOW ROWS FILE COMMAND... runs it in one of 80 columns,
+# ends it by a signal, or by closing its output (pipe), and prints its status, and whether the terminal has its echo again. FILE
+# gets the most lines that it drew at once.
+cat >"$work/terminal.py" <<'END'
+import fcntl, os, pty, select, signal, struct, sys, termios, time
+
+how, rows, drawn, command = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]
+master, slave = pty.openpty()
+fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 80, 0, 0))
+pipe_read, pipe_write = os.pipe()
+files = [master, pipe_read] if how == "pipe" else [master]
+child = os.fork()
+if child == 0:
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    for number in range(3):
+        os.dup2(pipe_write if how == "pipe" and number == 1 else slave, number)
+    os.closerange(3, 99)
+    os.execvp(command[0], command)
+os.close(pipe_write)
+shown = b""
+def read_for(seconds):
+    global shown
+    end = time.time() + seconds
+    while time.time() < end:
+        for file in select.select(files, [], [], 0.05)[0]:
+            shown += os.read(file, 65536)
+def echoes():
+    return "echo" if termios.tcgetattr(slave)[3] & termios.ECHO else "no echo"
+read_for(1)
+before = echoes()
+said = []
+if how == "pipe":
+    os.close(files.pop())
+elif how == "TSTP":
+    os.kill(child, signal.SIGTSTP)
+    read_for(0.5)
+    said = [echoes() if os.waitpid(child, os.WUNTRACED | os.WNOHANG)[0] == child else "goes on"]
+    os.kill(child, signal.SIGCONT)
+    read_for(0.5)
+    said += [echoes()]
+    os.kill(child, signal.SIGTERM)
+else:
+    os.kill(child, getattr(signal, "SIG" + how))
+read_for(1)
+pid, status = os.waitpid(child, os.WNOHANG)
+if pid == 0:
+    os.kill(child, signal.SIGKILL)
+print(*[before, *said, "runs" if pid == 0 else os.waitstatus_to_exitcode(status), echoes()])
+with open(drawn, "w") as file:
+    print(max(screen.count(b"\n") + 1 for screen in shown.split(b"\033[H")), file=file)
+END
+terminal() {
+    timeout 30 python3 "$work/terminal.py" "$1" 24 "$work/drawn" $top --interval 100 "$held" 2>"$work/errors"
+}
+
 # fits NAME COLUMNS: no line of $work/out is wider.
 fits() {
     LC_ALL=C.UTF-8 awk -v most="$2" 'length($0) > most' "$work/out" >"$work/wide"
@@ -133,6 +189,12 @@ matches 'top, table of heaps' "$work/out" '^HEAP  *taken .*live'
 matches 'top, table of size classes' "$work/out" '^48 .* 20,000 '
 matches 'top, no colours in a file' "$work/out" '^allocations'
 kill -CONT "$held"
+for how in INT TERM HUP QUIT; do
+    equal "top, ended by SIG$how, leaves the terminal as it was" "$(terminal $how)" 'no echo 0 echo'
+done
+equal 'top, whose output is closed' "$(terminal pipe)" 'no echo 2 echo'
+equal 'top, stopped for a while' "$(terminal TSTP)" 'no echo echo no echo 0 echo'
+check 'top draws no more lines than there are' [ "$(cat "$work/drawn")" -le 24 ]
 look $map "$held"
 verdict 'map' $?
 matches 'map, legend' "$work/out" 'one cell is 64'
@@ -195,6 +257,9 @@ refused 'a number too large' 2 "'99999999999999999999' is too large" $map --rows
 hold LD_PRELOAD="$library" $build/tests/preload/hold --hold
 refused 'a process that publishes nothing' 3 'publishes no view: start it with HOSTMEM_PUBLISH=1' $top --once "$held"
 let_go
+hold HOSTMEM_PUBLISH=9 LD_PRELOAD="$library" $build/tests/preload/hold --hold
+refused 'an interval out of range' 3 'publishes no view: start it with HOSTMEM_PUBLISH=1' $top --once "$held"
+let_go
 
 # ---- Preloaded programs -------------------------------------------------------------------------------------------
 
@@ -213,6 +278,21 @@ check 'a name of other bytes, top: JSON' is_json "$work/out"
 matches 'a name of other bytes, top' "$work/out" '"program": "h.ufffd.*ld"'
 look $map --svg "$work/map.svg" "$held"
 check 'a name of other bytes, map: UTF-8' iconv -f UTF-8 -t UTF-16 "$work/map.svg"
+let_go
+# One that would have the terminal do things. (Such a name, with a letter cut in two, can a thread have, too.)
+cp $build/tests/preload/hold "$work/$(printf 'x\033[7m\302\233y\nz')"
+hold HOSTMEM_PUBLISH=50 LD_PRELOAD="$library" "$work/$(printf 'x\033[7m\302\233y\nz')" --hold
+look $top --once "$held"
+matches 'a name of controls, top' "$work/out" '^hostmem-top  x.\[7m..y.z  process'
+check 'a name of controls, top: none of them' eval '! LC_ALL=C grep -qaP "\033|\302\233" "$work/out"'
+look $map "$held"
+matches 'a name of controls, map' "$work/out" '^x.\[7m..y.z  process'
+check 'a name of controls, map: none of them' eval '! LC_ALL=C grep -qaP "\033|\302\233" "$work/out"'
+let_go
+cp $build/tests/preload/hold "$work/äöüßäöüß"
+hold HOSTMEM_PUBLISH=50 LD_PRELOAD="$library" "$work/äöüßäöüß" --hold
+look $top --once "$held"
+check 'a name that is cut inside a letter, top: UTF-8' iconv -f UTF-8 -t UTF-16 "$work/out"
 let_go
 hold HOSTMEM_PUBLISH=50 LD_PRELOAD="$library" $build/tests/preload/hold --fork
 child=$(cat "$work/own")

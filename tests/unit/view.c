@@ -1,8 +1,21 @@
-/* A view that could not be published at first: asked for again it is, and a child made by fork has one thread for it. */
+/*
+ * A view that could not be published at first: asked for again it is, and a child made by fork has one thread for it. An interval
+ * out of range asks for none.
+ */
 #include "policy/view.h"
 
 #include "check.h"
 #include "hostmem.h"
+
+#include <stdlib.h>
+
+static void environment_set(const char *name, const char *value) {
+#ifdef _WIN32
+    _putenv_s(name, value);
+#else
+    setenv(name, value, 1);
+#endif
+}
 
 #if !defined(_WIN32) && !defined(HM_SANITIZED)
 #include <dirent.h>
@@ -47,7 +60,23 @@ static void test_second_try(void) {
 static void test_second_try(void) { CHECK(view_start(1)); }
 #endif
 
+/* What is neither 1 nor an interval that can be kept counts as not set. */
+static void test_out_of_range(void) {
+    static const char *const values[] = {"0", "2", "9", "5e", "-1"};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        environment_set("HOSTMEM_PUBLISH", values[i]);
+        CHECK(!view_start_if_asked());
+    }
+}
+
+static void test_asked(void) {
+    environment_set("HOSTMEM_PUBLISH", "10");
+    CHECK(view_start_if_asked());
+}
+
 int main(void) {
+    test_out_of_range();
     test_second_try();
+    test_asked();
     return check_done();
 }

@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#include "core/budget.h"
 #include "heap/front.h"
 #include "vm/error.h"
 
@@ -150,13 +151,27 @@ BOOL WINAPI hook_HeapFree(HANDLE handle, DWORD flags, LPVOID block) {
 
 /* ---- Changing a block's size --------------------------------------------------------------------------------------- */
 
+/*
+ * What is refused may be had by moving. A block that must not move is asked for once more without what is kept at hand, which may
+ * be what is missing.
+ */
+static bool resize_block(struct heap *heap, void *block, SIZE_T size, bool must) {
+    void *before = budget_ask_again();
+    enum status status = heap_resize(heap, block, size);
+    budget_ask_end(before);
+    if (status != ST_NO_MEMORY || !must) return status == ST_OK;
+    for (unsigned set = 0; set < CACHE_SETS; set++) cache_flush_mine(set);
+    heap_trim_one(heap);
+    return heap_resize(heap, block, size) == ST_OK;
+}
+
 /* Where it is, if that does not keep twice what is wanted. False: it is as it was, with its note. */
 static bool resize_in_place(struct heap *heap, DWORD flags, char *block, SIZE_T size, size_t usable) {
     bool must = flags & HEAP_REALLOC_IN_PLACE_ONLY;
     size_t was = note_read(block, usable);
     bool shortens = usable > CLASS_LARGEST && usable - size >= PAGE_BYTES && (must || size >= PAGE_BYTES / 2);
     if (size > usable || shortens) {
-        if (heap_resize(heap, block, size) == ST_OK) heap_size(heap, block, &usable);
+        if (resize_block(heap, block, size, must)) heap_size(heap, block, &usable);
     }
     if (size > usable || (!must && usable > 64 && size < usable / 2)) return false;
     if (flags & HEAP_ZERO_MEMORY && size > was) memset(block + was, 0, size - was);

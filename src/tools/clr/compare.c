@@ -135,7 +135,7 @@ static void compare_medians(const union compare_figures *runs, size_t count, uni
     for (size_t word = 0; word < COMPARE_WORDS; word++) {
         for (size_t run = 0; run < count; run++) sorted[run] = runs[run].word[word];
         qsort(sorted, count, sizeof sorted[0], compare_order);
-        medians->word[word] = sorted[count / 2];
+        medians->word[word] = (uint64_t)(TOOL_MEDIAN(sorted, count) + 0.5);
     }
 }
 

@@ -211,7 +211,9 @@ bool look_copy(const struct look *look, struct published_half *copy) {
         if (regions > PUBLISHED_REGIONS) regions = PUBLISHED_REGIONS;
         memcpy(copy, half, offsetof(struct published_half, region) + regions * sizeof half->region[0]);
         atom_signal_fence();
-        if (atom_load_acq_u64(&half->sequence) == before && copy->count_regions >= regions) return true;
+        if (atom_load_acq_u64(&half->sequence) != before || copy->count_regions < regions) continue;
+        for (size_t i = 0; i < PUBLISHED_MANAGERS; i++) copy->manager[i].name[sizeof copy->manager[i].name - 1] = 0;
+        return true;
     }
     return false;
 }

@@ -56,6 +56,12 @@ bool tool_coloured(void) {
     return tool_is_terminal(stdout) && (without == NULL || without[0] == '\0');
 }
 
+size_t tool_printable(const char *text) {
+    unsigned char first = (unsigned char)text[0];
+    bool control = first < 0x20 || first == 0x7f || (first == 0xc2 && (unsigned char)text[1] < 0xa0);
+    return control ? 0 : utf8_length(text);
+}
+
 static void terminal_overrule(const char *name, int *value) {
     const char *text = getenv(name);
     if (text != NULL && atoi(text) > 0) *value = atoi(text);

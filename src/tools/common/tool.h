@@ -108,8 +108,18 @@ bool tool_is_terminal(FILE *stream);
 void tool_terminal_begin(void); /* stdout takes UTF-8 and colours; to be called before it gets either */
 /* NO_COLOR and CLICOLOR_FORCE decide, else whether stdout is a terminal. */
 bool tool_coloured(void);
+/*
+ * The bytes of the character at text, which a terminal can be given; 0: the byte is of none, or of one that makes the terminal do
+ * something. (A program chooses its name, and those of its threads.)
+ */
+size_t tool_printable(const char *text);
 /* COLUMNS and LINES, else those of the terminal that stdout is, else 0. */
 void tool_terminal_size(int *columns, int *rows);
+
+/* ---- Figures of several runs ---------------------------------------------------------------------------------- */
+
+/* The median of numbers that are sorted, one or more of them: of an even count the mean of the two in the middle. */
+#define TOOL_MEDIAN(sorted, count) (((double)(sorted)[((count) - 1) / 2] + (double)(sorted)[(count) / 2]) / 2)
 
 /* ---- Figures of the process ----------------------------------------------------------------------------------- */
 

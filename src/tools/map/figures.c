@@ -27,7 +27,7 @@ void figures_of_region(const struct published_region *region, struct region_figu
     for (size_t i = 0; i < GRANULES_PER_SLOT; i++) {
         const struct published_granule *granule = &region->granule[i];
         figures->used[granule->use < USE_COUNT ? granule->use : (uint8_t)USE_FREE]++;
-        figures->committed_bytes += granule->committed * PAGE_BYTES;
+        figures->committed_bytes += map_committed(granule) * PAGE_BYTES;
         if (granule->use == USE_FREE) {
             run++;
         } else {

@@ -25,7 +25,7 @@ static void print_runs(struct json *json, const struct published_region *region)
         json_count(json, "granule", i);
         json_count(json, "count", end - i);
         json_text(json, "use", use_name[granule->use]);
-        json_count(json, "committed_pages", granule->committed * (end - i));
+        json_count(json, "committed_pages", map_committed(granule) * (end - i));
         if (granule->use == USE_SLAB) tool_json_number(json, "full", granule->fill / 255.0);
         json_close(json);
     }

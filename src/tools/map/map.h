@@ -39,6 +39,8 @@ bool rows_make(const struct published_half *half, uint32_t cells, uint32_t most,
 struct cell rows_cell(const struct published_half *half, const struct rows *rows, const struct row *row, uint32_t index);
 uint64_t rows_address(const struct published_half *half, const struct row *row);
 uint64_t rows_bytes(const struct rows *rows); /* of one row */
+/* Of the rows that an empty one stands for, as far as the region goes. */
+uint64_t rows_empty_bytes(const struct rows *rows, const struct row *row);
 
 #define RUN_KINDS 6 /* free runs of 1, 2.., 4.., 16.., 64.., 256.. granules */
 
@@ -57,6 +59,11 @@ extern const char *const use_name[USE_COUNT];
 /* In nobody's use: free, or no more of the region. What another version may have invented counts as that as well. */
 static inline bool map_free(const struct published_granule *granule) {
     return granule->use == USE_FREE || granule->use >= USE_GIVEN;
+}
+
+/* Pages; no more than there are, whatever a process writes. */
+static inline uint64_t map_committed(const struct published_granule *granule) {
+    return granule->committed < PAGES_PER_GRANULE ? granule->committed : PAGES_PER_GRANULE;
 }
 
 void terminal_draw(const struct look *look, const struct published_half *half, bool coloured, uint32_t width, uint32_t rows);

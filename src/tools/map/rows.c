@@ -64,7 +64,7 @@ struct cell rows_cell(const struct published_half *half, const struct rows *rows
         if (++uses[granule->use] > uses[cell.use] || cell.use == USE_FREE) cell.use = granule->use;
         cell.granules++;
         cell.first |= granule->first;
-        pages += granule->committed;
+        pages += map_committed(granule);
         fill += granule->use == USE_SLAB ? granule->fill / 255.0 : 1;
     }
     if (cell.granules == 0) return cell;
@@ -75,6 +75,11 @@ struct cell rows_cell(const struct published_half *half, const struct rows *rows
 
 uint64_t rows_address(const struct published_half *half, const struct row *row) {
     return half->region[row->region].start + (uint64_t)row->granule * GRANULE_BYTES;
+}
+
+uint64_t rows_empty_bytes(const struct rows *rows, const struct row *row) {
+    uint64_t granules = (uint64_t)row->count_empty * rows->cells * rows->granules, left = GRANULES_PER_SLOT - row->granule;
+    return (granules < left ? granules : left) * GRANULE_BYTES;
 }
 
 uint64_t rows_bytes(const struct rows *rows) { return (uint64_t)rows->cells * rows->granules * GRANULE_BYTES; }

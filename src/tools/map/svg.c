@@ -61,7 +61,7 @@ static void draw_gap(FILE *out, const struct rows *rows, const struct row *row, 
     char bytes[24];
     fprintf(out, "<path class=\"gap\" d=\"M%d %.4gh%d\"/>", MAP_LEFT, top + 9, CELLS * CELL_WIDTH - 1);
     fprintf(out, "<text class=\"g\" x=\"%d\" y=\"%.4g\" text-anchor=\"middle\">%s free</text>\n",
-            MAP_LEFT + CELLS * CELL_WIDTH / 2, top + 13, look_bytes(row->count_empty * rows_bytes(rows), bytes));
+            MAP_LEFT + CELLS * CELL_WIDTH / 2, top + 13, look_bytes(rows_empty_bytes(rows, row), bytes));
 }
 
 /* What is free, by the length of its runs: short ones are what fragmentation is. */

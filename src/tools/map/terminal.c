@@ -46,12 +46,19 @@ static void say(int colour, const char *text) {
     while (*text != 0) {
         size_t blanks = strspn(text, " "), length = blanks + strcspn(text + blanks, " ");
         uint32_t columns = 0;
-        char word[64];
-        for (size_t i = 0; i < length; i++) columns += (text[i] & 0xc0) != 0x80;
-        if (line_break(columns)) text += blanks, length -= blanks, columns -= (uint32_t)blanks;
-        snprintf(word, sizeof word, "%.*s", (int)length, text);
+        char word[256];
+        size_t used = 0;
+        for (size_t at = blanks, bytes; at < length && used + 4 < sizeof word; at += bytes, columns++) {
+            size_t good = tool_printable(text + at);
+            bytes = good != 0 ? good : 1;
+            memcpy(word + used, good != 0 ? text + at : "?", bytes);
+            used += bytes;
+        }
+        word[used] = 0;
+        if (line_break(columns + (uint32_t)blanks)) blanks = 0;
+        column += columns + (uint32_t)blanks;
+        for (; blanks > 0; blanks--) putchar(' ');
         paint(colour, word);
-        column += columns;
         text += length;
     }
 }
@@ -84,7 +91,7 @@ static void draw_row(const struct published_half *half, const struct rows *rows,
 
 static void draw_empty(const struct rows *rows, const struct row *row) {
     char bytes[24], text[64];
-    snprintf(text, sizeof text, "                ⋮  %s free\n", look_bytes(row->count_empty * rows_bytes(rows), bytes));
+    snprintf(text, sizeof text, "                ⋮  %s free\n", look_bytes(rows_empty_bytes(rows, row), bytes));
     paint(GREY, text);
 }
 

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 enum { RAW_PAGE = 4096, RAW_GRANULE = 65536 };
+#define RAW_TOP ((uintptr_t)1 << 47) /* of the addresses that a process has */
 
 struct raw_allocation {
     uintptr_t base;
@@ -49,6 +50,12 @@ static size_t raw_place(uintptr_t address) {
 static struct raw_allocation *raw_find(uintptr_t address) {
     size_t at = raw_place(address);
     return at < raw_count && raw_table[at].base <= address ? &raw_table[at] : NULL;
+}
+
+/* Where the last page of a range ends; 0: no process has such a range. */
+static uintptr_t raw_end(uintptr_t at, size_t size) {
+    if (size > RAW_TOP || at > RAW_TOP - size) return 0;
+    return (at + size + RAW_PAGE - 1) & ~(uintptr_t)(RAW_PAGE - 1);
 }
 
 static int raw_protection(DWORD protect) {
@@ -101,6 +108,13 @@ static struct raw_allocation *raw_insert(uintptr_t base, size_t size, DWORD prot
     return &raw_table[at];
 }
 
+static void raw_remove(struct raw_allocation *allocation) {
+    munmap((void *)allocation->base, allocation->size);
+    free(allocation->page);
+    size_t place = (size_t)(allocation - raw_table);
+    memmove(allocation, allocation + 1, (--raw_count - place) * sizeof *allocation);
+}
+
 static bool raw_commit(struct raw_allocation *allocation, uintptr_t start, uintptr_t end, DWORD protect) {
     if (mprotect((void *)start, end - start, raw_protection(protect)) != 0) return false;
     memset(allocation->page + (start - allocation->base) / RAW_PAGE, (int)(protect & 0xff), (end - start) / RAW_PAGE);
@@ -108,9 +122,8 @@ static bool raw_commit(struct raw_allocation *allocation, uintptr_t start, uintp
 }
 
 static void *raw_alloc(void *address, size_t size, DWORD type, DWORD protect) {
-    uintptr_t at = (uintptr_t)address;
-    if (size == 0 || at + size + RAW_PAGE < at || raw_protection(protect) < 0) return raw_refuse(ERROR_INVALID_PARAMETER);
-    uintptr_t end = (at + size + RAW_PAGE - 1) & ~(uintptr_t)(RAW_PAGE - 1);
+    uintptr_t at = (uintptr_t)address, end = raw_end(at, size);
+    if (size == 0 || end == 0 || raw_protection(protect) < 0) return raw_refuse(ERROR_INVALID_PARAMETER);
     if (at == 0 || (type & MEM_RESERVE) != 0) {
         uintptr_t wanted = at & ~(uintptr_t)(RAW_GRANULE - 1);
         if (!(type & (MEM_RESERVE | MEM_COMMIT))) return raw_refuse(ERROR_INVALID_PARAMETER);
@@ -121,9 +134,9 @@ static void *raw_alloc(void *address, size_t size, DWORD type, DWORD protect) {
             munmap(base, end - wanted);
             return raw_refuse(ERROR_NOT_ENOUGH_MEMORY);
         }
-        if ((type & MEM_COMMIT) != 0 && !raw_commit(made, made->base, made->base + made->size, protect))
-            return raw_refuse(ERROR_COMMITMENT_LIMIT);
-        return base;
+        if ((type & MEM_COMMIT) == 0 || raw_commit(made, made->base, made->base + made->size, protect)) return base;
+        raw_remove(made);
+        return raw_refuse(ERROR_COMMITMENT_LIMIT);
     }
     uintptr_t start = at & ~(uintptr_t)(RAW_PAGE - 1);
     if (type == MEM_RESET) { /* whole pages only */
@@ -147,14 +160,11 @@ static BOOL raw_free(void *address, size_t size, DWORD type) {
         return raw_refuse(ERROR_INVALID_PARAMETER) != NULL;
     if (allocation == NULL || (size == 0 && start != allocation->base)) return raw_refuse(ERROR_INVALID_ADDRESS) != NULL;
     if (type == MEM_RELEASE) {
-        munmap((void *)allocation->base, allocation->size);
-        free(allocation->page);
-        size_t place = (size_t)(allocation - raw_table);
-        memmove(allocation, allocation + 1, (--raw_count - place) * sizeof *allocation);
+        raw_remove(allocation);
         return TRUE;
     }
-    uintptr_t end = size == 0 ? allocation->base + allocation->size : (at + size + RAW_PAGE - 1) & ~(uintptr_t)(RAW_PAGE - 1);
-    if (end < at || end > allocation->base + allocation->size) return raw_refuse(ERROR_INVALID_PARAMETER) != NULL;
+    uintptr_t end = size == 0 ? allocation->base + allocation->size : raw_end(at, size);
+    if (end == 0 || end > allocation->base + allocation->size) return raw_refuse(ERROR_INVALID_PARAMETER) != NULL;
     madvise((void *)start, end - start, MADV_DONTNEED);
     mprotect((void *)start, end - start, PROT_NONE);
     memset(allocation->page + (start - allocation->base) / RAW_PAGE, 0, (end - start) / RAW_PAGE);
@@ -162,10 +172,9 @@ static BOOL raw_free(void *address, size_t size, DWORD type) {
 }
 
 static BOOL raw_protect(void *address, size_t size, DWORD protect, PDWORD old) {
-    uintptr_t at = (uintptr_t)address, start = at & ~(uintptr_t)(RAW_PAGE - 1);
-    uintptr_t end = (at + size + RAW_PAGE - 1) & ~(uintptr_t)(RAW_PAGE - 1);
+    uintptr_t at = (uintptr_t)address, start = at & ~(uintptr_t)(RAW_PAGE - 1), end = raw_end(at, size);
     if (old == NULL) return raw_refuse(ERROR_NOACCESS) != NULL;
-    if (size == 0 || end < at || raw_protection(protect) < 0) return raw_refuse(ERROR_INVALID_PARAMETER) != NULL;
+    if (size == 0 || end == 0 || raw_protection(protect) < 0) return raw_refuse(ERROR_INVALID_PARAMETER) != NULL;
     struct raw_allocation *allocation = raw_find(start);
     DWORD before = PAGE_READWRITE; /* of memory that the layer never gave out, the kernel would have to be asked */
     if (allocation != NULL) {

@@ -46,7 +46,7 @@ static struct figures kind_figures(const struct replay *replay, enum kind kind) 
     double sum = 0;
     for (size_t i = 0; i < stats->count; i++) sum += stats->tick[i];
     double unit = replay->ns_per_tick;
-    return (struct figures){sum / (double)stats->count * unit, stats->tick[stats->count / 2] * unit,
+    return (struct figures){sum / (double)stats->count * unit, TOOL_MEDIAN(stats->tick, stats->count) * unit,
                             stats->tick[stats->count - 1] * unit};
 }
 
@@ -87,9 +87,9 @@ void report_table(const struct replay *replay, const char *path) {
     tool_usage_read(&usage);
     printf("\npage faults %llu", (unsigned long long)usage.faults);
     if (usage.faults_major >= 0) printf(" (%lld from a disk)", (long long)usage.faults_major);
-    printf(", peak RSS %.1f MiB, wall time %.1f ms with checking, pages looked at %llu\n",
-           (double)usage.peak_rss_bytes / 1048576.0, (double)replay->wall_ns / 1e6,
-           (unsigned long long)replay->count_pages_checked);
+    printf(", peak RSS %.1f MiB, wall time %.1f ms ", (double)usage.peak_rss_bytes / 1048576.0, (double)replay->wall_ns / 1e6);
+    if (replay->check) printf("with checking, pages looked at %llu\n", (unsigned long long)replay->count_pages_checked);
+    else printf("without checking\n");
     printf("differences from the recording: %llu\n", (unsigned long long)replay->count_differences);
     for (uint64_t i = 0; i < replay->count_differences && i < DIFFERENCES_KEPT; i++)
         printf("  %s:%u: %s\n", path, (unsigned)replay->difference[i].line, replay->difference[i].text);

@@ -20,10 +20,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hostmem_win32.h"
 #include "tools/common/tool.h"
 #include "tools/replay/gunzip.h"
 
-enum { COLUMNS = 8, LINE_MAX_BYTES = 512, TID_LIMIT = 0x10000, TEXT_MAX_BYTES = 1 << 30 };
+enum { COLUMNS = 8, LINE_MAX_BYTES = 512, TEXT_MAX_BYTES = 1 << 30, TIDS = 4 * TRACE_THREADS, GRANULE = 65536 };
 
 static const struct {
     const char *name;
@@ -40,7 +41,10 @@ struct reader {
     char *error;
     uint32_t line;
     int op_column; /* 1 or 2; 0 until the first call */
-    uint16_t thread_of_tid[TID_LIMIT]; /* 0: not met yet, else the thread's number + 1 */
+    struct {
+        uint32_t tid;
+        uint16_t thread; /* its number + 1; 0: a free place */
+    } tids[TIDS];        /* those met so far, each at the first free place from the one that its number gives */
 };
 
 static bool reader_fail(struct reader *reader, const char *format, ...) TOOL_PRINTF(2, 3);
@@ -69,12 +73,15 @@ static bool number_parse(const char *text, uint64_t *value) {
 }
 
 static bool thread_number(struct reader *reader, struct trace *trace, uint64_t tid, struct call *call) {
-    if (tid >= TID_LIMIT) return reader_fail(reader, "no thread has the number %llx", (unsigned long long)tid);
-    if (reader->thread_of_tid[tid] == 0) {
+    if (tid > UINT32_MAX) return reader_fail(reader, "no thread has the number %llx", (unsigned long long)tid);
+    size_t at = tid % TIDS;
+    while (reader->tids[at].thread != 0 && reader->tids[at].tid != tid) at = (at + 1) % TIDS;
+    if (reader->tids[at].thread == 0) {
         if (trace->count_threads == TRACE_THREADS) return reader_fail(reader, "more than %d threads", TRACE_THREADS);
-        reader->thread_of_tid[tid] = (uint16_t)++trace->count_threads;
+        reader->tids[at].tid = (uint32_t)tid;
+        reader->tids[at].thread = (uint16_t)++trace->count_threads;
     }
-    call->thread = (uint16_t)(reader->thread_of_tid[tid] - 1);
+    call->thread = (uint16_t)(reader->tids[at].thread - 1);
     return true;
 }
 
@@ -84,6 +91,9 @@ static bool call_possible(struct reader *reader, const struct call *call) {
     if (call->op == OP_HEAP_CREATE) return true;
     if (call->addr >= top || call->ret >= top) return reader_fail(reader, "an address is past the user's address space");
     if (call->ret != 0 && call->size >= top) return reader_fail(reader, "a size that no call can have succeeded with");
+    bool placed = call->op == OP_ALLOC && call->ret != 0 && call->addr != 0 && (call->type & MEM_RESERVE) != 0;
+    if (placed && (call->ret > call->addr || call->addr - call->ret >= GRANULE)) /* Win32 rounds it down */
+        return reader_fail(reader, "a reservation at another address than it was asked for");
     return true;
 }
 

@@ -7,11 +7,41 @@
 
 #include "tools/top/top.h"
 
-static volatile sig_atomic_t over;
+static volatile sig_atomic_t over, paused;
 
 static void end(int number) {
     (void)number;
     over = 1;
+}
+
+#ifndef _WIN32
+static void stop(int number) {
+    (void)number;
+    paused = 1;
+}
+#endif
+
+/* Whatever ends or stops the tool, the terminal is given back as it was. */
+static void terminal_take(void) {
+#ifndef _WIN32
+    signal(SIGHUP, end);
+    signal(SIGQUIT, end);
+    signal(SIGPIPE, end);
+    signal(SIGTSTP, stop);
+#endif
+    screen_begin(true), keys_begin();
+}
+
+static void terminal_leave(void) { keys_end(), screen_end(); }
+
+/* Ctrl-Z. */
+static void terminal_pause(void) {
+#ifndef _WIN32
+    paused = 0;
+    terminal_leave();
+    raise(SIGSTOP);
+    screen_begin(true), keys_begin();
+#endif
 }
 
 static void history_add(double *values, uint64_t count, double value) {
@@ -48,7 +78,7 @@ static void show(const struct top *top, bool full) {
 static void watch(const struct tool_command *command, struct top *top, uint64_t interval_ms, bool json) {
     signal(SIGINT, end);
     signal(SIGTERM, end);
-    if (!json) screen_begin(true), keys_begin();
+    if (!json) terminal_take();
     bool alive = true;
     while (!over && alive) {
         if (json)
@@ -60,9 +90,10 @@ static void watch(const struct tool_command *command, struct top *top, uint64_t 
             look_sleep_ms(interval_ms);
         else if (keys_wait(interval_ms) == 'q')
             over = 1;
+        if (paused) terminal_pause();
         alive = look_again(top) && look_alive(&top->look);
     }
-    if (!json) keys_end(), screen_end();
+    if (!json) terminal_leave();
     if (!alive) fprintf(stderr, "%s: process %llu has ended\n", command->name, (unsigned long long)top->look.process);
 }
 

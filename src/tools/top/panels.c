@@ -194,8 +194,8 @@ static uint64_t budgets(struct lines *lines, const struct top *top, bool bars, u
     for (; shown < count && shown < rows; shown++) {
         const struct count *c = &counts[shown];
         line = lines_add(lines);
-        line_put(line, PLAIN, "%-16.16s", c->name);
-        line_put(line, DIM, "%10s", c->kind);
+        line_field(line, PLAIN, 17, c->name);
+        line_put(line, DIM, "%9s", c->kind);
         line_put(line, BLUE, "%11s", look_bytes(c->use, a));
         line_put(line, PLAIN, "%11s", look_bytes(c->peak, a));
         line_put(line, c->soft ? PLAIN : DIM, "%11s", limit_text(c->soft, a));
@@ -291,7 +291,7 @@ static void threads(struct lines *lines, const struct top *top, uint64_t rows) {
         if (t->number != 0) look_thread_name(&top->look, t->number, name, sizeof name);
         struct line *line = lines_add(lines);
         line_put(line, t->number != 0 ? PLAIN : DIM, "%-9" PRIu64, t->number);
-        line_put(line, DIM, "%-14.13s", name);
+        line_field(line, DIM, 14, name);
         line_put(line, PLAIN, "%9s", digits(t->blocks, n));
         line_put(line, VIOLET, "%11s", look_bytes(t->block_bytes, a));
         line_put(line, BLUE, "%11s", look_bytes(t->span_bytes, b));

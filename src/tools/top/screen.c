@@ -10,7 +10,8 @@
 #include "tools/top/top.h"
 
 static bool coloured, full_screen;
-static int widest = 1 << 20; /* a line that is longer loses its end, lest the terminal breaks it */
+static int widest = 1 << 20;  /* a line that is longer loses its end, lest the terminal breaks it */
+static int longest = 1 << 20; /* and so does a full screen, lest it loses its beginning */
 
 /* Colours of the 256-colour palette that read well on dark and on light. */
 static const char *const codes[COLOUR_COUNT] = {
@@ -36,19 +37,17 @@ static void put_raw(struct line *line, const char *text) {
     line->length += length;
 }
 
-/* Characters, not bytes: those that go on from a byte before do not count. */
-static int cells(const char *text) {
-    int count = 0;
-    for (; *text; text++) count += (*text & 0xc0) != 0x80;
-    return count;
-}
-
-static void put_text(struct line *line, enum colour colour, const char *all) {
+/* As many characters as there is room for, with '?' for what a terminal cannot be given. */
+static void put_text(struct line *line, enum colour colour, const char *all, int most) {
     char text[LINE_ROOM];
     size_t length = 0;
-    for (int left = widest - line->width; all[length] != 0 && length + 1 < sizeof text; length++) {
-        if ((all[length] & 0xc0) != 0x80 && left-- <= 0) break;
-        text[length] = all[length];
+    int cells = 0;
+    if (most > widest - line->width) most = widest - line->width;
+    for (size_t bytes; *all != 0 && cells < most && length + 4 < sizeof text; cells++, all += bytes) {
+        size_t good = tool_printable(all);
+        bytes = good != 0 ? good : 1;
+        memcpy(text + length, good != 0 ? all : "?", bytes);
+        length += bytes;
     }
     text[length] = 0;
     if (length == 0) return;
@@ -59,7 +58,7 @@ static void put_text(struct line *line, enum colour colour, const char *all) {
     }
     put_raw(line, text);
     if (coloured && colour != PLAIN) put_raw(line, "\033[0m");
-    line->width += cells(text);
+    line->width += cells;
 }
 
 void line_put(struct line *line, enum colour colour, const char *format, ...) {
@@ -68,7 +67,13 @@ void line_put(struct line *line, enum colour colour, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    put_text(line, colour, text);
+    put_text(line, colour, text, LINE_ROOM);
+}
+
+void line_field(struct line *line, enum colour colour, int width, const char *text) {
+    int end = line->width + width;
+    put_text(line, colour, text, width - 1);
+    line_pad(line, end);
 }
 
 void line_pad(struct line *line, int width) {
@@ -82,7 +87,7 @@ static void put_cells(struct line *line, enum colour colour, const char *cell, i
     char text[512] = "";
     size_t each = strlen(cell);
     for (int i = 0; i < count && ((size_t)i + 1) * each < sizeof text; i++) memcpy(text + (size_t)i * each, cell, each + 1);
-    if (count > 0) put_text(line, colour, text);
+    if (count > 0) put_text(line, colour, text, LINE_ROOM);
 }
 
 void line_bar(struct line *line, int width, const struct bar_part *parts, int count) {
@@ -112,7 +117,7 @@ void line_spark(struct line *line, enum colour colour, int width, const double *
     for (uint64_t i = held - shown; i < held; i++) highest = values[i] > highest ? values[i] : highest;
     put_cells(line, FAINT, "▁", width - (int)shown);
     for (uint64_t i = held - shown; i < held; i++) strcat(text, heights[highest > 0 ? (int)(values[i] / highest * 7.99) : 0]);
-    if (shown > 0) put_text(line, colour, text);
+    if (shown > 0) put_text(line, colour, text, LINE_ROOM);
 }
 
 /* ---- Terminal ----------------------------------------------------------------------------------------------------- */
@@ -134,7 +139,7 @@ void screen_size(int *width, int *height) {
     tool_terminal_size(width, height);
     *width = *width == 0 ? 100 : *width;
     *height = *height == 0 ? 40 : *height;
-    if (tool_is_terminal(stdout)) widest = *width;
+    if (tool_is_terminal(stdout)) widest = *width, longest = *height;
     if (*width < 60)
         *width = 60; /* lines lose their ends */
     if (*width > 200) *width = 200;
@@ -142,10 +147,11 @@ void screen_size(int *width, int *height) {
 
 void screen_show(const struct lines *lines, bool full) {
     bool in_place = full && full_screen;
+    int count = in_place && lines->count > longest ? longest : lines->count;
     if (in_place) fputs("\033[H", stdout);
-    for (int i = 0; i < lines->count; i++) {
+    for (int i = 0; i < count; i++) {
         fputs(lines->line[i].text, stdout);
-        fputs(in_place ? (i + 1 < lines->count ? "\033[K\n" : "\033[K") : "\n", stdout);
+        fputs(in_place ? (i + 1 < count ? "\033[K\n" : "\033[K") : "\n", stdout);
     }
     if (in_place) fputs("\033[J", stdout);
 }

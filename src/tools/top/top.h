@@ -42,6 +42,8 @@ enum colour { PLAIN, DIM, BOLD, TITLE, BLUE, GREEN, ORANGE, VIOLET, RED, FAINT, 
 struct line *lines_add(struct lines *lines);
 void line_put(struct line *line, enum colour colour, const char *format, ...) TOOL_PRINTF(3, 4);
 void line_pad(struct line *line, int width); /* with blanks, up to that width */
+/* A column of `width` cells, whose last is blank: text that is longer loses its end. */
+void line_field(struct line *line, enum colour colour, int width, const char *text);
 
 /* A bar of `width` cells, parts one after the other; what they do not fill is faint. Parts are shares of 1. */
 struct bar_part {
