@@ -25,6 +25,12 @@
 
 enum { STEP_CLOSED, STEP_OPENING, STEP_OPEN, STEP_MIXED };
 
+/*
+ * Steps that slabs open and that get no pages of 2 MiB, beside one for each cache. Measured where the system gives such pages
+ * unasked: a program of 20 MiB takes 22 MiB with five, 26 with one; one of 70 MiB takes 2 % longer to fill.
+ */
+enum { SPARSE_STEPS = 5 };
+
 static uint32_t sparse_steps;
 
 /* The parts of a run, step by step. */
@@ -47,11 +53,12 @@ static uintptr_t run_end(const struct run *run) {
 void steps_reserved(uintptr_t region) { os_pictured(region, SLOT_BYTES, false); }
 
 /*
- * A thread's first few blocks lie in as many slabs, and where the system gives pages of 2 MiB unasked, each would get one. So of
- * the steps that slabs open one more than there are caches do without; what is used beyond that is dense, and may have them.
+ * A thread's first few blocks lie in as many slabs, and where the system gives pages of 2 MiB unasked, each would get one. So the
+ * first steps that slabs open do without; what is used beyond them is dense, and may have such pages.
  */
 static bool sparse_more(void) {
-    if (atom_load_rlx_u32(&sparse_steps) > caches_there()) return false; /* rlx: one step more or less changes nothing */
+    /* rlx: one step more or less changes nothing */
+    if (atom_load_rlx_u32(&sparse_steps) >= caches_there() + SPARSE_STEPS) return false;
     atom_add_acqrel_u32(&sparse_steps, 1);
     return true;
 }
