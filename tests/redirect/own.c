@@ -3,6 +3,8 @@
  */
 #include <windows.h>
 
+#include <string.h>
+
 #include "check.h"
 #include "hostmem_redirect.h"
 
@@ -24,6 +26,23 @@ static __attribute__((noinline)) void use(void) {
     }
 }
 
+/* Linkers may put the import table among a program's code, where other threads are while it is patched: here one is. */
+static volatile LONG patched;
+
+static HANDLE run_beside_imports(void) {
+    static const unsigned char wait[] = {0x83, 0x39, 0x00, 0x74, 0xFB, 0x31, 0xC0, 0xC3}; /* while (*rcx == 0); return 0; */
+    char *base = (char *)GetModuleHandleA(NULL);
+    const IMAGE_NT_HEADERS64 *nt = (const IMAGE_NT_HEADERS64 *)(base + ((const IMAGE_DOS_HEADER *)base)->e_lfanew);
+    uintptr_t table = (uintptr_t)base + nt->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_IAT].VirtualAddress;
+    unsigned char *page = (unsigned char *)(table & ~(uintptr_t)4095), *code = page + 4096 - sizeof wait;
+    DWORD old;
+    for (size_t i = 0; i < sizeof wait; i++) CHECK_EQ(code[i], 0);
+    CHECK(VirtualProtect(page, 4096, PAGE_READWRITE, &old));
+    memcpy(code, wait, sizeof wait);
+    CHECK(VirtualProtect(page, 4096, PAGE_EXECUTE_READ, &old));
+    return CreateThread(NULL, 0, (LPTHREAD_START_ROUTINE)(void (*)(void))(uintptr_t)code, (void *)&patched, 0, NULL);
+}
+
 int main(int argc, char **argv) {
     static HM_REDIRECT_SHARED shared;
     HMODULE library = argc == 2 ? LoadLibraryA(argv[1]) : NULL;
@@ -34,7 +53,11 @@ int main(int argc, char **argv) {
     if (!CHECK(version != NULL && install != NULL)) return check_done();
     CHECK_EQ(version(), HM_REDIRECT_VERSION);
     char *before = VirtualAlloc(NULL, 65536, MEM_COMMIT, PAGE_READWRITE);
+    HANDLE beside = run_beside_imports();
+    Sleep(20);
     CHECK(install(HM_REDIRECT_HEAP | HM_REDIRECT_COUNT, &shared));
+    patched = 1;
+    CHECK_EQ(WaitForSingleObject(beside, 10000), WAIT_OBJECT_0);
     CHECK(!install(0, NULL));
     CHECK_EQ(GetLastError(), ERROR_ALREADY_INITIALIZED);
     use();

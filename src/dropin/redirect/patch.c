@@ -57,6 +57,14 @@ static const IMAGE_DATA_DIRECTORY *directory(HMODULE module, int index) {
     return found->VirtualAddress ? found : NULL;
 }
 
+/* Makes a table writable. Some linkers put it among a module's code, where other threads may be: there it stays executable. */
+static bool table_open(void *table, size_t size, DWORD *old) {
+    const DWORD execute = PAGE_EXECUTE | PAGE_EXECUTE_READ | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY;
+    MEMORY_BASIC_INFORMATION info;
+    if (!real.VirtualQuery(table, &info, sizeof info)) return false;
+    return real.VirtualProtect(table, size, info.Protect & execute ? PAGE_EXECUTE_READWRITE : PAGE_READWRITE, old);
+}
+
 /* ---- Jumps --------------------------------------------------------------------------------------------------------- */
 
 /* A page for jumps, at most 4 GiB after the module. */
@@ -101,7 +109,7 @@ static void patch_slots(any_function *slots) {
     for (size_t i = 0; i < count; i++) {
         unsigned char *jump = jump_of(slots[i]);
         if (!jump) continue;
-        if (!writable && !real.VirtualProtect(slots, count * sizeof slots[0], PAGE_READWRITE, &old)) return;
+        if (!writable && !table_open(slots, count * sizeof slots[0], &old)) return;
         writable = true;
         *(unsigned char *volatile *)(void *)&slots[i] = jump;
     }
@@ -172,7 +180,7 @@ static void patch_exports(int m, size_t jumps_bytes) {
     const IMAGE_EXPORT_DIRECTORY *exports = (const IMAGE_EXPORT_DIRECTORY *)(base + found->VirtualAddress);
     void *functions = base + exports->AddressOfFunctions;
     size_t size = exports->NumberOfFunctions * sizeof(DWORD);
-    if (!real.VirtualProtect(functions, size, PAGE_READWRITE, &old)) return;
+    if (!table_open(functions, size, &old)) return;
     for (size_t h = 0; h < hooks_count; h++) {
         DWORD *place = wanted(&hooks[h]) ? export_find(base, exports, hooks[h].name) : NULL;
         uintptr_t jump = place ? (uintptr_t)jump_of(hooks[h].from[m]) : 0;
