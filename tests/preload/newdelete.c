@@ -42,6 +42,7 @@ void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *, size_t, const char *) __attribu
 void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *, size_t, const char *) __attribute__((weak));
 
 static volatile size_t huge = (size_t)PTRDIFF_MAX - 100000;
+static volatile size_t wraps = SIZE_MAX - 5; /* when it is rounded up to an alignment */
 
 /* The C++ library's functions that the tests call. */
 static void *(*set_new_handler)(void *handler);
@@ -106,6 +107,9 @@ static void test_nothrow(void) {
     CHECK(_ZnamRKSt9nothrow_t(huge, TAG) == NULL);
     CHECK(_ZnwmSt11align_val_tRKSt9nothrow_t(huge, 64, TAG) == NULL);
     CHECK(_ZnamSt11align_val_tRKSt9nothrow_t(huge, 64, TAG) == NULL);
+    CHECK(_ZnwmSt11align_val_tRKSt9nothrow_t(wraps, 64, TAG) == NULL);
+    CHECK(_ZnamSt11align_val_tRKSt9nothrow_t(wraps, 4096, TAG) == NULL);
+    CHECK(_ZnwmSt11align_val_tRKSt9nothrow_t(wraps / 2 + 10, (size_t)1 << 63, TAG) == NULL);
     CHECK(_ZnwmSt11align_val_tRKSt9nothrow_t(8, 24, TAG) == NULL); /* what is no alignment the C++ library refuses */
     CHECK(_ZnwmSt11align_val_tRKSt9nothrow_t(8, 0, TAG) == NULL);
     set_new_handler((void *)handler_gives_up);
@@ -142,8 +146,14 @@ static void throw_in_child(int form, bool handler) {
         case 2:
             _ZnwmSt11align_val_t(huge, 256);
             break;
-        default:
+        case 3:
             _ZnamSt11align_val_t(huge, 256);
+            break;
+        case 4:
+            _ZnwmSt11align_val_t(wraps, 256);
+            break;
+        default:
+            _ZnamSt11align_val_t(wraps, 256);
             break;
         }
         _exit(2);
@@ -160,7 +170,7 @@ int main(void) {
     CHECK(_ZnwmRKSt9nothrow_t(huge, TAG) == NULL);
     if (!CHECK(find_library())) return check_done();
     test_nothrow();
-    for (int form = 0; form < 4; form++) {
+    for (int form = 0; form < 6; form++) {
         throw_in_child(form, false);
         throw_in_child(form, true);
     }

@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <stdint.h>
 
 #include "dropin/malloc/dropin.h"
 
@@ -53,6 +54,12 @@ static __attribute__((noinline)) void *new_other_nothrow(const char *name, size_
     return next == NULL ? NULL : next(size, tag);
 }
 
+/*
+ * Those operators round the size up to the alignment, and some go round from the largest to a block of none. This one is refused
+ * by all, and is a multiple of every alignment.
+ */
+static size_t size_to_round(size_t size) { return size <= SIZE_MAX / 2 + 1 ? size : SIZE_MAX / 2 + 1; }
+
 /* NULL for an alignment that is not a power of two, too: the program's own operator judges that. */
 static void *aligned_block(size_t size, align_val align) { return power_of_two(align) ? dropin_alloc(size, align, false) : NULL; }
 
@@ -60,7 +67,7 @@ static __attribute__((noinline)) void *new_other_aligned(const char *name, size_
     void *block = aligned_block(size, align);
     if (block != NULL) return block;
     void *(*next)(size_t, align_val) = (void *(*)(size_t, align_val))next_or_abort(name, size);
-    return next(size, align);
+    return next(size_to_round(size), align);
 }
 
 static __attribute__((noinline)) void *new_other_aligned_nothrow(const char *name, size_t size, align_val align,
@@ -69,7 +76,7 @@ static __attribute__((noinline)) void *new_other_aligned_nothrow(const char *nam
     if (block != NULL) return block;
     void *(*next)(size_t, align_val, const struct nothrow *) =
         (void *(*)(size_t, align_val, const struct nothrow *))next_operator(name);
-    return next == NULL ? NULL : next(size, align, tag);
+    return next == NULL ? NULL : next(size_to_round(size), align, tag);
 }
 
 /* ---- operator new ------------------------------------------------------------------------------------------------- */
