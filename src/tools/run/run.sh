@@ -125,7 +125,7 @@ number() {
 }
 
 median() {
-    sort -n | awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] : 0 }'
+    sort -n | awk '{ v[NR] = $1 } END { printf "%.0f\n", NR ? (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 : 0 }'
 }
 
 # calls FILE: of region-able calls (memory of the process itself, not views): all, served, microseconds, and how many in a
