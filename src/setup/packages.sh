@@ -18,7 +18,7 @@ packages_of() {
     test)
         echo clang lld libclang-rt-14-dev llvm-14 pkg-config libbenchmark-dev valgrind strace
         # Programs that run on the malloc drop-in. (redis-tools has the server's program, too.)
-        echo libstdc++6 git perl python3.11 libpython3.11-testsuite redis-tools sqlite3 stress-ng
+        echo libstdc++6 git perl python3 python3.11 libpython3.11-testsuite redis-tools sqlite3 stress-ng
         ;;
     *) die "packages.sh: unknown group '$1' (build, windows, clr, hosts, bench, peers, report, test)" ;;
     esac
