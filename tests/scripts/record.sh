@@ -66,6 +66,45 @@ END
 check "a program that cancels a thread" gcc -O0 -fno-builtin -pthread -o "$work/cancelled" "$work/cancelled.c"
 expect "it runs" 0 '' timeout 20 $record --output "$work/trace" "$work/cancelled"
 lines "... and all of its blocks are recorded" HA 10000
+# A mapping that moves, and blocks of whole pages.
+cat >"$work/moves.c" <<'END'
+#define _GNU_SOURCE
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+enum { PAGE = 4096 };
+static void *map(size_t pages, int protection) {
+    return mmap(NULL, pages * PAGE, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+int main(void) {
+    char *first = map(16, PROT_READ | PROT_WRITE), *other = map(64, PROT_NONE);
+    for (int i = 0; i < 16; i++) first[i * PAGE] = 1;
+    mprotect(first + 8 * PAGE, 8 * PAGE, PROT_READ);
+    char *fixed = mremap(first, 8 * PAGE, 8 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, other);
+    if (fixed != other) return 1;
+    char *grown = mremap(fixed, 8 * PAGE, 32 * PAGE, MREMAP_MAYMOVE); /* must move */
+    if (grown == MAP_FAILED || grown == fixed) return 2;
+    memset(grown, 2, 32 * PAGE);
+    if (mremap(grown, 32 * PAGE, 4 * PAGE, 0) != grown) return 3;
+    if (mremap(first + 8 * PAGE, 8 * PAGE, 2 * PAGE, MREMAP_MAYMOVE) != first + 8 * PAGE) return 4;
+    if (mremap(first, 8 * PAGE, 16 * PAGE, 0) != MAP_FAILED) return 5; /* nothing is there any more */
+    munmap(grown, 4 * PAGE);
+    munmap(other, 64 * PAGE);
+    char *pages = valloc(100), *more = pvalloc(5000);
+    pages = realloc(pages, 20000);
+    memset(more, 3, 8192);
+    free(pages);
+    free(more);
+    return 0;
+}
+END
+check "a program that moves a mapping" gcc -w -O0 -fno-builtin -o "$work/moves" "$work/moves.c"
+expect "it runs" 0 '' $record --output "$work/trace" "$work/moves"
+lines "... its blocks" HA 2
+replays "a mapping that moves"
+expect "... and what it writes there" 0 '^moved$' \
+    awk '$3 == "VA" && $5 == "20000" && $6 == "3000" { moved = "moved" } END { print moved }' "$work/trace"
 # A program that closes what it has not opened, and has a file of its own then.
 cat >"$work/closes.c" <<'END'
 #include <fcntl.h>

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,7 +25,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-enum { ARENA = 64 << 10, ZERO_MEMORY = 8, HEAP = 0x1000 };
+enum { ARENA = 64 << 10, PAGE = 4096, ZERO_MEMORY = 8, HEAP = 0x1000 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static __thread int depth; /* of recorded calls on this thread */
@@ -35,6 +36,7 @@ static size_t arena_used;
 static struct {
     void *(*mmap)(void *, size_t, int, int, int, off_t);
     int (*munmap)(void *, size_t);
+    void *(*mremap)(void *, size_t, size_t, int, ...);
     int (*mprotect)(void *, size_t, int);
     int (*madvise)(void *, size_t, int);
     void *(*malloc)(size_t);
@@ -75,6 +77,7 @@ static void find_all(void) {
     next.looking = true;
     find("mmap", &next.mmap);
     find("munmap", &next.munmap);
+    find("mremap", &next.mremap);
     find("mprotect", &next.mprotect);
     find("madvise", &next.madvise);
     find("malloc", &next.malloc);
@@ -158,6 +161,21 @@ EXPORTED int munmap(void *address, size_t size) {
     return result;
 }
 
+/* The kernel looks at the fifth argument only where a flag says that there is one. */
+EXPORTED void *mremap(void *address, size_t size, size_t wanted, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    void *place = va_arg(arguments, void *);
+    va_end(arguments);
+    bool recorded = enter(with_vm);
+    void *got = next.mremap(address, size, wanted, flags, place);
+    int error = errno;
+    if (recorded && got != MAP_FAILED) pages_move((uintptr_t)address, size, (uintptr_t)got, wanted);
+    if (recorded) leave();
+    errno = error;
+    return got;
+}
+
 EXPORTED int mprotect(void *address, size_t size, int protection) {
     bool recorded = enter(with_vm);
     int result = next.mprotect(address, size, protection), error = errno;
@@ -204,6 +222,10 @@ EXPORTED void *memalign(size_t alignment, size_t size) {
 }
 
 EXPORTED void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
+
+EXPORTED void *valloc(size_t size) { return memalign(PAGE, size); }
+
+EXPORTED void *pvalloc(size_t size) { return memalign(PAGE, size > SIZE_MAX - PAGE ? size : (size + PAGE - 1) / PAGE * PAGE); }
 
 EXPORTED int posix_memalign(void **block, size_t alignment, size_t size) {
     int error = errno;

@@ -4,10 +4,11 @@
  * A private anonymous mapping becomes a reservation with an address of its own in the trace, a multiple of 64 KiB as Win32
  * gives them out; the mapping's real address need not be one. Access that is given to its pages is a commit; no access is a
  * decommit where content may be lost and a protection where not; an unmapped part is decommitted, the last one releases the
- * reservation. MADV_DONTNEED is a decommit and a commit, as it leaves zeros. Other mappings (files, shared memory, stacks that
- * the kernel grows) are not recorded.
+ * reservation. What mremap moves becomes another. MADV_DONTNEED is a decommit and a commit, as it leaves zeros. Other mappings
+ * (files, shared memory, stacks that the kernel grows) are not recorded.
  *
- * Invariants: mappings in the table do not overlap; committed holds a byte for each page: 0 or the Win32 protection.
+ * Invariants: mappings in the table overlap only where pages of them are not mapped any more; page holds a byte for each page,
+ * as struct mapping says.
  */
 #include "dropin/record/record.h"
 #include "hostmem_win32.h"
@@ -94,11 +95,46 @@ static void part_unmap(struct mapping *mapping, size_t first, size_t end, int pr
     size_t gone = 0;
     for (size_t page = first; page < end; page++) gone += mapping->page[page] != GONE;
     mapping->count_mapped -= gone;
-    if (mapping->count_mapped > 0) trace_line("VF", traced_at(mapping, first), (end - first) * PAGE, MEM_DECOMMIT, 0, 1);
+    if (gone > 0 && mapping->count_mapped > 0)
+        trace_line("VF", traced_at(mapping, first), (end - first) * PAGE, MEM_DECOMMIT, 0, 1);
     memset(mapping->page + first, GONE, end - first);
 }
 
 void pages_unmap(uintptr_t start, size_t size) { each_part(start, size, part_unmap, 0); }
+
+/* The access of a page; -1: its mapping is not recorded. */
+static int protection_at(uintptr_t address) {
+    static const int protections[] = {PROT_NONE,
+                                      PROT_READ,
+                                      PROT_READ | PROT_WRITE,
+                                      PROT_EXEC,
+                                      PROT_READ | PROT_EXEC,
+                                      PROT_READ | PROT_WRITE | PROT_EXEC};
+    for (size_t i = 0; i < count_mappings; i++) {
+        if (address - mappings[i].start >= mappings[i].size) continue;
+        uint8_t page = mappings[i].page[(address - mappings[i].start) / PAGE];
+        if (page == GONE) continue; /* where another may be now */
+        for (size_t k = 1; k < sizeof protections / sizeof *protections; k++)
+            if (win32_protection(protections[k]) == page) return protections[k];
+        return PROT_NONE;
+    }
+    return -1;
+}
+
+/* Win32 moves nothing: what has moved is a reservation anew, and what was added to one as well. */
+void pages_move(uintptr_t start, size_t size, uintptr_t to, size_t size_there) {
+    size_t held = (size + PAGE - 1) / PAGE * PAGE, wanted = (size_there + PAGE - 1) / PAGE * PAGE;
+    int protection = protection_at(start);
+    if (to != start) {
+        pages_unmap(start, held);
+        pages_unmap(to, wanted);
+        if (protection >= 0) pages_map(to, wanted, protection);
+    } else if (wanted < held) {
+        pages_unmap(start + wanted, held - wanted);
+    } else if (wanted > held && protection >= 0) {
+        pages_map(start + held, wanted - held, protection);
+    }
+}
 
 static void stretch_protect(struct mapping *mapping, size_t first, size_t end, int protection) {
     uint32_t wanted = win32_protection(protection);

@@ -26,6 +26,7 @@ void trace_drop(void);  /* in the child of a fork: what the buffer holds is the 
 
 void pages_map(uintptr_t start, size_t size, int protection);     /* an anonymous mapping was made */
 void pages_unmap(uintptr_t start, size_t size);
+void pages_move(uintptr_t start, size_t size, uintptr_t to, size_t size_there); /* mremap has; to may be start */
 void pages_protect(uintptr_t start, size_t size, int protection);
 void pages_discard(uintptr_t start, size_t size); /* their content was given up, their access not */
 
