@@ -284,7 +284,7 @@ static void *short_life(void *context) {
     return NULL;
 }
 
-/* With a keeper: the next thread has it as it was, unless the keeper is at it just then; if none comes the keeper gives it back. */
+/* The next thread has it as it was, unless the keeper is at it just then; if none comes the keeper gives it back. */
 static void a_cache_is_handed_down(void) {
     struct cache *first, *second;
     struct threads threads = {0};
