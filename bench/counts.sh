@@ -35,7 +35,7 @@ program=build/linux/hostmem-bench
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 runs=$work log=$work/log
-declare -A file_of=([none]="" [$ours]=$(realpath "$library"))
+declare -A file_of=([none]="" [$ours]=./$(realpath --relative-to=. "$library"))
 warn() { echo "counts.sh: $*" >&2; }
 . bench/parts/counts.sh
 

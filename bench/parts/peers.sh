@@ -10,7 +10,11 @@ peers=(glibc)
 add_peer() {
     if [ -n "$2" ] && [ -e "$2" ]; then
         peers+=("$1")
-        file_of[$1]=$(realpath -s "$2") # by this name: the run's file must show that it was the one
+        # By this name: the run's file must show that it was the one. Relative, since LD_PRELOAD ends at a blank.
+        local file
+        file=$(realpath -s --relative-base=. "$2")
+        [[ $file == /* ]] || file=./$file # without a slash it would be looked for among the system's
+        file_of[$1]=$file
     else
         warn "no $1 ($3): its cells stay empty"
     fi
