@@ -19,6 +19,7 @@
 # still runs.
 set -u
 cd "${0%/*}/.." || exit 1
+. src/setup/stop.sh
 
 usage() {
     echo "run.sh: $1 (bench/run.sh --help)" >&2
@@ -119,7 +120,8 @@ for ((i = 0; i < total; i++)); do
     progress "$i"
     printf '== %s\n' "${says[i]}" 2>/dev/null >>"$log"
     before=${EPOCHREALTIME/./}
-    eval "${commands[i]}"
+    eval "${commands[i]}" &
+    wait $!
     took[${says[i]#round *: }]=$(((${EPOCHREALTIME/./} - before) / 1000))
 done
 [ ! -t 2 ] || printf '\r\033[K' >&2

@@ -10,6 +10,7 @@
 # --soak runs the stress tests and fuzzers for HOSTMEM_TEST_SECONDS each (600 by default).
 set -u
 cd "${0%/*}/.." || exit 1
+. src/setup/stop.sh
 
 soak=
 list=

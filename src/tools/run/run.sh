@@ -9,6 +9,7 @@ set -u
 
 [ $# = 3 ] || { echo "usage: run.sh WINDOWS-BUILD LINUX-BUILD CACHE" >&2; exit 2; }
 here=$(cd "${0%/*}" && pwd)
+. "$here/../../setup/stop.sh"
 build=$(cd "$1" && pwd) || exit 2
 measure=$(cd "$2" && pwd)/hostmem-measure
 cache=$(cd "$3" && pwd) || exit 2
@@ -93,7 +94,8 @@ once() {
     served) front=("$build/hostmem-run.exe" "${options[@]}" --json "$work/$name.$3.calls") ;;
     esac
     (cd "$work" && rm -f "$2"/* && timeout -k 5 300 "$measure" --json --name "${command[0]##*/}" --out "$work/$name.$3.cost" \
-        bash "$here/../../setup/wine.sh" "${front[@]}" "${command[@]}" >"$2/stdout" 2>"$2/stderr" </dev/null) || status=$?
+        bash "$here/../../setup/wine.sh" "${front[@]}" "${command[@]}" >"$2/stdout" 2>"$2/stderr" </dev/null) &
+    wait $! || status=$?
     if [ $status != 0 ]; then
         complain "$1, $2, run $3: exit status $status"
         tail -n 5 "$work/$2/stderr" >&2
