@@ -119,10 +119,10 @@ progress() {
 for ((i = 0; i < total; i++)); do
     progress "$i"
     printf '== %s\n' "${says[i]}" 2>/dev/null >>"$log"
-    before=${EPOCHREALTIME/./}
+    before=${EPOCHREALTIME/[.,]/}
     eval "${commands[i]}" &
     wait $!
-    took[${says[i]#round *: }]=$(((${EPOCHREALTIME/./} - before) / 1000))
+    took[${says[i]#round *: }]=$(((${EPOCHREALTIME/[.,]/} - before) / 1000))
 done
 [ ! -t 2 ] || printf '\r\033[K' >&2
 

@@ -66,4 +66,23 @@ for signal in 2 15; do
     check "... and so does what it runs" gone
 done
 
+# ---- The time -----------------------------------------------------------------------------------------------------
+
+# A locale whose numbers have a comma; without the sources of locales, C has to do.
+mkdir "$work/locales"
+localedef -i de_DE -f UTF-8 "$work/locales/comma.UTF-8" 2>/dev/null || echo 'no sources of locales: their commas are not tried'
+comma() { env LOCPATH="$work/locales" LC_ALL=comma.UTF-8 "$@"; }
+printf 'sleep 1.1; echo 1 passed, 0 failed\n' >"$project/tests/scripts/one.sh"
+comma env ONLY=scripts/one bash "$project/tests/run.sh" >"$work/out" 2>&1
+check 'tests/run.sh tells how long a suite took' grep -qE '^scripts/one.sh .* 1 passed .* 1\.[1-9] s' "$work/out"
+
+# ---- Nothing to run -----------------------------------------------------------------------------------------------
+
+expect 'no program of that name' 2 "ONLY=no-such" env ONLY=no-such \
+    bash "$project/src/tools/run/run.sh" "$project/windows" "$linux" "$project/cache"
+for runs in 0 many; do
+    expect "RUNS=$runs" 2 "RUNS=$runs" env ONLY=node RUNS=$runs \
+        bash "$project/src/tools/run/run.sh" "$project/windows" "$linux" "$project/cache"
+done
+
 check_done

@@ -4,10 +4,11 @@
 #
 # usage: run.sh WINDOWS-BUILD LINUX-BUILD CACHE     (RUNS=n: how many times each, 3 unless told; HOSTMEM_HEAP=1: heaps too;
 #                                                    ONLY=regex: programs by name)
-# Exit status: 0 if all outputs were equal and every run succeeded; 1 if not.
+# Exit status: 0 if all outputs were equal and every run succeeded; 1 if not; 2 if there is nothing to run, or not all is there.
 set -u
 
 [ $# = 3 ] || { echo "usage: run.sh WINDOWS-BUILD LINUX-BUILD CACHE" >&2; exit 2; }
+[[ ${RUNS:-3} =~ ^[1-9][0-9]?$ ]] || { echo "run.sh: RUNS=$RUNS is not a number from 1 to 99" >&2; exit 2; }
 here=$(cd "${0%/*}" && pwd)
 . "$here/../../setup/stop.sh"
 build=$(cd "$1" && pwd) || exit 2
@@ -184,6 +185,7 @@ programs=
 for program in esbuild node dotnet nowatch; do
     [[ $program =~ ${ONLY:-.} ]] && programs="$programs $program"
 done
+[ -n "$programs" ] || { echo "run.sh: no program has a name like ONLY=$ONLY" >&2; exit 2; }
 mkdir -p "$work"
 rm -f "$work"/*.cost "$work"/*.calls
 for program in $programs; do
