@@ -5,7 +5,7 @@
 # usage: bench/counts.sh [--quick] [--record] [--ceilings FILE] [--ours NAME=FILE]
 #
 #   --quick           by stepping only; without it, also by callgrind and strace, which see the whole program
-#   --record          writes the ceilings instead: the counts and a little slack
+#   --record          writes the ceilings instead, of all counts: the counts and a little slack
 #   --ceilings FILE   perf/ceilings.txt
 #   --ours NAME=FILE  the malloc library to count (hostmem=build/linux/libhostmem-malloc.so)
 set -u
@@ -30,6 +30,7 @@ while [ $# -gt 0 ]; do
 done
 program=build/linux/hostmem-bench
 [ -x $program ] && [ -e "$library" ] || { echo "counts.sh: $program or $library is not built: make bench-counts" >&2; exit 1; }
+[ -z "$quick" ] || [ -z "$record" ] || usage "--record is of all counts, --quick counts a few"
 [ -n "$record" ] || [ -r "$ceilings" ] || usage "--ceilings: '$ceilings' cannot be read"
 
 work=$(mktemp -d)
@@ -38,6 +39,12 @@ runs=$work log=$work/log
 declare -A file_of=([none]="" [$ours]=./$(realpath --relative-to=. "$library"))
 warn() { echo "counts.sh: $*" >&2; }
 . bench/parts/counts.sh
+
+served=$(LD_PRELOAD="${file_of[$ours]}" $program --library 2>>"$log")
+[ "$served" = "${file_of[$ours]}" ] || { warn "'${file_of[$ours]}' does not serve malloc, but ${served:-nothing}"; exit 1; }
+for tool in valgrind strace; do
+    [ -n "$quick" ] || command -v $tool >/dev/null || warn "there is no $tool: what it counts is missing"
+done
 
 # field FILE FIGURE
 field() {
@@ -80,18 +87,16 @@ while read -r peer name step turns many; do
         warn "$name: no page faults counted"
     echo "$name faults $(field "$work/faults" faults)"
     [ -z "$quick" ] || continue
-    if command -v valgrind >/dev/null; then
-        few=$(callgrind_total "$peer" "$name" "$turns") much=$(callgrind_total "$peer" "$name" $((3 * turns)))
-        echo "$name callgrind_instructions $(per_turn "$few" "$much" "$turns")"
-    fi
-    if command -v strace >/dev/null; then
-        few=$(strace_total "$peer" "$name" "$turns") much=$(strace_total "$peer" "$name" $((3 * turns)))
-        echo "$name traced_system_calls $(per_turn "$few" "$much" "$turns")"
-    fi
+    few=$(callgrind_total "$peer" "$name" "$turns") much=$(callgrind_total "$peer" "$name" $((3 * turns)))
+    echo "$name callgrind_instructions $(per_turn "$few" "$much" "$turns")"
+    few=$(strace_total "$peer" "$name" "$turns") much=$(strace_total "$peer" "$name" $((3 * turns)))
+    echo "$name traced_system_calls $(per_turn "$few" "$much" "$turns")"
 done <<<"$plan" >"$counted"
 [ ! -t 2 ] || printf '\r\033[K' >&2
 
 if [ -n "$record" ]; then
+    missing=$(awk 'NF < 3 { print $2, "of", $1 }' "$counted")
+    [ -z "$missing" ] || { warn "no ceilings were written; not counted: ${missing//$'\n'/, }"; exit 1; }
     {
         echo "# The most that an operation may cost, which bench/counts.sh checks: benchmark, figure, ceiling. Made by --record:"
         echo "# instructions with 3 % and 2 more, the rest with 0.02 more. A turn of random and burst is a thousand pairs."
@@ -105,7 +110,7 @@ if [ -n "$record" ]; then
 fi
 
 # One line a count, and the sum. A ceiling whose count is missing has failed, too: a broken counter must not pass.
-awk -v quick="$quick" '
+awk '
     NR == FNR { if ($0 !~ /^#/ && NF == 3) ceiling[$1 " " $2] = $3; next }
     {
         key = $1 " " $2

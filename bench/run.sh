@@ -8,7 +8,7 @@
 #   --full             everything, five minutes a round, instead of the rows that matter most, a minute a round
 #   --rounds N         how often everything is run (3, with --full 9); the figures are medians over the rounds
 #   --only PARTS       some of: vm objects windows malloc patterns memory traces clr counts, parted by commas (all)
-#   --peer NAME=FILE   one more malloc library to preload
+#   --peer NAME=FILE   one more malloc library to preload; in NAME letters, digits, - and _
 #   --ours NAME        whose malloc is judged against the others (hostmem: build/linux/libhostmem-malloc.so)
 #   --trace FILE       replays this one instead of those of perf/traces (hostmem-record makes them)
 #   --out DIR          where everything goes (perf/out/latest)
@@ -19,10 +19,17 @@
 # still runs.
 set -u
 cd "${0%/*}/.." || exit 1
+. src/setup/stop.sh
 
 usage() {
     echo "run.sh: $1 (bench/run.sh --help)" >&2
     exit 2
+}
+
+# What the figures of a trace are called after.
+trace_name() {
+    local base=${1##*/}
+    echo "${base%%.*}"
 }
 
 all_parts=vm,objects,windows,malloc,patterns,memory,traces,clr,counts
@@ -40,9 +47,19 @@ while [ $# -gt 0 ]; do
     case $1 in
     --rounds) [[ $2 =~ ^[1-9][0-9]?$ ]] || usage "--rounds: '$2' is not a number from 1 to 99"; rounds=$2 ;;
     --only) parts=$2 ;;
-    --peer) [[ $2 == ?*=?* ]] || usage "--peer: '$2' is not NAME=FILE"; peer_names+=("${2%%=*}") peer_files+=("${2#*=}") ;;
+    --peer)
+        [[ $2 == ?*=?* ]] || usage "--peer: '$2' is not NAME=FILE"
+        # It becomes a part of files' names, whose parts have dots between them.
+        [[ ${2%%=*} =~ ^[A-Za-z0-9_-]{1,31}$ ]] || usage "--peer: '${2%%=*}' is no name of letters, digits, - and _, 31 at most"
+        peer_names+=("${2%%=*}") peer_files+=("${2#*=}")
+        ;;
     --ours) ours=$2 ;;
-    --trace) own_traces+=("$2") ;;
+    --trace)
+        for trace in "${own_traces[@]}"; do
+            [ "$(trace_name "$trace")" != "$(trace_name "$2")" ] || usage "--trace: '$2' is called as '$trace' is, up to a dot"
+        done
+        own_traces+=("$2")
+        ;;
     --out) out=$2 ;;
     esac
     shift 2
@@ -51,6 +68,10 @@ done
 for part in ${parts//,/ }; do
     case ",$all_parts," in *",$part,"*) ;; *) usage "--only: there is no part '$part'" ;; esac
 done
+case " glibc mimalloc jemalloc tcmalloc hostmem ${peer_names[*]} " in
+*" $ours "*) ;;
+*) usage "--ours: there is no malloc library '$ours'" ;;
+esac
 wants() {
     case ",$parts," in *",$1,"*) return 0 ;; esac
     return 1
@@ -118,9 +139,10 @@ progress() {
 for ((i = 0; i < total; i++)); do
     progress "$i"
     printf '== %s\n' "${says[i]}" 2>/dev/null >>"$log"
-    before=${EPOCHREALTIME/./}
-    eval "${commands[i]}"
-    took[${says[i]#round *: }]=$(((${EPOCHREALTIME/./} - before) / 1000))
+    before=${EPOCHREALTIME/[.,]/}
+    eval "${commands[i]}" &
+    wait $!
+    took[${says[i]#round *: }]=$(((${EPOCHREALTIME/[.,]/} - before) / 1000))
 done
 [ ! -t 2 ] || printf '\r\033[K' >&2
 

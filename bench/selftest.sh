@@ -90,6 +90,14 @@ check "... are equal in every cell" [ "$(grep -c ' 1 x .*reached' "$work/said")"
 check "a bad part" exits 2 bash bench/run.sh --only nonsense
 check "... is named" says "$work/said" "'nonsense'"
 check "a bad number of rounds" exits 2 bash bench/run.sh --rounds 0
+for name in a.b a/b 'a b' "$(printf 'a%.0s' {1..32})"; do
+    check "a peer called '$name'" exits 2 bash bench/run.sh --only malloc --peer "$name=/no/such.so"
+    check "... is named" says "$work/said" "'$name'"
+done
+check "an unknown library to judge" exits 2 bash bench/run.sh --only malloc --ours nobody --out "$work/nobody"
+check "... is named" says "$work/said" "'nobody'"
+check "two traces of one name" exits 2 bash bench/run.sh --only traces --trace one/trace.txt --trace two/trace.new.txt
+check "... are named" says "$work/said" "'two/trace.new.txt'"
 BENCH_MIN_TIME=0.001 exits 0 bash bench/run.sh --rounds 1 --only malloc --peer gone=/no/such.so \
     --peer other=build/linux/bench/planted-base.so --out "$work/gone"
 check "a missing peer is named and the rest runs" says "$work/said" "no gone"
@@ -153,6 +161,17 @@ sed 's/^\(malloc.pair.libc.64 instructions\) .*/\1 30/' perf/ceilings.txt >"$wor
 check "counts above a ceiling" exits 1 bash bench/counts.sh --quick --ceilings "$work/low.txt"
 check "... are shown" grep -q '^malloc/pair/libc/64 .*ABOVE' "$work/said"
 check "... and no others" [ "$(grep -c ABOVE "$work/said")" = 1 ]
+check "a library that does not serve malloc" exits 1 bash bench/counts.sh --quick --ours hostmem=/etc/passwd
+check "... is named" says "$work/said" "/etc/passwd"
+check "not all counts as ceilings" exits 2 bash bench/counts.sh --quick --record --ceilings "$work/quick.txt"
+check "... would leave some out" [ ! -e "$work/quick.txt" ]
+# Where a counter is missing: all programs but two.
+mkdir "$work/bin"
+find -L /usr/local/bin /usr/bin -maxdepth 1 -type f ! -name valgrind ! -name strace -exec ln -sf -t "$work/bin" {} + 2>/dev/null
+check "a counter that is not there" exits 1 env PATH="$work/bin" bash bench/counts.sh
+check "... is a count that is missing" grep -q '^malloc/pair/libc/64 *callgrind_instructions .*NOT COUNTED' "$work/said"
+check "... and no ceilings are recorded" exits 1 env PATH="$work/bin" bash bench/counts.sh --record --ceilings "$work/few.txt"
+check "... with any left out" [ ! -e "$work/few.txt" ]
 check "ceilings that cannot be read" exits 2 bash bench/counts.sh --quick --ceilings /no/such/file
 
 # ---- The report ---------------------------------------------------------------------------------------------------

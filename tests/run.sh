@@ -10,6 +10,7 @@
 # --soak runs the stress tests and fuzzers for HOSTMEM_TEST_SECONDS each (600 by default).
 set -u
 cd "${0%/*}/.." || exit 1
+. src/setup/stop.sh
 
 soak=
 list=
@@ -171,7 +172,7 @@ run_command() {
 run_suite() {
     local i=$1 log status=0 passed=0 failed=0 note='' closing start end
     log=$logs/$(printf '%s' "${names[i]}" | tr -c 'A-Za-z0-9._-' -).log
-    start=${EPOCHREALTIME/./}
+    start=${EPOCHREALTIME/[.,]/} # in the locale's way
     if [ "${needs[i]}" != - ] && [ ! -e "${needs[i]}" ]; then
         failed=1 note='not built'
     else
@@ -197,7 +198,7 @@ run_suite() {
         fi
         [ $status = 0 ] || [ $failed != 0 ] || failed=1
     fi
-    end=${EPOCHREALTIME/./}
+    end=${EPOCHREALTIME/[.,]/}
     printf '%-54s %5d passed %4d failed %6d.%d s  %s\n' "${names[i]}" "$passed" "$failed" \
         $(((end - start) / 1000000)) $(((end - start) / 100000 % 10)) "$note"
     if [ $failed != 0 ] && [ "$note" != 'not built' ]; then

@@ -52,11 +52,11 @@ run_windows_memory() {
 
 # run_replay SYSTEM MEMORY TRACE ROUND
 run_replay() {
-    local base=${3##*/} replay=(build/linux/hostmem-replay)
+    local replay=(build/linux/hostmem-replay)
     [ "$1" = linux ] || replay=(bash src/setup/wine.sh build/windows/hostmem-replay.exe)
-    local file=$runs/$1.$2.replay-${base%%.*}.$4.json
+    local file=$runs/$1.$2.replay-$(trace_name "$3").$4.json
     timeout 120 "${replay[@]}" --json --no-check --memory "$2" "$3" >"$file" 2>>"$log" 8>&- ||
-        { warn "$base on $2 memory, $1: replay failed or differs from the recording; $log has its output"; rm -f "$file"; }
+        { warn "${3##*/} on $2 memory, $1: replay failed or differs from the recording; $log has its output"; rm -f "$file"; }
 }
 
 # run_clr KIND ROUND [OPTION]: raw and engine, one after the other.

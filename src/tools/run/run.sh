@@ -4,11 +4,13 @@
 #
 # usage: run.sh WINDOWS-BUILD LINUX-BUILD CACHE     (RUNS=n: how many times each, 3 unless told; HOSTMEM_HEAP=1: heaps too;
 #                                                    ONLY=regex: programs by name)
-# Exit status: 0 if all outputs were equal and every run succeeded; 1 if not.
+# Exit status: 0 if all outputs were equal and every run succeeded; 1 if not; 2 if there is nothing to run, or not all is there.
 set -u
 
 [ $# = 3 ] || { echo "usage: run.sh WINDOWS-BUILD LINUX-BUILD CACHE" >&2; exit 2; }
+[[ ${RUNS:-3} =~ ^[1-9][0-9]?$ ]] || { echo "run.sh: RUNS=$RUNS is not a number from 1 to 99" >&2; exit 2; }
 here=$(cd "${0%/*}" && pwd)
+. "$here/../../setup/stop.sh"
 build=$(cd "$1" && pwd) || exit 2
 measure=$(cd "$2" && pwd)/hostmem-measure
 cache=$(cd "$3" && pwd) || exit 2
@@ -93,7 +95,8 @@ once() {
     served) front=("$build/hostmem-run.exe" "${options[@]}" --json "$work/$name.$3.calls") ;;
     esac
     (cd "$work" && rm -f "$2"/* && timeout -k 5 300 "$measure" --json --name "${command[0]##*/}" --out "$work/$name.$3.cost" \
-        bash "$here/../../setup/wine.sh" "${front[@]}" "${command[@]}" >"$2/stdout" 2>"$2/stderr" </dev/null) || status=$?
+        bash "$here/../../setup/wine.sh" "${front[@]}" "${command[@]}" >"$2/stdout" 2>"$2/stderr" </dev/null) &
+    wait $! || status=$?
     if [ $status != 0 ]; then
         complain "$1, $2, run $3: exit status $status"
         tail -n 5 "$work/$2/stderr" >&2
@@ -182,6 +185,7 @@ programs=
 for program in esbuild node dotnet nowatch; do
     [[ $program =~ ${ONLY:-.} ]] && programs="$programs $program"
 done
+[ -n "$programs" ] || { echo "run.sh: no program has a name like ONLY=$ONLY" >&2; exit 2; }
 mkdir -p "$work"
 rm -f "$work"/*.cost "$work"/*.calls
 for program in $programs; do
