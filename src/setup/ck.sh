@@ -12,6 +12,7 @@ from=/usr/include
 [ -e $from/ck_pr.h ] || die "Concurrency Kit's headers are not installed (package libck-dev)"
 mkdir -p "$HM_BUILD"
 work=$(mktemp -d "$HM_BUILD/ck.XXXXXX")
+trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 cp $from/ck_*.h "$work"
 cp -r $from/gcc $from/spinlock "$work"

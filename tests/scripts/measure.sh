@@ -55,6 +55,16 @@ expect "the command's own status, started by a program that ignores its children
     $measure --json --out "$work/figures" sh -c 'exit 7'
 between 'started by a program that ignores its children' processes 1 1
 measured 'a signal' 143 sh -c 'kill $$'
+# Ctrl-C is the command's own, as a server's that ends by it: it goes to all of the terminal's group.
+rm -f "$work/figures"
+expect 'Ctrl-C' 5 '' python3 -c 'import os, signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+process = subprocess.Popen(sys.argv[1:], start_new_session=True, stdout=subprocess.PIPE)
+process.stdout.readline()
+os.killpg(process.pid, signal.SIGINT)
+sys.exit(process.wait())' \
+    $measure --json --out "$work/figures" sh -c 'trap "exit 5" INT; echo begun; while :; do sleep 0.1; done'
+between 'Ctrl-C' processes 1 1000
 measured 'a command that is not there' 127 /no/such
 check 'the figures are JSON' python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$work/figures"
 expect 'a table' 0 '^page faults +[0-9]' $measure true

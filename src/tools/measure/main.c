@@ -51,7 +51,7 @@ static const struct tool_command measure_command = {
     .summary = "Runs a command and prints what the processes of one name that it started have used: time, page faults (pages\n"
                "that came, and how often a process was interrupted for one), the largest memory of any.",
     .options = measure_table,
-    .notes = "What a process has waited for counts with it, and not by its own name.\n"
+    .notes = "What a process has waited for counts with it, and not by its own name. Ctrl-C is the command's own.\n"
              "\n"
              "exit status: the command's own, 128 + the signal that ended it; 2 for bad arguments, or if the command's own is 0\n"
              "and the figures cannot be written; 127 for a command that does not start.",
@@ -128,12 +128,16 @@ static pid_t bury(struct figures *figures, bool without_waiting, int *status) {
     return ended.si_pid;
 }
 
+/* What a terminal's keys send is the command's affair, whose figures are wanted all the more if it ends by that. */
 static pid_t start(char **command) {
+    void (*interrupt)(int) = signal(SIGINT, SIG_IGN), (*quit)(int) = signal(SIGQUIT, SIG_IGN);
     pid_t process;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGCHLD, SIG_DFL); /* whoever started this may have ignored it; then nobody could be waited for */
     process = fork();
     if (process == 0) {
+        signal(SIGINT, interrupt);
+        signal(SIGQUIT, quit);
         execvp(command[0], command);
         fprintf(stderr, "%s: '%s': %s\n", measure_command.name, command[0], strerror(errno));
         _exit(EXIT_NOT_STARTED);
