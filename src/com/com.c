@@ -18,9 +18,9 @@ HRESULT com_answer_failure(enum status status) {
     return error_hresult(status);
 }
 
-HRESULT com_refuse(HRESULT result, DWORD last_error) {
-    os_last_error_set(last_error);
-    return result;
+HRESULT com_no_interface(void) {
+    os_last_error_set(ERROR_NOT_SUPPORTED);
+    return E_NOINTERFACE;
 }
 
 bool com_try_again(enum status status, EMemoryCriticalLevel level) {
@@ -35,7 +35,7 @@ HRESULT com_query(void *object, const IID *own, const IID *wanted, void **out) {
     if (out == NULL) return com_answer(ST_NOT_WRITABLE);
     *out = NULL;
     if (wanted == NULL) return com_answer(ST_BAD_ARGUMENT);
-    if (!com_same(wanted, &HM_IID_IUnknown) && !com_same(wanted, own)) return com_refuse(E_NOINTERFACE, ERROR_NOT_SUPPORTED);
+    if (!com_same(wanted, &HM_IID_IUnknown) && !com_same(wanted, own)) return com_no_interface();
     *out = object;
     return S_OK;
 }

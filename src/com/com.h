@@ -19,8 +19,8 @@ static inline HRESULT com_answer(enum status status) {
     return __builtin_expect(status == ST_OK, 1) ? S_OK : com_answer_failure(status);
 }
 
-/* A failure that only COM has a name for, with the Win32 error that a caller finds as the last error. */
-HRESULT com_refuse(HRESULT result, DWORD last_error);
+/* E_NOINTERFACE, which only COM has a name for; a caller finds ERROR_NOT_SUPPORTED as the last error. */
+HRESULT com_no_interface(void);
 
 /* QueryInterface of an object that is IUnknown and one interface more; on success the caller adds the reference. */
 HRESULT com_query(void *object, const IID *own, const IID *wanted, void **out);

@@ -44,7 +44,7 @@ static HRESULT STDMETHODCALLTYPE control_get_manager(IHostControl *face, REFIID 
         *ppObject = control->manager;
         return S_OK;
     }
-    if (control->next == NULL) return com_refuse(E_NOINTERFACE, ERROR_NOT_SUPPORTED);
+    if (control->next == NULL) return com_no_interface();
     return control->next->lpVtbl->GetHostManager(control->next, riid, ppObject);
 }
 

@@ -253,9 +253,7 @@ static void lose(struct cache *cache, void *context) {
     if ((mine && threads) || cache_is(cache, CACHE_FREE) || cache_is(cache, CACHE_PARKED) || cache_is(cache, CACHE_LOST)) return;
     if (mine) os_slot_set(OS_SLOT_CACHE, os_slot_unset); /* the thread makes another */
     bool whole = threads && cache_stopped(cache);
-    /* rlx: this child has one thread. */
-    atom_store_rlx_u64(&cache->idle, 1);
-    atom_store_rlx_u64(&cache->holder, whole ? CACHE_PARKED : CACHE_LOST);
+    atom_store_rlx_u64(&cache->holder, whole ? CACHE_PARKED : CACHE_LOST); /* rlx: this child has one thread */
     if (whole) bitmap_claim(cache_parked, cache->number, 1);
     else cache_lose(cache);
 }

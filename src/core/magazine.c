@@ -349,11 +349,10 @@ size_t cache_want(struct cache *cache, unsigned set, unsigned bin, void ***items
     struct magazine *m = cache_magazine(cache, set, bin);
     struct cache_set *s = &cache->set[set];
     if (!magazine_open(cache, set, bin)) return 0;
-    /* What was found empty was not this magazine: the keeper had stopped the cache. */
+    /* What was found empty was not this magazine: the keeper had stopped the cache, or it has just come from an ended thread. */
     if (m->top != m->base || cache->own[set].head.last.mark == cache_mark(bin)) return 0;
     sweep_when_due(cache);
     *items = m->top;
-    if (m->top != m->base) return 0; /* a cache that was parked has what it needs */
     size_t hidden = (size_t)(m->base - m->floor);
     if (hidden != 0) {
         size_t back = (size_t)2 << (s->revived[bin] < 16 ? s->revived[bin]++ : 16);

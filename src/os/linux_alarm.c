@@ -184,7 +184,7 @@ static bool events_open(void) {
 static uint64_t events_count(void) {
     char text[512];
     if (!events_path[0] || !linux_file_text(events_path, text, sizeof text)) return 0;
-    return linux_number_after(text, "high ", 0) + linux_number_after(text, "max ", 0) + linux_number_after(text, "oom ", 0);
+    return linux_number_after(text, "high ") + linux_number_after(text, "max ") + linux_number_after(text, "oom ");
 }
 
 /*
@@ -195,7 +195,7 @@ static bool group_limited(void) {
     char text[256];
     struct os_memory memory;
     if (os_memory_load(&memory) != ST_OK || !linux_file_text("/proc/meminfo", text, sizeof text)) return true;
-    return memory.total_bytes < linux_number_after(text, "MemTotal:", 0) << 10;
+    return memory.total_bytes < linux_number_after(text, "MemTotal:") << 10;
 }
 
 bool os_alarm_open(void) {
@@ -259,7 +259,7 @@ unsigned os_alarm_look(void) {
     char text[512];
     int kept = errno;
     if (linux_file_text(pressure_path, text, sizeof text)) {
-        uint64_t percent = linux_number_after(text, "some avg10=", 0);
+        uint64_t percent = linux_number_after(text, "some avg10=");
         if (percent >= 10 || percent < 5) scarce = percent >= 10;
     }
     uint64_t count = events_count();

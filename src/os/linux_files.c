@@ -121,10 +121,10 @@ bool linux_inotify_mark(int fd, char mark[LINUX_MARK_ROOM]) {
     return true;
 }
 
-uint64_t linux_number_after(const char *text, const char *key, uint64_t missing) {
+uint64_t linux_number_after(const char *text, const char *key) {
     size_t length = strlen(key);
     for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
         if (strncmp(line, key, length) == 0) return strtoull(line + length, NULL, 10);
     }
-    return missing;
+    return 0;
 }

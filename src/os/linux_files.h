@@ -62,7 +62,7 @@ uint64_t linux_file_mark(int fd);
 #define LINUX_MARK_ROOM 200
 bool linux_inotify_mark(int fd, char mark[LINUX_MARK_ROOM]);
 
-/* The number after `key` at the start of a line, or `missing`. */
-uint64_t linux_number_after(const char *text, const char *key, uint64_t missing);
+/* The number after `key` at the start of a line; 0 if there is no such line. */
+uint64_t linux_number_after(const char *text, const char *key);
 
 #endif

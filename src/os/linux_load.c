@@ -45,7 +45,7 @@ static uint64_t group_inactive(const struct group_files *files, const char *grou
     if (fd < 0) return 0;
     struct linux_lines lines = LINUX_LINES(text, fd);
     for (char *line; inactive == 0 && (line = linux_lines_next(&lines));) {
-        inactive = linux_number_after(line, files->inactive_key, 0);
+        inactive = linux_number_after(line, files->inactive_key);
     }
     linux_close(fd);
     return inactive;
@@ -94,8 +94,8 @@ static bool machine_load(struct os_memory *memory) {
     char text[256]; /* three lines, of which these are two */
     struct sysinfo info;
     if (linux_file_text("/proc/meminfo", text, sizeof text)) {
-        memory->total_bytes = linux_number_after(text, "MemTotal:", 0) << 10;
-        memory->available_bytes = linux_number_after(text, "MemAvailable:", 0) << 10;
+        memory->total_bytes = linux_number_after(text, "MemTotal:") << 10;
+        memory->available_bytes = linux_number_after(text, "MemAvailable:") << 10;
         return true;
     }
     if (sysinfo(&info) != 0) return false;

@@ -46,8 +46,8 @@ bool host_owns(uintptr_t address, size_t size) {
     return true;
 }
 
-static bool map_here(uintptr_t address, size_t size, int access) {
-    return linux_call6(CALL_MMAP, address, size, (uint64_t)access, MAP_NEW | MAP_HERE, NO_FILE, 0) == (int64_t)address;
+static bool map_here(uintptr_t address, size_t size) {
+    return linux_call6(CALL_MMAP, address, size, ACCESS_NONE, MAP_NEW | MAP_HERE, NO_FILE, 0) == (int64_t)address;
 }
 
 static enum status protect(uintptr_t address, size_t size, int access) {
@@ -67,7 +67,7 @@ uintptr_t host_find(size_t size, size_t align) {
  * count as committed to Linux either, and stay a few mappings.
  */
 bool host_own(uintptr_t address, size_t size) {
-    return size < SLOT_BYTES ? protect(address, size, ACCESS_NONE) == ST_OK : map_here(address, size, ACCESS_NONE);
+    return size < SLOT_BYTES ? protect(address, size, ACCESS_NONE) == ST_OK : map_here(address, size);
 }
 
 bool host_open_table(void *start, size_t size) { return protect((uintptr_t)start, size, ACCESS_READ | ACCESS_WRITE) == ST_OK; }
@@ -84,7 +84,7 @@ static bool drop(uintptr_t address, size_t size) {
 }
 
 enum status host_decommit(uintptr_t address, size_t size) {
-    if (map_here(address, size, ACCESS_NONE)) return ST_OK;
+    if (map_here(address, size)) return ST_OK;
     /* Refused where a limit on mappings or locked memory is reached; the other way needs less. */
     if (protect(address, size, ACCESS_NONE) != ST_OK) return ST_NO_MEMORY;
     return drop(address, size) ? ST_OK : ST_NO_MEMORY;

@@ -148,16 +148,10 @@ void clerks_totals_other(struct published_totals *totals) {
     totals->double_frees = front_double_frees();
 }
 
-struct sums {
-    struct published_totals *totals;
-    struct published_class *rows;
-};
-
-static void add_heap(struct heap *heap, void *context) {
-    struct sums *sums = context;
+static void add_heap(struct heap *heap, void *totals) {
     struct heap_figures figures;
     heap_figures(heap, &figures);
-    clerks_add_heap(&figures, sums->totals, sums->rows);
+    clerks_add_heap(&figures, totals, NULL);
 }
 
 static void add_held(const struct census *held, void *totals) { clerks_add_census(held, totals); }
@@ -172,11 +166,9 @@ static bool add_allocation(const struct found *found, void *context) {
     return true;
 }
 
-void clerks_totals(struct published_totals *totals, struct published_class *rows) {
-    struct sums sums = {totals, rows};
+void clerks_totals(struct published_totals *totals) {
     memset(totals, 0, sizeof *totals);
-    if (rows != NULL) memset(rows, 0, PUBLISHED_CLASSES * sizeof *rows);
-    heap_each(add_heap, &sums);
+    heap_each(add_heap, totals);
     census_each(add_held, totals);
     space_each(add_allocation, totals);
     clerks_totals_other(totals);

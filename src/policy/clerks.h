@@ -29,8 +29,8 @@ void clerks_each_manager(void (*visit)(const struct published_manager *manager, 
 struct census;
 void clerks_add_census(const struct census *held, struct published_totals *totals);
 
-/* Fills all totals; rows may be NULL. */
-void clerks_totals(struct published_totals *totals, struct published_class *rows);
+/* Fills all totals. */
+void clerks_totals(struct published_totals *totals);
 
 /* The same for all but heaps, threads and allocations, which the caller has walked. */
 void clerks_totals_other(struct published_totals *totals);

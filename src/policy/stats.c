@@ -17,7 +17,7 @@
 
 void stats_collect(HM_STATS *stats) {
     struct published_totals t;
-    clerks_totals(&t, NULL);
+    clerks_totals(&t);
     *stats = (HM_STATS){
         .cbSize = stats->cbSize,
         .cRegions = t.regions,
@@ -130,7 +130,7 @@ void stats_write(HM_WRITE write, void *context) {
     struct published_budget process;
     struct json json;
     char program[128];
-    clerks_totals(&totals, NULL);
+    clerks_totals(&totals);
     clerks_budget(&budget_process, &process);
     os_process_name(program, sizeof program);
     json_begin(&json, write, context);

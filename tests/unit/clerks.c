@@ -320,7 +320,7 @@ static void test_view(void) {
     char *p = HmVirtualAlloc(NULL, 640 * KIB, MEM_RESERVE, PAGE_READWRITE);
     HmVirtualAlloc(p, 80 * KIB, MEM_COMMIT, PAGE_READWRITE);
     view_write(half);
-    clerks_totals(&totals, NULL);
+    clerks_totals(&totals);
     /* What the system has free changes by itself. */
     half->totals.memory_available_bytes = totals.memory_available_bytes = 0;
     half->totals.memory_load_percent = totals.memory_load_percent = 0;

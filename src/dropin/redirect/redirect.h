@@ -20,7 +20,6 @@
 
 #ifndef MEM_RESERVE_PLACEHOLDER
 #define MEM_RESERVE_PLACEHOLDER 0x00040000
-#define MEM_REPLACE_PLACEHOLDER 0x00004000
 #endif
 
 /* ---- dll.c ---------------------------------------------------------------------------------------------------------- */

@@ -82,13 +82,13 @@ static uint64_t clock_ms(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Does a line of one of the process's files have this word? */
-static bool proc_says(uint64_t process, const char *file, const char *word) {
+/* Has it one of our libraries? (Of a program that is linked with the engine nothing says so.) */
+static bool has_engine(uint64_t process) {
     char path[64], line[512];
     bool found = false;
-    snprintf(path, sizeof path, "/proc/%" PRIu64 "/%s", process, file);
+    snprintf(path, sizeof path, "/proc/%" PRIu64 "/maps", process);
     FILE *text = fopen(path, "re");
-    while (text != NULL && !found && fgets(line, sizeof line, text) != NULL) found = strstr(line, word) != NULL;
+    while (text != NULL && !found && fgets(line, sizeof line, text) != NULL) found = strstr(line, "hostmem") != NULL;
     if (text != NULL) fclose(text);
     return found;
 }
@@ -149,9 +149,9 @@ static const char *map_view(uint64_t process, struct look *look) {
     int fd = find_file(process);
     if (fd == -2) return refused(process, stat_of.st_uid);
     if (fd < 0) {
-        bool has_engine = proc_says(process, "maps", "hostmem");
-        return PROBLEM(has_engine ? "process %" PRIu64 " runs on hostmem but publishes no view: start it with HOSTMEM_PUBLISH=1"
-                                  : "process %" PRIu64 " does not run on hostmem, or was started without HOSTMEM_PUBLISH=1",
+        bool known = has_engine(process);
+        return PROBLEM(known ? "process %" PRIu64 " runs on hostmem but publishes no view: start it with HOSTMEM_PUBLISH=1"
+                             : "process %" PRIu64 " does not run on hostmem, or was started without HOSTMEM_PUBLISH=1",
                        process);
     }
     bool fits = fstat(fd, &stat_of) == 0 && (size_t)stat_of.st_size == sizeof(struct published);
@@ -185,7 +185,8 @@ void look_thread_name(const struct look *look, uint64_t thread, char *text, size
 
 #define PATIENCE_MS 2000
 
-const char *look_open(uint64_t process, struct look *look) {
+/* NULL, or what stands in the way, in words. */
+static const char *look_open(uint64_t process, struct look *look) {
     look->process = process;
     const char *why = map_view(process, look);
     if (why != NULL) return why;

@@ -17,12 +17,6 @@ struct look {
     char program[sizeof((struct published *)0)->program];
 };
 
-/*
- * Opens the view of a process. NULL, or what stands in the way, in words: there is no such process, it is another user's, it
- * publishes nothing, it is of another version.
- */
-const char *look_open(uint64_t process, struct look *look);
-
 /* Is the process still there? Its last view can be read when it is not. */
 bool look_alive(const struct look *look);
 

@@ -5,10 +5,10 @@
 
 #include "tools/map/map.h"
 
-static void print_address(struct json *json, const char *key, uint64_t address) {
+static void print_start(struct json *json, uint64_t address) {
     char text[24];
     snprintf(text, sizeof text, "0x%" PRIx64, address);
-    json_text(json, key, text);
+    json_text(json, "start", text);
 }
 
 static bool alike(const struct published_granule *a, const struct published_granule *b) {
@@ -36,7 +36,7 @@ static void print_region(struct json *json, const struct published_region *regio
     struct region_figures figures;
     figures_of_region(region, &figures);
     json_object(json, NULL);
-    print_address(json, "start", region->start);
+    print_start(json, region->start);
     json_count(json, "size_bytes", SLOT_BYTES);
     json_count(json, "granules_taken", region->granules_taken);
     json_count(json, "committed_bytes", figures.committed_bytes);
@@ -63,7 +63,7 @@ void json_draw(const struct look *look, const struct published_half *half) {
     json_array(&json, "system_allocations");
     for (uint64_t i = 0; i < half->count_spans && i < PUBLISHED_SPANS; i++) {
         json_object(&json, NULL);
-        print_address(&json, "start", half->span[i].start);
+        print_start(&json, half->span[i].start);
         json_count(&json, "size_bytes", half->span[i].size_bytes);
         json_count(&json, "committed_bytes", half->span[i].committed_bytes);
         json_close(&json);

@@ -233,11 +233,6 @@ bool trace_read(const char *path, struct trace *trace, char error[TRACE_ERROR]) 
     }
     free(reader);
     free(text);
-    if (!good) trace_free(trace);
+    if (!good) free(trace->call);
     return good;
-}
-
-void trace_free(struct trace *trace) {
-    free(trace->call);
-    *trace = (struct trace){0};
 }

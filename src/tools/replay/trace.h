@@ -42,6 +42,5 @@ enum { TRACE_THREADS = 1024, TRACE_ERROR = 256 };
 
 /* Reads a whole file. On failure error holds one line that names the file, and the line in it where there is one. */
 bool trace_read(const char *path, struct trace *trace, char error[TRACE_ERROR]);
-void trace_free(struct trace *trace);
 
 #endif

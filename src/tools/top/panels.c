@@ -176,10 +176,10 @@ static uint64_t counts_make(const struct published_half *now, struct count *coun
 }
 
 /* Green until pressure begins, an eighth before the lowest limit; red past it. */
-static void limit_bar(struct line *line, int bar, const struct count *c) {
+static void limit_bar(struct line *line, const struct count *c) {
     uint64_t lowest = c->soft != 0 && (c->hard == 0 || c->soft < c->hard) ? c->soft : c->hard;
     enum colour colour = c->use > lowest ? RED : c->use >= lowest - lowest / 8 ? ORANGE : GREEN;
-    if (lowest != 0) line_bar(line, bar, (struct bar_part[]){{colour, share(c->use, c->hard != 0 ? c->hard : c->soft)}}, 1);
+    if (lowest != 0) line_bar(line, 12, (struct bar_part[]){{colour, share(c->use, c->hard != 0 ? c->hard : c->soft)}}, 1);
 }
 
 static const char *limit_text(uint64_t bytes, char text[24]) { return bytes != 0 ? look_bytes(bytes, text) : "-"; }
@@ -201,7 +201,7 @@ static uint64_t budgets(struct lines *lines, const struct top *top, bool bars, u
         line_put(line, c->soft ? PLAIN : DIM, "%11s", limit_text(c->soft, a));
         line_put(line, c->hard ? PLAIN : DIM, "%11s", limit_text(c->hard, a));
         line_put(line, c->refused ? RED : DIM, "%9s  ", digits(c->refused, n));
-        if (bars) limit_bar(line, 12, c);
+        if (bars) limit_bar(line, c);
     }
     more(lines, count, shown);
     return shown;
