@@ -310,8 +310,8 @@ typedef struct HM_OPTIONS {
 
 /*
  * Makes a memory manager; *out gets it with one reference. options may be NULL.
- * E_POINTER for a NULL out, E_INVALIDARG for a cbSize that no version had or for limits that HmSetLimits would refuse,
- * E_OUTOFMEMORY.
+ * E_POINTER for a NULL out, E_INVALIDARG for a cbSize that no version had, for flags other than those above, and for limits or
+ * faults that HmSetLimits or HmSetFaults would refuse, E_OUTOFMEMORY.
  */
 HM_API HRESULT WINAPI HmCreateMemoryManager(const HM_OPTIONS *options, IHostMemoryManager **out);
 
