@@ -4,15 +4,9 @@
 #ifndef HM_TEST_ALONE_H
 #define HM_TEST_ALONE_H
 
-#include <stdlib.h>
+#include "environment.h"
 
 /* First of all in main. */
-static inline void keeper_forbid(void) {
-#ifdef _WIN32
-    _putenv_s("HOSTMEM_NO_KEEPER", "1");
-#else
-    setenv("HOSTMEM_NO_KEEPER", "1", 1);
-#endif
-}
+static inline void keeper_forbid(void) { environment_set("HOSTMEM_NO_KEEPER", "1"); }
 
 #endif

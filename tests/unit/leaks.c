@@ -10,6 +10,7 @@
 
 #include "base/cold.h"
 #include "check.h"
+#include "environment.h"
 #include "hostmem.h"
 #include "policy/sites.h"
 #include "thread.h"
@@ -171,14 +172,6 @@ static void test_json(void) {
     CHECK(strstr(text, "\"blocks\": 11, \"bytes\": 352}\n") != NULL); /* two samples stand for ten */
     CHECK(HmWriteLeaks(heap, NULL, NULL) == E_POINTER);
     CHECK_EQ(heap->lpVtbl->Release(heap), 0);
-}
-
-static void environment_set(const char *name, const char *value) {
-#ifdef _WIN32
-    _putenv_s(name, value);
-#else
-    setenv(name, value, 1);
-#endif
 }
 
 /* What a program that knows nothing of it can be asked for from outside. */

@@ -5,17 +5,8 @@
 #include "policy/view.h"
 
 #include "check.h"
+#include "environment.h"
 #include "hostmem.h"
-
-#include <stdlib.h>
-
-static void environment_set(const char *name, const char *value) {
-#ifdef _WIN32
-    _putenv_s(name, value);
-#else
-    setenv(name, value, 1);
-#endif
-}
 
 #if !defined(_WIN32) && !defined(HM_SANITIZED)
 #include <dirent.h>

@@ -25,7 +25,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-enum { ARENA = 64 << 10, PAGE = 4096, ZERO_MEMORY = 8, HEAP = 0x1000 };
+enum { ARENA = 64 << 10, ZERO_MEMORY = 8, HEAP = 0x1000 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static __thread int depth; /* of recorded calls on this thread */

@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, GRANULE = 65536, MAPPINGS_MOST = 16384 };
+enum { GRANULE = 65536, MAPPINGS_MOST = 16384 };
 
 struct mapping {
     uintptr_t start;

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { PAGE = 4096 };
+
 /* ---- trace.c; the lock must be held, but for trace_open ---- */
 
 /* Opens the file that HOSTMEM_RECORD names; false, with a message, where it cannot. Once, before anything is recorded. */
