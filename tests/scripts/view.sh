@@ -170,7 +170,7 @@ equal 'top, blocks of size 48' "$(live 48)" 20000
 equal 'top, process' "$(number "$work/out" process)" "$held"
 equal 'top, what is charged to the process' "$(budget '"budget": ' committed_bytes)" "$(number "$work/own" charged)"
 equal 'top, managers' "$(number "$work/out" managers)" "$(number "$work/own" managers)"
-equal 'top, a limit of a manager' "$(budget '"name": "host of hold"' soft_commit_bytes)" 4194304
+equal 'top, a limit of a manager' "$(budget '"name": "host of hold"' soft_commit_bytes)" 4718592
 equal 'top, what is charged to a manager' "$(budget '"name": "host of hold"' committed_bytes)" $((3072 * 1024 + 320 * 1024))
 equal 'top, what its limit refused' "$(budget '"name": "host of hold"' refused_task)" 1
 matches 'top, thread' "$work/out" "\"thread\": $held, \"name\": \"hold\""
@@ -184,7 +184,7 @@ matches 'top, rates from the second look on' "$work/two" '"rates": \{.*"refills"
 kill -STOP "$held"
 look $top --once "$held"
 verdict 'top of a stopped process' $?
-matches 'top, table of budgets' "$work/out" '^1 host of hold  *committed  *3\.3 MiB .* 4\.0 MiB  *6\.0 MiB  *1 '
+matches 'top, table of budgets' "$work/out" '^1 host of hold  *committed  *3\.3 MiB .* 4\.5 MiB  *6\.0 MiB  *1 '
 matches 'top, table of heaps' "$work/out" '^HEAP  *taken .*live'
 matches 'top, table of size classes' "$work/out" '^48 .* 20,000 '
 matches 'top, no colours in a file' "$work/out" '^allocations'
