@@ -122,8 +122,9 @@ HM_REDIRECT_API DWORD WINAPI HmRedirectVersion(void);
 
 /*
  * Begins to serve the calling process; shared may be NULL. FALSE with ERROR_ALREADY_INITIALIZED if that was done, or with another
- * error if the system's functions cannot be found or patched; then nothing has changed. Functions that are running meanwhile may
- * go on with the system's: compilers keep the addresses of imports in registers.
+ * error if the system's functions cannot be found, or there is no memory within 4 GiB behind the system's modules; then nothing
+ * has changed, and it may be tried again. Functions that are running meanwhile may go on with the system's: compilers keep the
+ * addresses of imports in registers.
  */
 HM_REDIRECT_API BOOL WINAPI HmRedirectInstall(DWORD flags, HM_REDIRECT_SHARED *shared);
 

@@ -7,6 +7,9 @@
  *   _rel   a store that publishes what was written before it
  *   _acqrel  a read-modify-write that does both
  *
+ * On x86-64 each read-modify-write is a full barrier as well, one whose comparison fails too: what is loaded after it was not
+ * loaded before it. Proofs that need this say "full barrier".
+ *
  * Three backends give the same functions:
  *   Concurrency Kit's ck_pr   the release build. On x86-64 a plain load is an acquire and a plain store a release, and each
  *                             ck_pr operation is a barrier to the compiler as well, which is all that remains to be said.

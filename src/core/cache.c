@@ -4,7 +4,7 @@
  * Caches stand in a table that grows and never moves; a thread claims one by a bit and its end returns it, flushed. A thread
  * that finds none free works without. Whoever holds a cache has it alone, so nothing inside is atomic:
  *
- *   FREE -> THREADS            cache_make, by the bit in cache_claimed
+ *   FREE -> THREADS            fresh_take, by the bit in cache_claimed
  *   THREADS -> STOPPED         cache_stop, the keeper; back by cache_go_on
  *   THREADS -> PARKED          cache_exit: the next thread may have it as it is, PARKED -> THREADS
  *   PARKED -> LEFT -> FREE     unless the keeper, or a trim, is earlier

@@ -24,6 +24,7 @@
 
 #define CACHE_SETS 8u
 #define CACHE_BINS 127u /* more than any set has */
+#define MAGAZINE_MOST 2048u /* items, of the largest magazine */
 #define CACHE_PROCESS 0u /* the set of the process's own heap, and never another's */
 #define CACHE_SPANS 1u   /* the set of whole spans; the others are heaps' */
 

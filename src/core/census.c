@@ -9,14 +9,12 @@
 
 #include "base/atom.h"
 
-#define ITEMS_AT_MOST 4096u
-
 HM_READS_OTHERS static uint64_t word_of(const void *word) { return *(const volatile uint64_t *)word; }
 
 static uint64_t items_in(const struct magazine *m, uint64_t *floor) {
     *floor = word_of(&m->floor);
     uint64_t items = (word_of(&m->top) - *floor) / sizeof(void *);
-    return *floor != 0 && items <= ITEMS_AT_MOST ? items : 0;
+    return *floor != 0 && items <= MAGAZINE_MOST ? items : 0;
 }
 
 /* The bin of the item that came last; CACHE_BINS: there is none. */

@@ -30,7 +30,6 @@
 
 #define MAGAZINE_FIRST 64u
 #define MAGAZINE_MORE 256u
-#define MAGAZINE_MOST 2048u
 #define REFILL_FIRST 4u /* blocks, the first time; so many more each time after that */
 #define BATCH_MOST 62u  /* the depot's packets */
 #define MAGAZINE_FIRST_BYTES ((size_t)256 << 10)

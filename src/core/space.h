@@ -170,7 +170,7 @@ static inline bool space_unchanged(const struct found *found) {
     return atom_load_acq_u64(found->place) == found->word;
 }
 
-/* The first page past the span's last, and its length in bytes. */
+/* The first page past the span's last. */
 static inline uint64_t span_end_page(const struct found *f) { return granule_page(f->head).n + f->span.count_pages; }
 
 /*

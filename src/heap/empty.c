@@ -62,7 +62,8 @@ static size_t empty_retire(struct heap *heap, unsigned class_index, struct granu
 }
 
 void heap_untidy(struct heap *heap) {
-    /* rlx: the caller's change before was an atomic operation, so either this sees the keeper's 0 or its look sees the change. */
+    /* rlx: the caller's change before was an atomic operation, a full barrier (atom.h), and so is the keeper's store of 0:
+     * either this sees that, or its look sees the change. */
     if (atom_load_rlx_u64(&heap->untidy) == 0) atom_store_rlx_u64(&heap->untidy, 1);
     keeper_wake(heap_tidy);
 }

@@ -19,7 +19,7 @@
 
 struct heap {
     struct heap_front front; /* first: see heap_front */
-    uint64_t users;          /* 1 for the handle, 1 for each trim or flush that is at work here */
+    uint64_t users;          /* 1 for the handle, 1 for each walk (a trim, a flush, a count) that is at work here */
     uint64_t untidy;      /* 1: there is something for heap_tidy_one */
     uint64_t empty_bytes; /* of what is taken: slabs that hold nothing; see empty.c */
     uint64_t state;       /* page byte of its slabs */

@@ -135,7 +135,8 @@ void limits_reserve_refill(void) {
         budget_lines_get(&budget_process, &lines);
         if (!reserve_wanted(&lines) || !reserve_fits(&lines)) return;
         if (!atom_cas_acqrel_u32(&reserve_state, &seen, RESERVE_BUSY)) return; /* acq: as above */
-        /* acqrel: publishes the run; and whoever set the lines meanwhile has found it busy, or the lines are seen below. */
+        /* acqrel: publishes the run. Whoever set the lines meanwhile has found it busy (by a CAS that fails, a full barrier like
+         * this one: atom.h), or the lines are seen below. */
         atom_cas_acqrel_u32(&reserve_state, &busy, reserve_claim(lines.emergency >> PAGE_SHIFT) ? RESERVE_HELD : RESERVE_EMPTY);
         budget_lines_get(&budget_process, &now);
     } while (now.emergency != lines.emergency && limits_reserve_spend());

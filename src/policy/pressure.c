@@ -193,7 +193,8 @@ static uint64_t refill(uint64_t sleep_ms) {
 static uint64_t watch_round(uint64_t *calm_ms) {
     uint32_t rung = 1;
     now_ms = os_clock_ms();
-    /* acqrel, and no plain store: whoever found it rung has charged before that, which is seen below; who is later rings. */
+    /* acqrel, and no plain store but a full barrier: whoever found it rung has charged before that, which is seen below; who is
+     * later rings. */
     atom_cas_acqrel_u32(&watch_rung, &rung, 0);
     system_level = judge_system();
     judge_budgets();
@@ -271,7 +272,7 @@ static void watch_again(void) {
 
 static void watch_ring(void) {
     if (atom_load_rlx_u32(&watch_lost)) watch_again(); /* rlx: written where there is one thread; later, it is looked at again */
-    /* rlx: whoever reads 1 has charged, by a CAS, before the thread's next look, which sees that. */
+    /* rlx: whoever reads 1 has charged, by a CAS, a full barrier (atom.h), before the thread's next look, which sees that. */
     if (atom_load_rlx_u32(&watch_rung)) return;
     atom_store_rlx_u32(&watch_rung, 1);
     os_alarm_ring();

@@ -1,8 +1,5 @@
 /*
  * stats.c - the figures of clerks.h in the forms that programs ask for: a struct, and JSON.
- *
- * No request keeps a counter: what is reserved and committed is written in the span words and page bytes anyway, so the one
- * who wants to know adds it up. A walk reads each live span and the bytes of its pages.
  */
 #include "policy/stats.h"
 

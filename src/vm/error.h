@@ -14,7 +14,7 @@ DWORD error_win32(enum status status);
  * not ours, HRESULT_FROM_WIN32 for the rest. */
 HRESULT error_hresult(enum status status);
 
-/* Sets the thread's last error for a failure, leaves it alone for ST_OK. Returns whether the status was ST_OK. */
+/* Sets the thread's last error for a failure and counts it; of ST_OK neither. Returns whether the status was ST_OK. */
 void error_report_failure(enum status status);
 static inline bool error_report(enum status status) {
     if (__builtin_expect(status == ST_OK, 1)) return true;

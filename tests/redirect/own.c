@@ -43,15 +43,64 @@ static HANDLE run_beside_imports(void) {
     return CreateThread(NULL, 0, (LPTHREAD_START_ROUTINE)(void (*)(void))(uintptr_t)code, (void *)&patched, 0, NULL);
 }
 
+static HMODULE library;
+static DWORD(WINAPI *version)(void);
+static BOOL(WINAPI *install)(DWORD, HM_REDIRECT_SHARED *);
+
+static bool load(const char *path) {
+    library = LoadLibraryA(path);
+    if (!CHECK(library != NULL)) return false;
+    version = (DWORD(WINAPI *)(void))(void (*)(void))GetProcAddress(library, "HmRedirectVersion");
+    install = (BOOL(WINAPI *)(DWORD, HM_REDIRECT_SHARED *))(void (*)(void))GetProcAddress(library, "HmRedirectInstall");
+    return CHECK(version != NULL && install != NULL);
+}
+
+enum { PLACES = 4096, GRANULE = 65536, PAGE = 4096 };
+static void *taken[PLACES];
+static int taken_count;
+
+/* Reserves all that can be had between two addresses. Wine may have the host's memory where it says that all is free. */
+static void take(uintptr_t start, uintptr_t end) {
+    if (end <= start || taken_count == PLACES) return;
+    taken[taken_count] = VirtualAlloc((void *)start, end - start, MEM_RESERVE, PAGE_NOACCESS);
+    if (taken[taken_count]) {
+        taken_count++;
+    } else if (end - start > PAGE) {
+        uintptr_t middle = end - start > GRANULE ? start + (end - start + GRANULE) / 2 / GRANULE * GRANULE : start + PAGE;
+        take(start, middle);
+        if (middle % GRANULE == 0) take(middle, end);
+    }
+}
+
+/* All free address space within 4 GiB behind the system's modules is taken: a refusal, and nothing has changed. */
+static void test_refused(const char *path) {
+    static HM_REDIRECT_SHARED shared;
+    HMODULE system = GetModuleHandleA("kernel32.dll");
+    FARPROC alloc = GetProcAddress(system, "VirtualAlloc");
+    MEMORY_BASIC_INFORMATION info;
+    uintptr_t at = (uintptr_t)system, end = at + ((uintptr_t)1 << 32);
+    while (at < end && VirtualQuery((void *)at, &info, sizeof info)) {
+        uintptr_t start = ((uintptr_t)info.BaseAddress + GRANULE - 1) / GRANULE * GRANULE;
+        at = (uintptr_t)info.BaseAddress + info.RegionSize;
+        if (info.State == MEM_FREE) take(start, at < end ? at : end);
+    }
+    SetLastError(4711);
+    CHECK(!install(HM_REDIRECT_HEAP | HM_REDIRECT_COUNT, &shared));
+    CHECK_EQ(GetLastError(), ERROR_NOT_ENOUGH_MEMORY);
+    CHECK_EQ(shared.cInstallErrors, 1);
+    CHECK(GetProcAddress(system, "VirtualAlloc") == alloc);
+    while (taken_count > 0) CHECK(VirtualFree(taken[--taken_count], 0, MEM_RELEASE));
+    CHECK(FreeLibrary(library));
+    CHECK(GetModuleHandleA("hostmem-redirect.dll") == NULL);
+    if (load(path)) CHECK_EQ(version(), HM_REDIRECT_VERSION);
+}
+
 int main(int argc, char **argv) {
     static HM_REDIRECT_SHARED shared;
-    HMODULE library = argc == 2 ? LoadLibraryA(argv[1]) : NULL;
-    if (!CHECK(library != NULL)) return check_done();
-    DWORD(WINAPI *version)(void) = (DWORD(WINAPI *)(void))(void (*)(void))GetProcAddress(library, "HmRedirectVersion");
-    BOOL(WINAPI *install)(DWORD, HM_REDIRECT_SHARED *) =
-        (BOOL(WINAPI *)(DWORD, HM_REDIRECT_SHARED *))(void (*)(void))GetProcAddress(library, "HmRedirectInstall");
-    if (!CHECK(version != NULL && install != NULL)) return check_done();
-    CHECK_EQ(version(), HM_REDIRECT_VERSION);
+    if (argc != 2 || !load(argv[1])) return check_done();
+    test_refused(argv[1]);
+    HANDLE older = HeapCreate(0, 0, 0);
+    CHECK(HeapAlloc(NULL, 0, 16) == NULL);
     char *before = VirtualAlloc(NULL, 65536, MEM_COMMIT, PAGE_READWRITE);
     HANDLE beside = run_beside_imports();
     Sleep(20);
@@ -61,6 +110,8 @@ int main(int argc, char **argv) {
     CHECK(!install(0, NULL));
     CHECK_EQ(GetLastError(), ERROR_ALREADY_INITIALIZED);
     use();
+    CHECK(HeapAlloc(older, 0, 16) != NULL && HeapDestroy(older));
+    CHECK(HeapAlloc(NULL, 0, 16) == NULL);
     CHECK(VirtualFree(before, 0, MEM_RELEASE));
     CHECK_EQ(count_served(&shared, HM_CALL_RESERVE_COMMIT), 100);
     CHECK_EQ(count_served(&shared, HM_CALL_RELEASE), 100);

@@ -111,6 +111,25 @@ static void test_module(void) {
     }
 }
 
+/* A module's variables that were written to, and then go with it. */
+static void test_unloaded(void) {
+    MEMORY_BASIC_INFORMATION info, saved;
+    HMODULE module = LoadLibraryA("version.dll");
+    char *end = (char *)module;
+    if (!CHECK(module != NULL)) return;
+    do {
+        if (!CHECK(VirtualQuery(end, &info, sizeof info) && info.AllocationBase == module)) return;
+        end = (char *)info.BaseAddress + info.RegionSize;
+    } while (!(info.Protect & (PAGE_READWRITE | PAGE_WRITECOPY)));
+    char *variable = end - sizeof saved;
+    memcpy(&saved, variable, sizeof saved);
+    CHECK(VirtualQuery(block, (void *)variable, sizeof info) == sizeof info);
+    memcpy(variable, &saved, sizeof saved);
+    CHECK(FreeLibrary(module));
+    CHECK(VirtualQuery(variable, &info, sizeof info) && info.State == MEM_FREE);
+    CHECK(refused(VirtualQuery(block, (void *)variable, sizeof info) != 0));
+}
+
 struct parameter {
     ULONGLONG type;
     void *pointer;
@@ -138,6 +157,7 @@ int main(void) {
     test_query();
     test_write_watch();
     test_module();
+    test_unloaded();
     test_parameters();
     CHECK_EQ(exceptions, 0);
     return check_done();

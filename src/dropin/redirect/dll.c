@@ -35,17 +35,22 @@ BOOL WINAPI HmRedirectInstall(DWORD flags, HM_REDIRECT_SHARED *shared) {
         SetLastError(ERROR_ALREADY_INITIALIZED);
         return FALSE;
     }
+    if (!patch_find() || !patch_prepare()) {
+        if (shared) atom_add_acqrel_u32((uint32_t *)&shared->cInstallErrors, 1);
+        atom_store_rel_u32(&redirect_installed, 0); /* rel: pairs with the CAS; whoever tries next starts anew */
+        return FALSE;
+    }
     GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, (LPCWSTR)(void *)&redirect_flags,
                        &pinned);
     redirect_flags = flags | flags_of_environment();
     redirect_shared = flags & HM_REDIRECT_COUNT ? shared : NULL;
     counts_start();
     process_start();
+    pointers_start();
     watch_hooks_start();
     heap_hooks_start();
-    if (patch_find() && patch_install()) return TRUE;
-    if (shared) atom_add_acqrel_u32((uint32_t *)&shared->cInstallErrors, 1);
-    return FALSE;
+    patch_install();
+    return TRUE;
 }
 
 /* What HmRedirectPrepare left, or NULL. Its import directory lies behind the image, where no compiler puts one. */

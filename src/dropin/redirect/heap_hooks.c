@@ -10,7 +10,8 @@
  * knows only the block's class. So where eight bytes or more are left behind what was asked for, the last eight say how many,
  * mixed with a number that user data will not hit upon; up to seven are left zero, and counted as asked for.
  *
- * Any thread, any time; see redirect.h. The aliases are written once, before any hook is in place.
+ * Any thread, any time; see redirect.h. The aliases are written before any hook is in place, and one once more as its heap
+ * ends, when nobody may use that any more: to the others its handle is not theirs, before and after.
  */
 #include "dropin/redirect/redirect.h"
 
@@ -256,8 +257,10 @@ BOOL WINAPI hook_HeapDestroy(HANDLE handle) {
         /* One that was there before: what it was served from goes with it. */
         for (DWORD i = 1; done && i < aliases_count; i++) {
             if (aliases[i].handle != handle) continue;
+            struct heap *beside = aliases[i].heap;
+            aliases[i].heap = NULL; /* a handle of NULL is the system's to refuse */
             aliases[i].handle = NULL;
-            heap_destroy(aliases[i].heap);
+            heap_destroy(beside);
         }
     }
     heap_stop(watch, HM_CALL_HEAP_DESTROY, heap ? HM_BY_ENGINE : passed(), HM_OP_HD, handle, 0, 0, (uint64_t)done);

@@ -13,7 +13,7 @@
  * too. Each write is one aligned store: a thread that calls meanwhile meets the old function or the new one. Tables are often
  * read-only; each is made writable for the time of all its writes, since changing that costs more than everything else here.
  *
- * Called once, from DllMain or HmRedirectInstall.
+ * Called from DllMain or HmRedirectInstall, by one thread at a time; installs once.
  */
 #include "dropin/redirect/redirect.h"
 
@@ -40,7 +40,9 @@ bool patch_find(void) {
             if (!*hook->real) *hook->real = hook->from[m];
         }
     }
-    return real.VirtualAlloc && real.VirtualFree && real.VirtualProtect && real.VirtualQuery;
+    if (real.VirtualAlloc && real.VirtualFree && real.VirtualProtect && real.VirtualQuery) return true;
+    SetLastError(ERROR_PROC_NOT_FOUND);
+    return false;
 }
 
 /* ---- A module's directories ---------------------------------------------------------------------------------------- */
@@ -67,6 +69,8 @@ static bool table_open(void *table, size_t size, DWORD *old) {
 
 /* ---- Jumps --------------------------------------------------------------------------------------------------------- */
 
+static size_t jumps_bytes(void) { return align_up(hooks_count * JUMP_BYTES, PAGE_BYTES); }
+
 /* A page for jumps, at most 4 GiB after the module. */
 static unsigned char *jumps_make(HMODULE module, size_t size) {
     uintptr_t base = (uintptr_t)module, last = base + (((uintptr_t)1 << 32) - GRANULE_BYTES);
@@ -78,6 +82,7 @@ static unsigned char *jumps_make(HMODULE module, size_t size) {
         void *made = real.VirtualAlloc((void *)start, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
         if (made) return made;
     }
+    SetLastError(ERROR_NOT_ENOUGH_MEMORY);
     return NULL;
 }
 
@@ -86,6 +91,32 @@ static void jump_write(unsigned char *jump, any_function body) {
     memcpy(jump, "\x48\xB8", 2);
     memcpy(jump + 2, &body, 8);
     memcpy(jump + 10, "\xFF\xE0", 2);
+}
+
+static bool jumps_write(int m) {
+    DWORD old;
+    jumps[m] = jumps_make(system_module[m], jumps_bytes());
+    if (!jumps[m]) return false;
+    for (size_t h = 0; h < hooks_count; h++) jump_write(jumps[m] + h * JUMP_BYTES, hooks[h].body);
+    return real.VirtualProtect(jumps[m], jumps_bytes(), PAGE_EXECUTE_READ, &old);
+}
+
+static void jumps_drop(void) {
+    DWORD error = GetLastError();
+    for (int m = 0; m < SYSTEM_MODULES; m++) {
+        if (jumps[m]) real.VirtualFree(jumps[m], 0, MEM_RELEASE);
+        jumps[m] = NULL;
+    }
+    SetLastError(error);
+}
+
+bool patch_prepare(void) {
+    for (int m = 0; m < SYSTEM_MODULES; m++) {
+        if (!system_module[m] || jumps_write(m)) continue;
+        jumps_drop();
+        return false;
+    }
+    return true;
 }
 
 /* The one that stands for this function; NULL if nothing takes it over. */
@@ -172,7 +203,7 @@ static DWORD *export_find(char *base, const IMAGE_EXPORT_DIRECTORY *exports, con
 }
 
 /* The table is made writable once, not for each of the dozens of its entries. What is forwarded stays so. */
-static void patch_exports(int m, size_t jumps_bytes) {
+static void patch_exports(int m) {
     char *base = (char *)system_module[m];
     const IMAGE_DATA_DIRECTORY *found = directory(system_module[m], IMAGE_DIRECTORY_ENTRY_EXPORT);
     DWORD old, ignored;
@@ -184,24 +215,14 @@ static void patch_exports(int m, size_t jumps_bytes) {
     for (size_t h = 0; h < hooks_count; h++) {
         DWORD *place = wanted(&hooks[h]) ? export_find(base, exports, hooks[h].name) : NULL;
         uintptr_t jump = place ? (uintptr_t)jump_of(hooks[h].from[m]) : 0;
-        if (jump - (uintptr_t)jumps[m] < jumps_bytes) *(volatile DWORD *)place = (DWORD)(jump - (uintptr_t)base);
+        if (jump - (uintptr_t)jumps[m] < jumps_bytes()) *(volatile DWORD *)place = (DWORD)(jump - (uintptr_t)base);
     }
     real.VirtualProtect(functions, size, old, &ignored);
 }
 
-bool patch_install(void) {
-    size_t size = align_up(hooks_count * JUMP_BYTES, PAGE_BYTES);
-    DWORD old;
+void patch_install(void) {
     for (int m = 0; m < SYSTEM_MODULES; m++) {
-        if (!system_module[m]) continue;
-        jumps[m] = jumps_make(system_module[m], size);
-        if (!jumps[m]) return false;
-        for (size_t h = 0; h < hooks_count; h++) jump_write(jumps[m] + h * JUMP_BYTES, hooks[h].body);
-        if (!real.VirtualProtect(jumps[m], size, PAGE_EXECUTE_READ, &old)) return false;
-    }
-    for (int m = 0; m < SYSTEM_MODULES; m++) {
-        if (system_module[m]) patch_exports(m, size);
+        if (system_module[m]) patch_exports(m);
     }
     patch_all_imports();
-    return true;
 }

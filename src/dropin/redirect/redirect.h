@@ -7,7 +7,8 @@
  * child_hooks.c does so for the program's own children; imports.c keeps the DLL's own imports few.
  *
  * A hook runs on any thread, under any lock of the program's or the loader's, during process exit too. So no hook takes a lock,
- * waits for another thread, allocates from a heap or loads anything. The engine and the hooks call the system through this DLL's
+ * waits for another thread, allocates from a heap or loads anything (but HeapLock's, which is asked to, and WinExec's, which
+ * waits for the child as the system's does). The engine and the hooks call the system through this DLL's
  * own import table, or through `real`, both filled before anything is patched: they never meet a hook.
  */
 #ifndef HM_REDIRECT_H
@@ -124,11 +125,14 @@ extern const size_t hooks_count;
 
 /* ---- patch.c ------------------------------------------------------------------------------------------------------- */
 
-/* Finds the real functions. False if one of the four that every system has is missing. */
+/* Finds the real functions. False with the last error if one of the four that every system has is missing. */
 bool patch_find(void);
 
-/* Leads all callers to the hooks. False with the last error if the system refuses; then nothing has changed. */
-bool patch_install(void);
+/* Makes the jumps to the hooks. False with the last error if there is no memory near a module; then there are none. */
+bool patch_prepare(void);
+
+/* Leads all callers to the hooks; nothing of it fails. */
+void patch_install(void);
 
 /* ---- counts.c ------------------------------------------------------------------------------------------------------ */
 
@@ -165,6 +169,7 @@ bool process_is_own(HANDLE process, DWORD rights);
 bool pointer_writes_slow(const void *pointer, size_t size);
 bool pointer_reads_slow(const void *pointer, size_t size);
 void pointers_forget(void); /* the system may have changed a protection */
+void pointers_start(void);  /* before the patching */
 
 /* Memory of the calling thread's stack that is in use. */
 static inline bool on_own_stack(const void *pointer, size_t size) {
