@@ -312,6 +312,24 @@ static void test_budgets(void) {
 
 /* ---- The view ------------------------------------------------------------------------------------------------------ */
 
+static void totals_now(struct published_totals *totals) {
+    clerks_totals(totals);
+    totals->memory_available_bytes = totals->memory_load_percent = 0; /* what the system has free changes by itself */
+}
+
+/* A view, and totals that were the same before and after it: the keeper is at work at times, and has a few figures change. */
+static bool view_at_rest(struct published_half *half, struct published_totals *totals) {
+    struct published_totals before;
+    for (int tries = 0; tries < 1000; tries++) {
+        totals_now(&before);
+        view_write(half);
+        totals_now(totals);
+        half->totals.memory_available_bytes = half->totals.memory_load_percent = 0;
+        if (memcmp(&before, totals, sizeof before) == 0) return true;
+    }
+    return false;
+}
+
 static void test_view(void) {
     struct published_half *half = calloc(1, sizeof *half);
     struct published_totals totals;
@@ -319,11 +337,7 @@ static void test_view(void) {
     void *block = HmHeapAlloc(heap, 0, 5000);
     char *p = HmVirtualAlloc(NULL, 640 * KIB, MEM_RESERVE, PAGE_READWRITE);
     HmVirtualAlloc(p, 80 * KIB, MEM_COMMIT, PAGE_READWRITE);
-    view_write(half);
-    clerks_totals(&totals);
-    /* What the system has free changes by itself. */
-    half->totals.memory_available_bytes = totals.memory_available_bytes = 0;
-    half->totals.memory_load_percent = totals.memory_load_percent = 0;
+    CHECK(view_at_rest(half, &totals));
     CHECK_EQ(memcmp(&half->totals, &totals, sizeof totals), 0);
     uint64_t live = 0, used[USE_COUNT] = {0}, taken = 0;
     for (unsigned i = 0; i < PUBLISHED_CLASSES; i++) live += half->row[i].live_bytes;
