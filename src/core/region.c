@@ -82,7 +82,7 @@ static bool region_try(size_t n, const struct ask *ask, struct run *run) {
 }
 
 static bool region_try_all(const struct ask *ask, bool trust_hints, struct run *run) {
-    uint64_t total = atom_load_acq_u64(&region_count); /* acq: pairs with region_make */
+    uint64_t total = atom_load_acq_u64(&region_count); /* acq: pairs with region_list */
     if (!ask->high) {
         for (size_t n = 0; n < total && n < REGION_MAX; n++) {
             if ((!trust_hints || region_promises(n, ask->count)) && region_try(n, ask, run)) return true;

@@ -22,7 +22,7 @@
 
 /* In how many granules at once the region gives: 0 for what is no region any more. */
 static size_t given_at_once(const struct slot *slot) {
-    switch (atom_load_acq_u64(&slot->region)) { /* acq: pairs with region_make */
+    switch (atom_load_acq_u64(&slot->region)) { /* acq: pairs with region_list */
     case REGION_PLAIN: return 1;
     case REGION_HEAP: return GRANULES_PER_STEP;
     default: return 0;
@@ -110,11 +110,11 @@ uint64_t region_give(uintptr_t address, uint64_t size_bytes) {
 }
 
 bool region_returns(struct slot *slot, enum region_kind kind) {
-    if (atom_load_acq_u64(&slot->region) == REGION_NONE) return false; /* acq: pairs with region_make */
+    if (atom_load_acq_u64(&slot->region) == REGION_NONE) return false; /* acq: pairs with region_list */
     for (size_t i = 0; i < STEPS_PER_SLOT; i++) atom_store_rel_u8(&slot->step[i], 0); /* rel: as the bits below */
     atom_store_rel_u64(&slot->region, kind); /* rel: pairs with space_region_kind */
     /* The whole slot has just been reserved, so all of it had been given, and nobody else has anything in it. */
-    atom_store_rel_u64(&slot->given, 0); /* rel: pairs with space_in_region */
+    atom_store_rel_u64(&slot->given, 0); /* rel: pairs with space_region_kind */
     HM_CHECK(bitmap_release(slot->taken, 0, GRANULES_PER_SLOT));
     return true;
 }

@@ -79,9 +79,9 @@ void space_each_slot(void (*visit)(struct slot *slot)) {
 
 enum region_kind space_region_kind(uintptr_t address) {
     struct slot *slot = space_slot(address);
-    /* acq: pairs with the store in region.c; a slot becomes a region once, for ever. */
+    /* acq: pairs with region_list and region_returns; a slot that became a region stays one, maybe of another kind. */
     enum region_kind kind = slot ? (enum region_kind)atom_load_acq_u64(&slot->region) : REGION_NONE;
-    /* acq: pairs with region_give. */
+    /* acq: pairs with tail_give and region_returns. */
     bool given = kind && granule_of(address).n % GRANULES_PER_SLOT >= GRANULES_PER_SLOT - atom_load_acq_u64(&slot->given);
     return given ? REGION_NONE : kind;
 }

@@ -26,6 +26,15 @@ static __attribute__((noinline)) void use(void) {
     }
 }
 
+/* A heap from before goes, and another may get its place: no handle is still no heap. On its own for the same reason. */
+static __attribute__((noinline)) void use_older(HANDLE older) {
+    CHECK(HeapAlloc(older, 0, 16) != NULL && HeapDestroy(older));
+    HANDLE newer = HeapCreate(0, 0, 0);
+    CHECK(newer != NULL && HeapAlloc(newer, 0, 16) != NULL);
+    CHECK(HeapAlloc(NULL, 0, 16) == NULL);
+    CHECK(HeapDestroy(newer));
+}
+
 /* Linkers may put the import table among a program's code, where other threads are while it is patched: here one is. */
 static volatile LONG patched;
 
@@ -110,8 +119,7 @@ int main(int argc, char **argv) {
     CHECK(!install(0, NULL));
     CHECK_EQ(GetLastError(), ERROR_ALREADY_INITIALIZED);
     use();
-    CHECK(HeapAlloc(older, 0, 16) != NULL && HeapDestroy(older));
-    CHECK(HeapAlloc(NULL, 0, 16) == NULL);
+    use_older(older);
     CHECK(VirtualFree(before, 0, MEM_RELEASE));
     CHECK_EQ(count_served(&shared, HM_CALL_RESERVE_COMMIT), 100);
     CHECK_EQ(count_served(&shared, HM_CALL_RELEASE), 100);

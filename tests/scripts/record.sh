@@ -44,6 +44,16 @@ expect "... into its trace" 0 '^few$' awk '$3 == "HA" && $5 == "40" { count++ } 
     "$work/trace"
 expect "a program that ends by itself" 0 '' $record --output "$work/trace" sh -c 'set a b c'
 lines "... is recorded to its end" HC 1
+cat >"$work/quick.c" <<'END'
+#include <stdlib.h>
+int main(void) {
+    for (int i = 0; i < 10; i++) free(malloc(100));
+    quick_exit(5);
+}
+END
+check "a program that ends quickly" gcc -O0 -fno-builtin -o "$work/quick" "$work/quick.c"
+expect "it runs" 5 '' $record --output "$work/trace" "$work/quick"
+lines "... and is recorded to its end" HF 10
 # A thread that is cancelled goes on through its malloc, and leaves nothing behind that others would wait for.
 cat >"$work/cancelled.c" <<'END'
 #include <pthread.h>

@@ -95,6 +95,17 @@ static bool is_recorded_process(void) {
     return wanted == NULL || strtol(wanted, NULL, 10) == (long)getpid();
 }
 
+__attribute__((destructor)) static void end(void) {
+    pthread_mutex_lock(&lock);
+    trace_close();
+    pthread_mutex_unlock(&lock);
+}
+
+/* No destructor is called where a program ends by _exit, as shells do, or quick_exit. (A handler may be amid a call.) */
+static void end_at_once(void) {
+    if (depth == 0 && is_recorded_process()) end();
+}
+
 __attribute__((constructor)) static void begin(void) {
     const char *parts = getenv("HOSTMEM_RECORD_PARTS");
     find_all();
@@ -103,18 +114,12 @@ __attribute__((constructor)) static void begin(void) {
     if (!is_recorded_process()) return;
     if (!trace_open()) return;
     pthread_atfork(before_fork, after_fork, after_fork_in_child);
+    at_quick_exit(end_at_once);
     if (with_heap) trace_line("HC", 0, 0, 0, 0, HEAP);
 }
 
-__attribute__((destructor)) static void end(void) {
-    pthread_mutex_lock(&lock);
-    trace_close();
-    pthread_mutex_unlock(&lock);
-}
-
-/* Nothing is called at the end of a program that ends by itself, as shells do. (A handler may be in the middle of a call.) */
 EXPORTED void _exit(int status) {
-    if (depth == 0 && is_recorded_process()) end();
+    end_at_once();
     for (;;) syscall(SYS_exit_group, status);
 }
 

@@ -48,6 +48,7 @@ void pointers_forget(void) {
 enum { MODULE_UNLOADED = 2 };
 typedef void(CALLBACK *module_told)(ULONG reason, const void *module, void *context);
 
+/* Told before the module goes: who names its variables even meanwhile calls out of a module that is unloaded under him. */
 static void CALLBACK module_goes(ULONG reason, const void *module, void *context) {
     (void)module, (void)context;
     if (reason == MODULE_UNLOADED) pointers_forget();
