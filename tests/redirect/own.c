@@ -106,7 +106,7 @@ static void test_refused(const char *path) {
 
 int main(int argc, char **argv) {
     static HM_REDIRECT_SHARED shared;
-    if (argc != 2 || !load(argv[1])) return check_done();
+    if (!CHECK(argc == 2) || !load(argv[1])) return check_done();
     test_refused(argv[1]);
     HANDLE older = HeapCreate(0, 0, 0);
     CHECK(HeapAlloc(NULL, 0, 16) == NULL);
